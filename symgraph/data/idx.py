@@ -17,7 +17,6 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from io import BufferedReader
 from operator import index
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -261,7 +260,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         file = Path(path).open("rb")  # noqa: SIM115, closed below: only failures of opening are explained here
     with file:
         with _explained(path):
-            packed = cast(BufferedReader, file).peek(2)[:2] == _GZIP
+            packed = file.peek(2)[:2] == _GZIP
         if not packed:
             yield file
             return
