@@ -1,0 +1,521 @@
+"""Expressions: what a user writes. `define` turns them into a canonical graph, `lift` a graph back.
+
+    apply  : Op -> Expr* -> Expr            types are inferred here, so errors come at the user's line
+    define : {name: Expr} -> Graph          post-order numbering, (op, inputs) interned
+    lift   : Graph -> Expr*                 one expression a node; define . lift = identity
+
+An Expr is syntax only: an op applied to operands, with identity equality. Gradients and rewrites are written
+with the same public functions that users call.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn, TypeAlias
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from symgraph import origin as provenance
+from symgraph.errors import DTypeError, GraphError, ShapeError, SymgraphError
+from symgraph.ir import (
+    Array,
+    ArrayValue,
+    Constant,
+    Graph,
+    Node,
+    Op,
+    Placeholder,
+    Variable,
+)
+from symgraph.origin import Origin
+from symgraph.types import (
+    BOOL,
+    DTYPES,
+    FLOAT32,
+    INT64,
+    Dimension,
+    DType,
+    DTypeLike,
+    Shape,
+    ShapeLike,
+    TensorType,
+    as_shape,
+    dtype_of,
+    promote,
+    show_shape,
+)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Expr:
+    """An op applied to operands. Equality is identity: compare graphs, or use `symgraph.equal` on tensors."""
+
+    op: Op
+    inputs: tuple["Expr", ...]
+    type: TensorType
+    origin: Origin
+
+    @property
+    def shape(self) -> Shape:
+        """The shape: a tuple of ints and named sizes."""
+        return self.type.shape
+
+    @property
+    def dtype(self) -> DType:
+        """The dtype of the elements."""
+        return self.type.dtype
+
+    @property
+    def rank(self) -> int:
+        """The number of axes."""
+        return len(self.type.shape)
+
+    @property
+    def size(self) -> Dimension:
+        """The number of elements."""
+        return self.type.size
+
+    @property
+    def T(self) -> "Expr":  # noqa: N802  the field's name
+        """The transpose: all axes in reverse order."""
+        return _ops.transpose(self)
+
+    def __repr__(self) -> str:
+        label = getattr(self.op, "label", None)
+        return f"<{self.op.name}{'' if label is None else f' {label!r}'}: {self.type}>"
+
+    def __bool__(self) -> NoReturn:
+        raise GraphError(
+            "an expression has no truth value: the graph is defined before anything runs",
+            hint="Use symgraph.where(condition, a, b); to compare, symgraph.equal(a, b).",
+        )
+
+    def __iter__(self) -> NoReturn:
+        raise GraphError("an expression cannot be iterated", hint="Use symgraph.split, or x[i].")
+
+    def __len__(self) -> int:
+        if not self.shape or not isinstance(self.shape[0], int):
+            raise ShapeError(f"len: the first axis of {self.type} has no fixed length", hint="Use x.shape[0].")
+        return self.shape[0]
+
+    # NumPy arrays on the left hand defer to the reflected methods below.
+    __array_ufunc__ = None
+
+    def __add__(self, other: "Operand") -> "Expr":
+        return _ops.add(self, other)
+
+    def __radd__(self, other: "Operand") -> "Expr":
+        return _ops.add(other, self)
+
+    def __sub__(self, other: "Operand") -> "Expr":
+        return _ops.sub(self, other)
+
+    def __rsub__(self, other: "Operand") -> "Expr":
+        return _ops.sub(other, self)
+
+    def __mul__(self, other: "Operand") -> "Expr":
+        return _ops.mul(self, other)
+
+    def __rmul__(self, other: "Operand") -> "Expr":
+        return _ops.mul(other, self)
+
+    def __truediv__(self, other: "Operand") -> "Expr":
+        return _ops.div(self, other)
+
+    def __rtruediv__(self, other: "Operand") -> "Expr":
+        return _ops.div(other, self)
+
+    def __floordiv__(self, other: "Operand") -> "Expr":
+        return _ops.floor_divide(self, other)
+
+    def __rfloordiv__(self, other: "Operand") -> "Expr":
+        return _ops.floor_divide(other, self)
+
+    def __mod__(self, other: "Operand") -> "Expr":
+        return _ops.mod(self, other)
+
+    def __rmod__(self, other: "Operand") -> "Expr":
+        return _ops.mod(other, self)
+
+    def __pow__(self, other: "Operand") -> "Expr":
+        return _ops.pow(self, other)
+
+    def __rpow__(self, other: "Operand") -> "Expr":
+        return _ops.pow(other, self)
+
+    def __matmul__(self, other: "Operand") -> "Expr":
+        return _ops.matmul(self, other)
+
+    def __rmatmul__(self, other: "Operand") -> "Expr":
+        return _ops.matmul(other, self)
+
+    def __neg__(self) -> "Expr":
+        return _ops.neg(self)
+
+    def __pos__(self) -> "Expr":
+        return self
+
+    def __abs__(self) -> "Expr":
+        return _ops.abs(self)
+
+    def __lt__(self, other: "Operand") -> "Expr":
+        return _ops.less(self, other)
+
+    def __le__(self, other: "Operand") -> "Expr":
+        return _ops.less_equal(self, other)
+
+    def __gt__(self, other: "Operand") -> "Expr":
+        return _ops.greater(self, other)
+
+    def __ge__(self, other: "Operand") -> "Expr":
+        return _ops.greater_equal(self, other)
+
+    def __invert__(self) -> "Expr":
+        return _ops.logical_not(self)
+
+    def __and__(self, other: "Operand") -> "Expr":
+        return _ops.logical_and(self, other)
+
+    def __rand__(self, other: "Operand") -> "Expr":
+        return _ops.logical_and(other, self)
+
+    def __or__(self, other: "Operand") -> "Expr":
+        return _ops.logical_or(self, other)
+
+    def __ror__(self, other: "Operand") -> "Expr":
+        return _ops.logical_or(other, self)
+
+    def __xor__(self, other: "Operand") -> "Expr":
+        return _ops.logical_xor(self, other)
+
+    def __rxor__(self, other: "Operand") -> "Expr":
+        return _ops.logical_xor(other, self)
+
+    def __getitem__(self, key: Any) -> "Expr":
+        return _ops.getitem(self, key)
+
+    def reshape(self, *shape: Any) -> "Expr":
+        """The same elements in another shape; see `symgraph.reshape`."""
+        return _ops.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def astype(self, dtype: DTypeLike) -> "Expr":
+        """The same values in another dtype; see `symgraph.cast`."""
+        return _ops.cast(self, dtype)
+
+
+Scalar: TypeAlias = bool | int | float
+Operand: TypeAlias = Expr | Scalar | Array | np.generic | Sequence[Any]
+
+
+def apply(op: Op, *inputs: Expr) -> Expr:
+    """`op` applied to expressions of the dtypes it wants; its errors name the user's line and the operands."""
+    try:
+        type_ = op.infer(*[operand.type for operand in inputs])
+    except SymgraphError as error:
+        made = provenance.current()
+        if made.sources:
+            error.source = made.sources[0]
+        error.details = error.details or tuple(map(describe, inputs))
+        raise
+    return Expr(op, inputs, type_, provenance.current())
+
+
+def describe(operand: Expr) -> str:
+    """An operand as error messages show it: its name, type, and where it was declared."""
+    name = getattr(operand.op, "label", operand.op.name)
+    sources = operand.origin.sources
+    where = f"  declared at {provenance.relative(sources[0].file)}:{sources[0].line}" if sources else ""
+    return f"{name}  {operand.type}{where}"
+
+
+def _check_name(name: object, what: str) -> str:
+    if not isinstance(name, str) or not name:
+        raise GraphError(f"the name of a {what} is a non-empty string, and {name!r} is none")
+    return name
+
+
+def placeholder(
+    name: str, shape: ShapeLike = (), dtype: DTypeLike = FLOAT32, default: npt.ArrayLike | None = None
+) -> Expr:
+    """An input that a run feeds.
+
+    `shape` holds ints and names of sizes that are bound when a value is fed; `default`, of exactly that
+    shape, is used by runs that do not feed it. Raises ShapeError, DTypeError, GraphError.
+
+    >>> placeholder("x", ("batch", 784))
+    <placeholder 'x': f32[batch,784]>
+    """
+    type_ = TensorType(dtype, shape)
+    value = None if default is None else _array(default, type_.dtype)
+    if value is not None and value.array.shape != type_.shape:
+        raise ShapeError(
+            f"placeholder {name!r}: the default has shape {show_shape(value.array.shape)}, "
+            f"not {show_shape(type_.shape)}",
+            hint="A default needs a shape without named sizes.",
+        )
+    return apply(Placeholder(_check_name(name, "placeholder"), type_, value))
+
+
+def variable(name: str, shape: ShapeLike = (), dtype: DTypeLike = FLOAT32, init: Any = None) -> Expr:
+    """A value that a session keeps from run to run, and that an update group changes.
+
+    `init` is an initializer such as `symgraph.init.glorot_uniform` (zeros by default), a number, or an array
+    of the shape. Named sizes are not allowed: a variable has one shape. Raises ShapeError, GraphError.
+
+    >>> variable("w", (784, 10))
+    <variable 'w': f32[784,10]>
+    """
+    from symgraph.train import initializers  # the records of initial values; they know nothing of graphs
+
+    type_ = TensorType(dtype, as_shape(shape))
+    if any(not isinstance(d, int) for d in type_.shape):
+        raise ShapeError(
+            f"variable {name!r}: the shape {show_shape(type_.shape)} has a named size",
+            hint="A variable has one shape: write its sizes as numbers.",
+        )
+    return apply(Variable(_check_name(name, "variable"), type_, initializers.as_initializer(init, type_, name)))
+
+
+def constant(value: npt.ArrayLike, dtype: DTypeLike | None = None) -> Expr:
+    """A value known now. Python numbers become float32, int64 or bool; arrays keep their dtype.
+
+    Raises DTypeError for a dtype symgraph does not have, or a value that the dtype cannot hold.
+
+    >>> constant([1.0, 2.0])
+    <constant: f32[2]>
+    """
+    return apply(Constant(_array(value, None if dtype is None else dtype_of(dtype))))
+
+
+_SCALARS: dict[type, DType] = {bool: BOOL, int: INT64, float: FLOAT32}
+
+
+def _array(value: Any, dtype: DType | None) -> ArrayValue:
+    if isinstance(value, Expr):
+        raise GraphError("a constant is made from numbers, not from an expression")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ShapeError(f"this is no array: {error}", hint="Give every row the same length.") from None
+    if array.dtype == object or array.dtype.kind not in "fiub":
+        raise DTypeError(f"{type(value).__name__} of dtype {array.dtype} is not a tensor of numbers")
+    plain = not isinstance(value, np.ndarray | np.generic)
+    if dtype is None and plain and array.dtype.kind == "f":
+        dtype = FLOAT32
+    target = dtype if dtype is not None else array.dtype
+    if target not in DTYPES:
+        dtype_of(target)
+    with np.errstate(all="ignore"):
+        cast = array.astype(target)
+        lost = not (plain and array.dtype.kind == "f") and not np.array_equal(
+            cast, array, equal_nan=array.dtype.kind == "f"
+        )
+        # A Python float rounds to the dtype; it must not overflow, nor become an integer unseen.
+        lost = lost or bool(np.any(np.isinf(cast) & ~np.isinf(array)))
+        lost = lost or (plain and array.dtype.kind == "f" and target.kind in "iu")
+    if lost and not (array.dtype.kind == "f" and target.kind == "f" and not np.isinf(cast).any()):
+        shown = np.array2string(array, threshold=6)
+        raise DTypeError(f"{target.name} cannot hold {shown}", hint="Name a wider dtype, or cast it yourself.")
+    return ArrayValue.of(cast)
+
+
+def as_expr(value: Operand, dtype: DType | None = None) -> Expr:
+    """`value` as an expression; a Python number takes `dtype` where it can hold it.
+
+    >>> as_expr(2, FLOAT32)
+    <constant: f32[]>
+    """
+    if isinstance(value, Expr):
+        return value
+    return constant(value) if dtype is None else constant(value, scalar_dtype(value, dtype))
+
+
+def scalar_dtype(value: object, beside: DType) -> DType:
+    """The dtype of a Python number beside a tensor (NumPy's NEP 50): the tensor's, unless its kind is lower.
+
+    >>> scalar_dtype(0.5, INT64), scalar_dtype(1, FLOAT32), scalar_dtype(1, BOOL)
+    (dtype('float32'), dtype('float32'), dtype('int64'))
+    """
+    if type(value) not in _SCALARS:
+        return np.asarray(value).dtype if isinstance(value, np.ndarray | np.generic) else beside
+    own = _SCALARS[type(value)]
+    order = "bif"
+    return own if order.index(own.kind) > order.index(beside.kind) else beside
+
+
+def operands(*values: Operand, floating: bool = False) -> tuple[Expr, ...]:
+    """The operands of one op in the dtype that they share; `floating` asks for a float dtype.
+
+    Expressions and arrays promote (float32 with float64 is float64; an int with a float is that float);
+    Python numbers take the dtype beside them. Casts that are needed become nodes.
+    """
+    if all(isinstance(value, Expr) for value in values):
+        known: Sequence[Expr] = values  # type: ignore[assignment]
+        first = known[0].type.dtype
+        if all(e.type.dtype is first for e in known) and (not floating or first.kind == "f"):
+            return tuple(known)
+    typed = [value if isinstance(value, Expr) else None for value in values]
+    for i, value in enumerate(values):
+        if typed[i] is None and type(value) not in _SCALARS:
+            typed[i] = constant(value)  # type: ignore[arg-type]
+    dtypes = [e.dtype for e in typed if e is not None]
+    target = promote(*dtypes) if dtypes else promote(*(_SCALARS[type(v)] for v in values))
+    for i, value in enumerate(values):
+        if typed[i] is None:
+            target = promote(target, scalar_dtype(value, target))
+    if floating and target.kind != "f":
+        target = FLOAT32
+    return tuple(
+        constant(value, target) if e is None else e if e.dtype == target else _ops.cast(e, target)  # type: ignore[arg-type]
+        for e, value in zip(typed, values, strict=True)
+    )
+
+
+Outputs: TypeAlias = Mapping[str, Expr]
+Updates: TypeAlias = Mapping[str, Mapping[Expr, Expr]]
+
+
+def define(outputs: Outputs | None = None, /, *, updates: Updates | None = None, **named: Expr) -> Graph:
+    """The canonical graph of named outputs.
+
+    `updates` maps a group's name to the next value of each variable it changes. What no output or update
+    needs is left out. Raises GraphError for duplicate names, ShapeError for an update of another type.
+
+    >>> x = placeholder("x", ("n",))
+    >>> print(define(y=x + x))
+    graph(x: f32[n]) {
+      %1: f32[n] = add %x %x  # ...
+      return y=%1
+    }
+    """
+    return number({**(outputs or {}), **named}, updates or {})[0]
+
+
+def number(outputs: Outputs, updates: Updates) -> tuple[Graph, dict[Expr, int]]:
+    """`define`, with the id of each expression it reached."""
+    for name, expr in outputs.items():
+        _check_output(name, expr)
+    for group, changes in updates.items():
+        _check_name(group, "update group")
+        for target, value in changes.items():
+            _check_update(target, value)
+    roots = [*outputs.values(), *(v for group in updates.values() for pair in group.items() for v in pair)]
+    nodes, ids = _intern(roots)
+    _check_leaves(nodes, outputs, ids)
+    graph = Graph(
+        tuple(nodes),
+        tuple((name, ids[expr]) for name, expr in outputs.items()),
+        tuple(
+            (group, tuple((t.op.label, ids[v]) for t, v in changes.items()))  # type: ignore[attr-defined]
+            for group, changes in updates.items()
+        ),
+    )
+    return graph, ids
+
+
+def _intern(roots: Iterable[Expr]) -> tuple[list[Node], dict[Expr, int]]:
+    """Nodes in post-order from the roots, each `(op, inputs)` once; iterative, for any depth."""
+    nodes: list[Node] = []
+    ids: dict[Expr, int] = {}
+    interned: dict[tuple[Op, tuple[int, ...]], int] = {}
+    for root in roots:
+        stack = [root]
+        while stack:
+            expr = stack[-1]
+            if expr in ids:
+                stack.pop()
+                continue
+            waiting = [operand for operand in expr.inputs if operand not in ids]
+            if waiting:
+                stack.extend(reversed(waiting))
+                continue
+            stack.pop()
+            inputs = tuple([ids[operand] for operand in expr.inputs])
+            key = (expr.op, inputs)
+            found = interned.get(key)
+            if found is None:
+                found = interned[key] = len(nodes)
+                nodes.append(Node(found, expr.op, inputs, expr.type, expr.origin))
+            elif isinstance(expr.op, Placeholder | Variable):
+                _declared_twice(expr.op.label, nodes[found].origin, expr.origin)
+            ids[expr] = found
+    return nodes, ids
+
+
+def _declared_twice(label: str, first: Origin, second: Origin) -> NoReturn:
+    where = ", ".join(
+        f"{provenance.relative(o.sources[0].file)}:{o.sources[0].line}" for o in (first, second) if o.sources
+    )
+    raise GraphError(
+        f"{label!r} is declared twice",
+        details=(f"declared at {where}",) if where else (),
+        hint="Declare it once and pass the expression on, or give each its own name.",
+    )
+
+
+def _check_output(name: object, expr: object) -> None:
+    _check_name(name, "output")
+    if not isinstance(expr, Expr):
+        raise GraphError(
+            f"the output {name!r} is a {type(expr).__name__}, not an expression",
+            hint="For a number or an array write symgraph.constant(...).",
+        )
+
+
+def _check_update(target: object, value: object) -> None:
+    if not isinstance(target, Expr) or not isinstance(target.op, Variable):
+        raise GraphError(f"only a variable can be updated, and {target!r} is none")
+    if not isinstance(value, Expr):
+        raise GraphError(f"the next value of {target.op.label!r} is a {type(value).__name__}, not an expression")
+    if value.dtype != target.dtype:
+        raise DTypeError(
+            f"the next value of {target.op.label!r} is {value.type}, and the variable is {target.type}",
+            details=(describe(target), describe(value)),
+            hint="Cast it with symgraph.cast.",
+        )
+    if value.shape != target.shape:
+        raise ShapeError(
+            f"the next value of {target.op.label!r} is {value.type}, and the variable is {target.type}",
+            details=(describe(target), describe(value)),
+        )
+
+
+def _check_leaves(nodes: Sequence[Node], outputs: Outputs, ids: Mapping[Expr, int]) -> None:
+    labels: dict[str, Node] = {}
+    for node in nodes:
+        if isinstance(node.op, Placeholder | Variable):
+            other = labels.setdefault(node.op.label, node)
+            if other is not node:
+                _declared_twice(node.op.label, other.origin, node.origin)
+    for name, expr in outputs.items():
+        if name in labels and ids[expr] != labels[name].id:
+            raise GraphError(
+                f"the output {name!r} has the name of a {labels[name].op.name}, and is another node",
+                details=(describe(expr),),
+                hint="Give the output a name of its own.",
+            )
+
+
+def lift(graph: Graph) -> list[Expr]:
+    """One expression for each node, with the node's origin.
+
+    >>> g = define(y=placeholder("x") * 2)
+    >>> [e.op.name for e in lift(g)]
+    ['placeholder', 'constant', 'mul']
+    """
+    exprs: list[Expr] = []
+    for node in graph.nodes:
+        exprs.append(Expr(node.op, tuple([exprs[i] for i in node.inputs]), node.type, node.origin))
+    return exprs
+
+
+def rebuild(graph: Graph, exprs: Sequence[Expr], outputs: Outputs | None = None) -> tuple[Graph, dict[Expr, int]]:
+    """The graph whose node `i` is now `exprs[i]`, with `outputs` added; and the ids of its expressions."""
+    leaves = {name: exprs[node.id] for name, node in graph.variables.items()}
+    return number(
+        {**{name: exprs[i] for name, i in graph.outputs}, **(outputs or {})},
+        {group: {leaves[v]: exprs[i] for v, i in pairs} for group, pairs in graph.updates},
+    )
+
+
+from symgraph import ops as _ops  # noqa: E402  ops are written with apply, and Expr's operators with ops

@@ -1,0 +1,116 @@
+"""What ops share: the elementwise base, checks of dtypes and axes, and sums over broadcast axes."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import attrs
+
+from symgraph import ops
+from symgraph.errors import DTypeError, ShapeError
+from symgraph.expr import Expr
+from symgraph.ir import Array, Op
+from symgraph.types import (
+    SHORT_NAMES,
+    Dimension,
+    DType,
+    Shape,
+    TensorType,
+    broadcast,
+    make_type,
+)
+
+_KINDS = {"f": "floats", "i": "integers", "b": "bools"}
+
+
+@attrs.frozen
+class Elementwise(Op):
+    """An op that works element by element on operands of one dtype, broadcast to one shape."""
+
+    ufunc: ClassVar[Callable[..., Any] | None] = None  # the NumPy ufunc that is its whole meaning
+    kinds: ClassVar[str] = "f"  # kinds of dtype it takes: f floats, i integers, b bools
+    result: ClassVar[DType | None] = None  # None: the dtype of the operands
+    cost: ClassVar[int] = 1  # flops an element
+
+    def infer(self, *types: TensorType) -> TensorType:
+        first = types[0]
+        require_kind(self.name, self.kinds, first)
+        require_same_dtype(self.name, types)
+        shape = first.shape if len(types) == 1 else broadcast_operands(self.name, types)
+        if self.result is None and shape is first.shape:
+            return first
+        return make_type(first.dtype if self.result is None else self.result, shape)
+
+    def evaluate(self, *arrays: Array) -> Array:
+        assert type(self).ufunc is not None, self.name
+        made: Array = type(self).ufunc(*arrays)
+        return made
+
+    def flops(self, out: TensorType, *types: TensorType) -> Dimension:
+        return out.size * self.cost
+
+
+def require_kind(name: str, kinds: str, type_: TensorType) -> None:
+    """Raise DTypeError unless the dtype is of one of the kinds that the op takes."""
+    if type_.dtype.kind not in kinds:
+        wanted = " or ".join(_KINDS[kind] for kind in kinds)
+        raise DTypeError(
+            f"{name} takes {wanted}, and this is {SHORT_NAMES[type_.dtype.name]}",
+            hint="Cast it with symgraph.cast.",
+        )
+
+
+def require_same_dtype(name: str, types: Iterable[TensorType]) -> None:
+    """Raise DTypeError unless all operands have one dtype (the public functions cast them to one)."""
+    dtypes = list(dict.fromkeys(t.dtype for t in types))
+    if len(dtypes) > 1:
+        raise DTypeError(f"{name}: the operands have the dtypes {' and '.join(d.name for d in dtypes)}")
+
+
+def broadcast_operands(name: str, types: Iterable[TensorType]) -> Shape:
+    """The common shape of operands; raises ShapeError that names the op."""
+    try:
+        return broadcast(*(t.shape for t in types))
+    except ShapeError as error:
+        error.message = f"{name}: {error.message}"
+        raise
+
+
+def normalise_axis(name: str, axis: int, rank: int) -> int:
+    """The axis counted from the front; raises ShapeError when there is no such axis.
+
+    >>> normalise_axis("sum", -1, 3)
+    2
+    """
+    if isinstance(axis, bool) or not hasattr(axis, "__index__"):
+        raise ShapeError(f"{name}: an axis is an int, and {axis!r} is none")
+    if not -rank <= axis < rank:
+        raise ShapeError(f"{name}: there is no axis {axis} in a tensor of {rank} axes")
+    return int(axis) % rank
+
+
+def normalise_axes(name: str, axis: int | Iterable[int] | None, rank: int) -> tuple[int, ...]:
+    """The axes, sorted and counted from the front; None means all; raises ShapeError for a repeat.
+
+    >>> normalise_axes("sum", (-1, 0), 3), normalise_axes("sum", None, 2)
+    ((0, 2), (0, 1))
+    """
+    if axis is None:
+        return tuple(range(rank))
+    listed = (axis,) if isinstance(axis, int) or not isinstance(axis, Iterable) else tuple(axis)
+    axes = tuple(sorted(normalise_axis(name, a, rank) for a in listed))
+    if len(set(axes)) != len(axes):
+        raise ShapeError(f"{name}: an axis is repeated in {tuple(listed)}")
+    return axes
+
+
+def sum_to(g: Expr, shape: Shape) -> Expr:
+    """`g` summed over what broadcasting added to `shape`: the transpose of broadcasting."""
+    if g.shape == shape:
+        return g
+    extra = len(g.shape) - len(shape)
+    kept = tuple(
+        extra + i for i, size in enumerate(shape) if size == 1 and g.shape[extra + i] != 1
+    )
+    if kept:
+        g = ops.sum(g, axis=kept, keepdims=True)
+    return ops.sum(g, axis=tuple(range(extra))) if extra else g

@@ -1,0 +1,172 @@
+"""Where a node came from: the user's lines, the scope, and the rule that made it.
+
+Capture is cheap (a frame walk); the column range of the expression is worked out only when it is shown.
+"""
+
+import itertools
+import linecache
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import attrs
+
+_PACKAGE = str(Path(__file__).parent) + os.sep
+# Frames of these files are never the user's: generated code, the import system, our functional helpers.
+_MACHINERY = ("<attrs generated", "<frozen ", "<symgraph ")
+_HELPERS = ("toolz", "functools.py", "contextlib.py", "runpy.py", "threading.py")
+
+
+@attrs.frozen(eq=False)
+class Source:
+    """A place in the user's program.
+
+    >>> str(Source("models/mlp.py", 14))
+    'models/mlp.py:14'
+    """
+
+    file: str
+    line: int
+    _code: CodeType | None = None
+    _instruction: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Source) and (self.file, self.line) == (other.file, other.line)
+
+    def __hash__(self) -> int:
+        return hash((self.file, self.line))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Source, (self.file, self.line)  # code objects do not pickle; the columns are lost
+
+    @property
+    def columns(self) -> tuple[int, int] | None:
+        """The half-open range of columns of the expression on its line, where Python knows it."""
+        if self._code is None:
+            return None
+        positions = itertools.islice(self._code.co_positions(), self._instruction // 2, None)
+        line, end_line, start, end = next(positions, (None, None, None, None))
+        if line != self.line or start is None or end is None:
+            return None
+        return (start, end) if end_line == line else (start, len(linecache.getline(self.file, line).rstrip()))
+
+    def quote(self) -> str:
+        """The line with a caret under the expression, as error messages show it; never raises.
+
+        >>> Source("no/such/file.py", 3).quote()
+        '  no/such/file.py:3'
+        """
+        text = linecache.getline(self.file, self.line).rstrip()
+        head = f"  {relative(self.file)}:{self.line}"
+        if not text.strip():
+            return head
+        body = text.lstrip()
+        shown = f"{head}    {body}"
+        span = self.columns
+        if span is None:
+            return shown
+        # Python counts columns in UTF-8 bytes.
+        raw = text.encode()
+        start = len(raw[: span[0]].decode(errors="replace"))
+        end = len(raw[: span[1]].decode(errors="replace"))
+        indent = len(head) + 4 + start - (len(text) - len(body))
+        return f"{shown}\n{' ' * indent}{'^' * max(1, end - start)}"
+
+
+@attrs.frozen
+class Origin:
+    """The provenance of a node; excluded from the equality of nodes.
+
+    `sources` are the user's lines, `scope` the path of named scopes, `rule` what made the node
+    ("" for the user, else such as `vjp matmul` or `log-sigmoid`), `of` the ids of the nodes it stands for:
+    for a gradient node, its forward node.
+    """
+
+    sources: tuple[Source, ...] = ()
+    scope: tuple[str, ...] = ()
+    rule: str = ""
+    of: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        lines = ", ".join(f"{relative(source.file)}:{source.line}" for source in self.sources)
+        scope = "/".join(self.scope)
+        made = f"by {self.rule}" if self.rule else ""
+        of = f"of {', '.join(f'%{i}' for i in self.of)}" if self.of else ""
+        return "; ".join(part for part in (lines, scope, " ".join(filter(None, (made, of)))) if part)
+
+
+_SCOPE: ContextVar[tuple[str, ...]] = ContextVar("scope", default=())
+_MADE: ContextVar[Origin | None] = ContextVar("made", default=None)
+
+
+def relative(file: str) -> str:
+    """The path as a reader would type it: relative when the file lies below the working directory.
+
+    >>> relative("models/mlp.py")
+    'models/mlp.py'
+    """
+    base = str(Path.cwd()) + os.sep
+    return file[len(base) :] if file.startswith(base) else file
+
+
+def _foreign(file: str) -> bool:
+    return (
+        file.startswith(_PACKAGE)
+        or file.startswith(_MACHINERY)
+        or (file.endswith(_HELPERS) and file.startswith(sys.base_prefix))
+        or f"{os.sep}toolz{os.sep}" in file
+    )
+
+
+def user_source() -> Source | None:
+    """The innermost frame that is not the library's own, or None when there is none."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if not _foreign(code.co_filename):
+            return Source(code.co_filename, frame.f_lineno, code, frame.f_lasti)
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def current() -> Origin:
+    """The origin for a node made now: what a transform declared, else the user's line and scope."""
+    made = _MADE.get()
+    if made is not None:
+        return made
+    source = user_source()
+    return Origin((source,) if source is not None else (), _SCOPE.get())
+
+
+@contextmanager
+def made_by(origin: Origin) -> Iterator[None]:
+    """Nodes made inside carry `origin`: for transforms, whose nodes stand for other nodes."""
+    token = _MADE.set(origin)
+    try:
+        yield
+    finally:
+        _MADE.reset(token)
+
+
+@contextmanager
+def in_scope(path: tuple[str, ...]) -> Iterator[None]:
+    """Nodes made inside carry the scope `path`: provenance alone, it never changes what a node means."""
+    token = _SCOPE.set(path)
+    try:
+        yield
+    finally:
+        _SCOPE.reset(token)
+
+
+def merged(rule: str, origins: tuple[Origin, ...], of: tuple[int, ...] = ()) -> Origin:
+    """One origin for a node that stands for several: their lines in order, without repeats."""
+    sources = tuple(dict.fromkeys(source for origin in origins for source in origin.sources))
+    return Origin(sources, origins[0].scope if origins else (), rule, of)
