@@ -1,0 +1,123 @@
+"""Matrix products: a paragraph each, its record and rules, then its public function."""
+
+import attrs
+import numpy as np
+
+from symgraph import ops
+from symgraph.errors import ShapeError
+from symgraph.expr import Expr, Operand, describe, operands
+from symgraph.ir import Array, Op
+from symgraph.ops.base import require_kind, require_same_dtype, sum_to
+from symgraph.types import Dimension, Shape, TensorType, broadcast, make_type, product
+
+Vjp = tuple[Expr | None, ...]
+
+
+@attrs.frozen
+class MatMul(Op):
+    """x @ y on the last two axes, batched over the others, which broadcast.
+
+    A flag swaps the last two axes of its operand before the product; rewrites absorb transposes into them.
+    """
+
+    name = "matmul"
+    transpose_a: bool = False
+    transpose_b: bool = False
+
+    def infer(self, *types: TensorType) -> TensorType:
+        x, y = types
+        require_kind(self.name, "fi", x)
+        require_same_dtype(self.name, types)
+        if x.rank < 2 or y.rank < 2:
+            raise ShapeError(f"matmul: the operands have {x.rank} and {y.rank} axes, and need 2 or more")
+        (m, k), (rows, n) = _swapped(x.shape, self.transpose_a), _swapped(y.shape, self.transpose_b)
+        if k != rows:
+            raise _differ(k, rows, m, n)
+        try:
+            batch = broadcast(x.shape[:-2], y.shape[:-2])
+        except ShapeError as error:
+            error.message = f"matmul: the batch axes differ: {error.message}"
+            raise
+        return make_type(x.dtype, (*batch, m, n))
+
+    def evaluate(self, *arrays: Array) -> Array:
+        x, y = arrays
+        x = x.swapaxes(-1, -2) if self.transpose_a else x
+        y = y.swapaxes(-1, -2) if self.transpose_b else y
+        return np.asarray(np.matmul(x, y))
+
+    def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
+        # With A, B the swapped operands: dA = g Bᵀ and dB = Aᵀ g, swapped back where the operand was.
+        x, y = inputs
+        a, b = self.transpose_a, self.transpose_b
+        if not a and x.rank > 2 and y.rank == 2:  # one product for all batches, not a sum over one for each
+            by_y = (
+                _product(_rows(g), _rows(x), True, False) if b else _product(_rows(x), _rows(g), True, False)
+            )
+        else:
+            by_y = _product(g, x, True, a) if b else _product(x, g, not a, False)
+        by_x = _product(y, g, b, True) if a else _product(g, y, False, not b)
+        return sum_to(by_x, x.shape), sum_to(by_y, y.shape)
+
+    def flops(self, out: TensorType, *types: TensorType) -> Dimension:
+        return 2 * out.size * _swapped(types[0].shape, self.transpose_a)[1]
+
+
+def _swapped(shape: Shape, swap: bool) -> tuple[Dimension, Dimension]:
+    """The rows and columns that a product sees."""
+    return (shape[-1], shape[-2]) if swap else (shape[-2], shape[-1])
+
+
+def _product(x: Expr, y: Expr, transpose_a: bool, transpose_b: bool) -> Expr:
+    return ops.apply(MatMul(transpose_a, transpose_b), x, y)
+
+
+def _rows(x: Expr) -> Expr:
+    """The tensor as one matrix: all axes but the last are rows."""
+    return ops.reshape(x, (product(x.shape[:-1]), x.shape[-1]))
+
+
+def _differ(k: Dimension, rows: Dimension, m: Dimension, n: Dimension) -> ShapeError:
+    hint = f"The first operand has {k} columns: give the second {k} rows, or the first {rows} columns."
+    if k == n:
+        hint = "The second operand seems to be transposed: write x @ y.T."
+    elif rows == m:
+        hint = "The first operand seems to be transposed: write x.T @ y."
+    return ShapeError(f"matmul: the inner dimensions differ: {k} and {rows}", hint=hint)
+
+
+def matmul(x: Operand, y: Operand) -> Expr:
+    """The matrix product `x @ y`, by NumPy's rules.
+
+    The last two axes are multiplied, `[..., m, k] @ [..., k, n]`, and the others broadcast. A tensor of one
+    axis is a row on the left and a column on the right, and that axis is not in the result. Operands are
+    floats or integers of one dtype after promotion. Raises ShapeError when the inner dimensions differ or an
+    operand is a scalar, DTypeError for bools.
+
+    >>> from symgraph.expr import placeholder
+    >>> matmul(placeholder("x", ("batch", 784)), placeholder("w", (784, 10)))
+    <matmul: f32[batch,10]>
+    """
+    a, b = operands(x, y)
+    if a.rank == 0 or b.rank == 0:
+        raise ShapeError(
+            "matmul: an operand is a scalar",
+            details=(describe(a), describe(b)),
+            hint="To scale a tensor write x * y.",
+        )
+    if a.rank > 1 and b.rank > 1:
+        return _product(a, b, False, False)
+    rows = b.shape[-2] if b.rank > 1 else b.shape[0]
+    if a.shape[-1] != rows:
+        raise ShapeError(
+            f"matmul: the inner dimensions differ: {a.shape[-1]} and {rows}",
+            details=(describe(a), describe(b)),
+            hint="The last axis of the first operand and the last but one of the second (or its only one) "
+            "have one size.",
+        )
+    left = ops.reshape(a, (1, a.shape[0])) if a.rank == 1 else a
+    right = ops.reshape(b, (b.shape[0], 1)) if b.rank == 1 else b
+    out = _product(left, right, False, False)
+    row = () if a.rank == 1 else (out.shape[-2],)
+    column = () if b.rank == 1 else (out.shape[-1],)
+    return ops.reshape(out, (*out.shape[:-2], *row, *column))
