@@ -10,6 +10,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from time import monotonic
@@ -351,7 +352,8 @@ def _from_mirror(url: str, path: Path, digest: str) -> tuple[Array | None, str]:
             hint="Name a folder that holds the files: directory=..., or $SYMGRAPH_DATA.",
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # it is gone already, or never was
+            part.unlink()
 
 
 def _fetch(url: str, file: BinaryIO) -> str:

@@ -16,7 +16,7 @@ import secrets
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from operator import index
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -151,7 +151,8 @@ def write(path: str | os.PathLike[str], array: ArrayLike) -> Path:
     except OSError as error:
         raise DataError(f"{target}: the file could not be written: {error.strerror or error}.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it is gone already, or never was
+            temporary.unlink()
     return target
 
 
