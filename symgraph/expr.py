@@ -8,7 +8,9 @@ An Expr is syntax only: an op applied to operands, with identity equality. Gradi
 with the same public functions that users call.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NoReturn, TypeAlias
 
 import attrs
@@ -284,10 +286,20 @@ def constant(value: npt.ArrayLike, dtype: DTypeLike | None = None) -> Expr:
     >>> constant([1.0, 2.0])
     <constant: f32[2]>
     """
-    return apply(Constant(_array(value, None if dtype is None else dtype_of(dtype))))
+    target = None if dtype is None else dtype_of(dtype)
+    if type(value) in _SCALARS:
+        sign = math.copysign(1.0, value) if type(value) is float else 1.0  # 0.0 == -0.0
+        return apply(_scalar(type(value), value, sign, target))
+    return apply(Constant(_array(value, target)))
 
 
 _SCALARS: dict[type, DType] = {bool: BOOL, int: INT64, float: FLOAT32}
+
+
+@lru_cache(4096)
+def _scalar(kind: type, value: Any, sign: float, dtype: DType | None) -> Constant:
+    """The op of a Python number, once for each: a graph holds the same few over and over."""
+    return Constant(_array(value, dtype))
 
 
 def _array(value: Any, dtype: DType | None) -> ArrayValue:

@@ -119,15 +119,22 @@ class ArrayValue:
         copy.flags.writeable = False
         return cls(copy)
 
+    _hash: int = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash(self._key))
+
     @property
     def _key(self) -> tuple[str, tuple[int, ...], bytes]:
         return self.array.dtype.str, self.array.shape, self.array.tobytes()
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, ArrayValue) and self._key == other._key)
+        if self is other:
+            return True
+        return isinstance(other, ArrayValue) and self._hash == other._hash and self._key == other._key
 
     def __hash__(self) -> int:
-        return hash(self._key)
+        return self._hash
 
     def __repr__(self) -> str:
         return f"ArrayValue({np.array2string(self.array, threshold=8)})"

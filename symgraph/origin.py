@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -117,6 +118,7 @@ def relative(file: str) -> str:
     return file[len(base) :] if file.startswith(base) else file
 
 
+@lru_cache(4096)
 def _foreign(file: str) -> bool:
     return (
         file.startswith(_PACKAGE)
@@ -166,7 +168,12 @@ def in_scope(path: tuple[str, ...]) -> Iterator[None]:
         _SCOPE.reset(token)
 
 
-def merged(rule: str, origins: tuple[Origin, ...], of: tuple[int, ...] = ()) -> Origin:
-    """One origin for a node that stands for several: their lines in order, without repeats."""
-    sources = tuple(dict.fromkeys(source for origin in origins for source in origin.sources))
-    return Origin(sources, origins[0].scope if origins else (), rule, of)
+def merged(rule: str, root: Origin, others: tuple[Origin, ...] = ()) -> Origin:
+    """The origin of what `rule` made in place of `root` and others: their lines in order, without repeats.
+
+    The rules that made the root are kept in front, so the chain reads from the user's line to now.
+    """
+    sources = tuple(dict.fromkeys(source for o in (root, *others) for source in o.sources))
+    before = root.rule.split(" > ") if root.rule else []
+    chain = before if before[-1:] == [rule] else [*before, rule]
+    return Origin(sources, root.scope, " > ".join(chain), root.of)

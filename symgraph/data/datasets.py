@@ -29,6 +29,7 @@ TIMEOUT = 5.0
 
 _PATIENCE = 20.0  # seconds of failing after which no further mirror is tried
 _LONGEST = 600.0  # seconds that one file may take
+_UNREACHED = "no connection"
 _LARGEST = 64 * 2**20  # bytes; the largest published file has 26 MB
 
 _SAME = attrs.cmp_using(eq=np.array_equal)
@@ -329,9 +330,6 @@ def _download(published: _Published, path: Path, digest: str, mirrors: tuple[str
         hint=f"Put its four files into a folder and name it: directory=..., or the folder "
         f"{published.folder}/ below $SYMGRAPH_DATA.",
     )
-
-
-_UNREACHED = "no connection"
 
 
 def _from_mirror(url: str, path: Path, digest: str) -> tuple[Array | None, str]:

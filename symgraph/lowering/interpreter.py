@@ -1,11 +1,13 @@
 """The interpreter: one `evaluate` a node. It is the meaning that every other backend is tested against."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import attrs
 import numpy as np
 
 from symgraph.errors import FeedError, SymgraphError
 from symgraph.ir import Array, Graph, Placeholder, Variable, specialise
+from symgraph.lowering.program import Instance, MemoryPlan, inputs
 
 
 def interpret(graph: Graph, values: Mapping[str, Array], sizes: Mapping[str, int] | None = None) -> list[Array]:
@@ -57,3 +59,38 @@ def evaluate(
         {name: results[i] for name, i in graph.outputs},
         {group: {variable: results[i] for variable, i in pairs} for group, pairs in graph.updates},
     )
+
+
+@attrs.frozen
+class InterpreterProgram:
+    """The interpreter as a backend: no generated code, an array for every node."""
+
+    graph: Graph
+
+    @property
+    def source(self) -> str:
+        """The graph's text: the interpreter runs it as it stands."""
+        return str(self.graph)
+
+    @property
+    def memory(self) -> MemoryPlan:
+        """Every node has an array of its own, so there is no arena."""
+        return MemoryPlan((), 0)
+
+    def instance(self) -> Instance:
+        """One pass over the nodes for each call."""
+        names = inputs(self.graph)
+
+        def run(values: Sequence[Array], destinations: Sequence[Array]) -> tuple[Array, ...]:
+            results = interpret(self.graph, dict(zip(names, values, strict=True)))
+            changed = [i for _, group in self.graph.updates for _, i in group]
+            for destination, i in zip(destinations, changed, strict=True):
+                np.copyto(destination, results[i])
+            return tuple(np.array(results[i]) for _, i in self.graph.outputs)
+
+        return run
+
+
+def lower(graph: Graph) -> InterpreterProgram:
+    """The program of a graph of concrete sizes."""
+    return InterpreterProgram(graph)

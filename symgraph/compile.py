@@ -1,0 +1,273 @@
+"""Compilation: a graph becomes an Executable, specialised to each binding of its named sizes when first met.
+
+    compile : Graph -> Executable
+    call    : Executable -> feeds -> variables -> outputs, next values of the variables
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from threading import Lock
+from typing import Literal, TypeAlias
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from symgraph.errors import CompileError, FeedError
+from symgraph.expr import lift, number
+from symgraph.ir import Array, Graph, Placeholder, Variable, specialise
+from symgraph.lowering import interpreter
+from symgraph.lowering.program import Instance, MemoryPlan, Program, inputs
+from symgraph.rewrite import NUMERICS, Numerics, Pass, Row
+from symgraph.transforms.pipeline import optimise
+from symgraph.types import SHORT_NAMES, TensorType, dimension_names, show_shape, solve, substitute
+
+Backend: TypeAlias = Literal["auto", "interpreter", "numpy"]
+_KEPT = 16  # bindings of the named sizes whose programs are kept
+
+
+@attrs.frozen
+class Lowering:
+    """A backend: the passes that prepare a graph for it, and the function that makes a program."""
+
+    passes: tuple[Pass, ...]
+    lower: Callable[[Graph], Program]
+
+
+def lowering(backend: str) -> tuple[str, Lowering]:
+    """The backend of a name (`auto` takes the fastest installed); raises CompileError for an unknown one."""
+    from symgraph.lowering import numpy_source
+
+    known = {
+        "interpreter": Lowering((), interpreter.lower),
+        "numpy": Lowering(numpy_source.PASSES, numpy_source.lower),
+    }
+    chosen = "numpy" if backend == "auto" else backend
+    if chosen not in known:
+        raise CompileError(f"there is no backend {backend!r}", hint=f"Use one of auto, {', '.join(known)}.")
+    return chosen, known[chosen]
+
+
+@attrs.frozen(eq=False)
+class Bound:
+    """A program for one binding of the named sizes, with the workspaces that calls take turns on."""
+
+    program: Program
+    idle: list[Instance]
+
+    def run(self, values: Sequence[Array], destinations: Sequence[Array]) -> tuple[Array, ...]:
+        """One call, with a workspace to itself."""
+        try:
+            instance = self.idle.pop()
+        except IndexError:
+            instance = self.program.instance()
+        try:
+            return instance(values, destinations)
+        finally:
+            self.idle.append(instance)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Executable:
+    """A compiled graph: immutable, and safe to call from many threads.
+
+    `declared` is the graph as it was given, `graph` what it was rewritten to, `ledger` how. Programs are made
+    for each binding of the named sizes and the most recent are kept; that is a cache and changes no result.
+    """
+
+    declared: Graph
+    graph: Graph
+    ledger: tuple[Row, ...]
+    backend: str
+    numerics: Numerics
+    _lower: Callable[[Graph], Program]
+    _programs: dict[tuple[tuple[str, int], ...], Bound] = attrs.field(factory=dict, init=False)
+    _lock: Lock = attrs.field(factory=Lock, init=False)
+
+    def __repr__(self) -> str:
+        return f"<Executable of {len(self.graph)} nodes on {self.backend}>"
+
+    def bound(self, sizes: Mapping[str, int]) -> Bound:
+        """The program for these sizes; made when first asked for."""
+        key = tuple(sorted((name, sizes[name]) for name in self.graph.names))
+        found = self._programs.get(key)
+        if found is not None:
+            return found
+        with self._lock:
+            if key not in self._programs:
+                made = Bound(self._lower(specialise(self.graph, dict(key))), [])
+                while len(self._programs) >= _KEPT:
+                    del self._programs[next(iter(self._programs))]
+                self._programs[key] = made
+            return self._programs[key]
+
+    def __call__(
+        self, feeds: Mapping[str, npt.ArrayLike] | None = None, variables: Mapping[str, npt.ArrayLike] | None = None
+    ) -> dict[str, Array]:
+        """Run: the outputs by name, and the next value of each updated variable under the variable's name.
+
+        `feeds` holds the placeholders' values, `variables` those of the variables. Raises FeedError.
+
+        >>> from symgraph.expr import define, placeholder
+        >>> compile(define(y=placeholder("x", ("n",)) + 1.0), backend="interpreter")({"x": [1.0, 2.0]})
+        {'y': array([2., 3.], dtype=float32)}
+        """
+        values, sizes = bind(self.graph, {**(feeds or {}), **(variables or {})}, self.declared)
+        updated = [name for _, group in self.graph.updates for name, _ in group]
+        destinations = [np.empty_like(values[inputs(self.graph).index(name)]) for name in updated]
+        outputs = self.bound(sizes).run(values, destinations)
+        named = dict(zip((name for name, _ in self.graph.outputs), outputs, strict=True))
+        return {**named, **dict(zip(updated, destinations, strict=True))}
+
+    def source(self, **sizes: int) -> str:
+        """The generated code for a binding of the named sizes."""
+        return self.bound(self._sizes(sizes)).program.source
+
+    def memory_plan(self, **sizes: int) -> MemoryPlan:
+        """The memory plan for a binding of the named sizes."""
+        return self.bound(self._sizes(sizes)).program.memory
+
+    def _sizes(self, sizes: Mapping[str, int]) -> Mapping[str, int]:
+        missing = sorted(self.graph.names - sizes.keys())
+        if missing:
+            raise FeedError(
+                f"the sizes {', '.join(missing)} are not given",
+                hint=f"Code is specialised to sizes: pass {', '.join(f'{name}=128' for name in missing)}.",
+            )
+        return sizes
+
+
+def compile(
+    graph: Graph,
+    *,
+    backend: str = "auto",
+    numerics: Numerics = "safe",
+    passes: Sequence[Pass] | None = None,
+) -> Executable:
+    """Optimise and compile a graph.
+
+    `backend` is `numpy`, `interpreter` or `auto`; `numerics` says which rewrites may run: `bitwise` (those that
+    keep every bit), `safe` (also those that are more accurate, or within a documented bound) or `fast`;
+    `passes` replaces the default pipeline. Raises CompileError.
+    """
+    if numerics not in NUMERICS:
+        raise CompileError(f"there is no numerics {numerics!r}", hint=f"Use one of {', '.join(NUMERICS)}.")
+    name, chosen = lowering(backend)
+    optimised = optimise(graph, numerics, passes)
+    prepared = optimise(optimised.graph, numerics, chosen.passes, rounds=1)
+    start = len(optimised.ledger)
+    later = tuple(attrs.evolve(row, step=row.step + start) for row in prepared.ledger)
+    return Executable(graph, prepared.graph, (*optimised.ledger, *later), name, numerics, chosen.lower)
+
+
+def bind(
+    graph: Graph, values: Mapping[str, npt.ArrayLike], declared: Graph | None = None
+) -> tuple[list[Array], dict[str, int]]:
+    """The values in the order of the graph's inputs, checked, and the sizes that their shapes bind.
+
+    Names that `declared` has and the optimised graph lost are accepted. Raises FeedError for a name that is
+    unknown or missing, another rank, shape or dtype, or two values that bind one size differently.
+    """
+    known = set(inputs(declared)) if declared is not None else set()
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    bound_by: dict[str, str] = {}
+    for node in graph.nodes:
+        if isinstance(node.op, Placeholder | Variable):
+            array = leaf_value(node.op, values)
+            arrays.append(array)
+            bind_shape(node.op.label, node.type, array.shape, sizes, bound_by)
+    unknown = [name for name in values if name not in known and name not in inputs(graph)]
+    if unknown:
+        raise FeedError(
+            f"{unknown[0]!r} is no input of this graph", hint=f"It takes {', '.join(map(repr, inputs(graph)))}."
+        )
+    unbound = sorted(graph.names - sizes.keys())
+    if unbound:
+        raise FeedError(
+            f"no feed binds the size {unbound[0]!r}", hint="Give it an axis of its own in a placeholder's shape."
+        )
+    for array, name in zip(arrays, inputs(graph), strict=True):
+        expected = substitute(graph[name].type.shape, sizes)
+        if array.shape != expected:
+            raise _other_shape(name, graph[name].type, array.shape, sizes)
+    return arrays, sizes
+
+
+def leaf_value(op: Placeholder | Variable, values: Mapping[str, npt.ArrayLike]) -> Array:
+    """The value of one input as a contiguous array of its dtype; raises FeedError."""
+    if op.label in values:
+        return feed_array(op.label, op.type, values[op.label])
+    if isinstance(op, Placeholder) and op.default is not None:
+        return op.default.array
+    raise FeedError(
+        f"the {op.name} {op.label!r} has no value", hint=f"Feed {op.label!r} an array of type {op.type}."
+    )
+
+
+def feed_array(name: str, declared: TensorType, value: npt.ArrayLike) -> Array:
+    """A fed value as a C-contiguous array of the declared dtype.
+
+    Python numbers and lists take the declared dtype; an array must cast to it without loss. Raises FeedError.
+    """
+    if isinstance(value, np.ndarray) and value.dtype == declared.dtype:
+        return value if value.flags.c_contiguous else np.ascontiguousarray(value)
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise FeedError(f"the feed {name!r} is no array: {error}") from None
+    weak = not isinstance(value, np.ndarray | np.generic) and array.dtype.kind in "fiub"
+    order = "biuf"
+    if array.dtype.kind not in order:
+        raise FeedError(f"the feed {name!r} holds {array.dtype}, and {declared} was declared")
+    lossless = np.can_cast(array.dtype, declared.dtype, "safe")
+    if not lossless and weak:
+        kinds = {"b": 0, "u": 1, "i": 1, "f": 2}
+        lossless = kinds[array.dtype.kind] <= kinds[declared.dtype.kind] and (
+            declared.dtype.kind == "f" or np.array_equal(array.astype(declared.dtype), array)
+        )
+    if not lossless:
+        wanted = declared.dtype.name
+        raise FeedError(
+            f"the feed {name!r} is {array.dtype.name}, and {SHORT_NAMES[wanted]} was declared: the cast loses precision",
+            hint=f"Cast it yourself: value.astype(np.{wanted if wanted != 'bool' else 'bool_'}), "
+            f"or declare {name!r} with another dtype.",
+        )
+    return np.ascontiguousarray(array, dtype=declared.dtype).reshape(array.shape)
+
+
+def bind_shape(
+    name: str, declared: TensorType, shape: tuple[int, ...], sizes: dict[str, int], bound_by: dict[str, str]
+) -> None:
+    """Bind the named sizes of one input, into `sizes`; raises FeedError when they are bound to another value."""
+    if len(shape) != declared.rank:
+        raise _other_shape(name, declared, shape, sizes)
+    for dimension, size in zip(declared.shape, shape, strict=True):
+        if isinstance(dimension, int):
+            if dimension != size:
+                raise _other_shape(name, declared, shape, sizes)
+            continue
+        found = solve(dimension, size, sizes)
+        if found is not None:
+            sizes[found[0]] = found[1]
+            bound_by[found[0]] = name
+            continue
+        known = dimension_names(dimension) & sizes.keys()
+        if known == dimension_names(dimension) and substitute((dimension,), sizes) != (size,):
+            other = bound_by[min(known)]
+            if other != name:
+                raise FeedError(
+                    f"{other!r} and {name!r} bind {dimension} to two sizes: "
+                    f"{substitute((dimension,), sizes)[0]} and {size}",
+                    hint=f"Feed {name!r} as many as {other!r}.",
+                )
+            raise _other_shape(name, declared, shape, sizes)
+
+
+def _other_shape(
+    name: str, declared: TensorType, shape: tuple[int, ...], sizes: Mapping[str, int]
+) -> FeedError:
+    given = f" (with {', '.join(f'{n}={s}' for n, s in sizes.items())})" if sizes else ""
+    return FeedError(
+        f"the feed {name!r} has the shape {show_shape(shape)}, and {show_shape(declared.shape)} was declared{given}"
+    )

@@ -1,0 +1,335 @@
+"""Rewriting: rules as data, the engine that applies them, and the ledger of what it did.
+
+    Rule    = name, pattern, replacement, guard, numerics
+    Pass    : Graph -> Graph                     the same object when nothing changed
+    rewrite : Graph -> [Rule] -> Graph, [Row]
+
+A pattern is an op with operands that are patterns, names (which capture) or numbers (which match a constant
+all of whose elements are that number). The replacement is written with the same public functions that users
+call, and takes the captures as keyword arguments.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+import attrs
+import numpy as np
+
+from symgraph.errors import CompileError
+from symgraph.expr import Expr, lift, rebuild
+from symgraph.ir import Array, Constant, Graph, Op, TupleType, node_bytes
+from symgraph.ops.shape import BroadcastTo
+from symgraph.origin import made_by, merged, relative
+from symgraph.types import Dimension
+
+Class: TypeAlias = Literal["exact", "stabilises", "reassociates"]
+Numerics: TypeAlias = Literal["bitwise", "safe", "fast"]
+NUMERICS: tuple[Numerics, ...] = ("bitwise", "safe", "fast")
+Captures: TypeAlias = Mapping[str, Expr]
+_MAX_SWEEPS = 64  # a rule list that has not settled by then goes round in circles
+_MAX_HERE = 32  # rewrites of one place in one sweep
+
+
+@attrs.frozen
+class Pattern:
+    """An op whose operands match; `bind` captures the node itself, `attributes` must equal the op's."""
+
+    op: type[Op]
+    operands: tuple["Pattern | str | float", ...]
+    bind: str = ""
+    attributes: tuple[tuple[str, Any], ...] = ()
+
+
+def pattern(
+    op: type[Op], *operands: "Pattern | str | float", bind: str = "", **attributes: Any
+) -> Pattern:
+    """A pattern in one expression.
+
+    >>> from symgraph.ops.arithmetic import Neg
+    >>> pattern(Neg, pattern(Neg, "x")).operands[0].operands
+    ('x',)
+    """
+    return Pattern(op, operands, bind, tuple(attributes.items()))
+
+
+@attrs.frozen
+class Rule:
+    """A rewrite: where `pattern` matches and `guard` holds, `replacement` takes its place.
+
+    `numerics` says what it does to the numbers: `exact` (bit for bit), `stabilises` (more accurate than
+    before), `reassociates` (another rounding; `bound` is the relative error, in units of the last place of
+    the largest operand, that it may add; without a bound it runs under numerics="fast" alone). `guard` and
+    `replacement` take the captures by name; `guard` may be left out.
+    """
+
+    name: str
+    pattern: Pattern
+    replacement: Callable[..., Expr | None]
+    numerics: Class
+    guard: Callable[..., bool] | None = None
+    bound: float | None = None
+
+    def allowed(self, numerics: Numerics) -> bool:
+        """Whether the rule may run under a numerics setting of `compile`."""
+        if self.numerics == "exact" or numerics == "fast":
+            return True
+        if numerics == "bitwise":
+            return False
+        return self.numerics == "stabilises" or self.bound is not None
+
+
+@attrs.frozen
+class Hit:
+    """What a rewriter found at a node: the new expression, and the expressions that it stands for."""
+
+    rule: str
+    numerics: Class
+    replacement: Expr
+    matched: tuple[Expr, ...]
+
+
+Rewriter: TypeAlias = Callable[[Expr], Hit | None]
+
+
+@attrs.frozen
+class Row:
+    """A line of the ledger: one application of a rule.
+
+    `before` are node ids in the graph that the pass was given, `after` in the one it returned (a node that an
+    earlier rewrite of the same sweep made has no id before). `flops` and `bytes` are the change.
+    """
+
+    step: int
+    pass_name: str
+    rule: str
+    numerics: Class
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    lines: tuple[str, ...]
+    flops: Dimension
+    bytes: Dimension
+
+    def __str__(self) -> str:
+        ids = [" ".join(f"%{i}" for i in group) or "-" for group in (self.before, self.after)]
+        cost = f"flops {_signed(self.flops)}, bytes {_signed(self.bytes)}"
+        return (
+            f"{self.step:4d} {self.pass_name}: {self.rule} ({self.numerics}): {ids[0]} -> {ids[1]}; {cost}"
+            f"  # {', '.join(self.lines)}"
+        )
+
+
+def _signed(dimension: Dimension) -> str:
+    text = str(dimension)
+    return text if text.startswith("-") or text == "0" else f"+{text}"
+
+
+@attrs.frozen
+class Rewritten:
+    """What a pass returns: the graph and what was done to it."""
+
+    graph: Graph
+    rows: tuple[Row, ...] = ()
+
+
+@attrs.frozen
+class Pass:
+    """A named pure function from graph to graph, with its rows for the ledger."""
+
+    name: str
+    apply: Callable[[Graph, Numerics], Rewritten]
+
+    def __call__(self, graph: Graph, numerics: Numerics = "safe") -> Graph:
+        """The rewritten graph; the same object when nothing changed."""
+        return self.apply(graph, numerics).graph
+
+
+def rule_pass(name: str, rules: Sequence[Rule]) -> Pass:
+    """The pass that applies a list of rules until none applies."""
+
+    def apply(graph: Graph, numerics: Numerics) -> Rewritten:
+        return rewrite(graph, rules_rewriter([r for r in rules if r.allowed(numerics)]), name)
+
+    return Pass(name, apply)
+
+
+def rules_rewriter(rules: Iterable[Rule]) -> Rewriter:
+    """The function that tries rules, in order, at one expression."""
+    index: dict[type[Op], list[Rule]] = {}
+    for rule in rules:
+        index.setdefault(rule.pattern.op, []).append(rule)
+
+    def try_rules(expr: Expr) -> Hit | None:
+        for rule in index.get(type(expr.op), ()):
+            hit = apply_rule(rule, expr)
+            if hit is not None:
+                return hit
+        return None
+
+    return try_rules
+
+
+def apply_rule(rule: Rule, expr: Expr) -> Hit | None:
+    """The rule applied at `expr`, or None when it does not match; raises CompileError when the replacement
+    has another type, which would be a fault of the rule.
+    """
+    for captures, matched in matches(rule.pattern, expr):
+        if rule.guard is not None and not rule.guard(**captures):
+            continue
+        with made_by(merged(rule.name, expr.origin, tuple(m.origin for m in matched[1:]))):
+            made = rule.replacement(**captures)
+        if made is None or made is expr:
+            continue
+        if made.type != expr.type:
+            raise CompileError(f"the rule {rule.name} turned {expr.type} into {made.type}: this is its fault")
+        return Hit(rule.name, rule.numerics, made, matched)
+    return None
+
+
+def matches(pattern: Pattern, expr: Expr) -> list[tuple[dict[str, Expr], tuple[Expr, ...]]]:
+    """All ways that a pattern matches (a commutative op in both orders): captures, and the nodes it covers.
+
+    The depth of recursion is that of the pattern, not of the graph.
+    """
+    if type(expr.op) is not pattern.op or len(expr.inputs) != len(pattern.operands):
+        return []
+    if any(getattr(expr.op, name) != value for name, value in pattern.attributes):
+        return []
+    orders = [expr.inputs]
+    if expr.op.commutative and len(expr.inputs) == 2 and pattern.operands[0] != pattern.operands[1]:
+        orders.append(expr.inputs[::-1])
+    found = []
+    for operands in orders:
+        partial: list[tuple[dict[str, Expr], tuple[Expr, ...]]] = [({}, (expr,))]
+        for wanted, operand in zip(pattern.operands, operands, strict=True):
+            partial = [
+                (joined, (*covered, *more))
+                for captures, covered in partial
+                for extra, more in _operand_matches(wanted, operand)
+                if (joined := _join(captures, extra)) is not None
+            ]
+        found.extend(partial)
+    if pattern.bind:
+        return [({**captures, pattern.bind: expr}, covered) for captures, covered in found]
+    return found
+
+
+def _operand_matches(
+    wanted: Pattern | str | float, operand: Expr
+) -> list[tuple[dict[str, Expr], tuple[Expr, ...]]]:
+    if isinstance(wanted, str):
+        return [({wanted: operand}, ())]
+    if isinstance(wanted, Pattern):
+        return matches(wanted, operand)
+    value = splat(operand)
+    return [({}, ())] if value is not None and same_number(value, wanted) else []
+
+
+def _join(left: dict[str, Expr], right: dict[str, Expr]) -> dict[str, Expr] | None:
+    if any(name in left and left[name] is not expr for name, expr in right.items()):
+        return None
+    return {**left, **right}
+
+
+def splat(expr: Expr) -> Array | None:
+    """The one value that all elements of a constant have, as a 0-dimensional array; None for others.
+
+    >>> from symgraph.expr import constant
+    >>> splat(constant([2.0, 2.0])), splat(constant([1.0, 2.0]))
+    (array(2., dtype=float32), None)
+    """
+    while isinstance(expr.op, BroadcastTo):
+        expr = expr.inputs[0]
+    if not isinstance(expr.op, Constant):
+        return None
+    array = expr.op.value.array
+    if array.size == 0 or array.size > 1024:
+        return None
+    first = array.reshape(-1)[:1]
+    return first.reshape(()) if array.tobytes() == first.tobytes() * array.size else None
+
+
+def same_number(value: Array, number: float) -> bool:
+    """Whether a 0-dimensional array holds exactly the number; 0.0 and -0.0 are two numbers."""
+    return bool(value == number) and (number != 0 or bool(np.signbit(value)) == bool(np.signbit(number)))
+
+
+def rewrite(graph: Graph, rewriter: Rewriter, name: str) -> Rewritten:
+    """Sweep over the graph, operands first, until the rewriter finds nothing; the work is linear a sweep."""
+    rows: list[Row] = []
+    for _ in range(_MAX_SWEEPS):
+        swept = _sweep(graph, rewriter, name)
+        if swept is None:
+            return Rewritten(graph, tuple(rows))
+        rows.extend(swept.rows)
+        graph = swept.graph
+    raise CompileError(f"the pass {name} does not settle: its rules undo one another")
+
+
+def _sweep(graph: Graph, rewriter: Rewriter, name: str) -> Rewritten | None:
+    old = lift(graph)
+    new: list[Expr] = []
+    hits: list[Hit] = []
+    for node, expr in zip(graph.nodes, old, strict=True):
+        inputs = tuple([new[i] for i in node.inputs])
+        if any(a is not b for a, b in zip(inputs, expr.inputs, strict=True)):
+            expr = Expr(expr.op, inputs, expr.type, expr.origin)
+        for _ in range(_MAX_HERE):
+            hit = rewriter(expr)
+            if hit is None:
+                break
+            hits.append(hit)
+            expr = hit.replacement
+        new.append(expr)
+    if not hits:
+        return None
+    made, ids = rebuild(graph, new)
+    if made == graph:
+        return None
+    before = {expr: i for i, expr in enumerate(old)}
+    return Rewritten(made, tuple(_row(name, hit, before, ids) for hit in hits))
+
+
+def _row(name: str, hit: Hit, before: Mapping[Expr, int], after: Mapping[Expr, int]) -> Row:
+    gone = [e for e in hit.matched if e not in after]
+    made = _made(hit)
+    return Row(
+        step=0,
+        pass_name=name,
+        rule=hit.rule,
+        numerics=hit.numerics,
+        before=tuple(sorted({before[e] for e in hit.matched if e in before})),
+        after=tuple(sorted({after[e] for e in (hit.replacement, *made) if e in after})),
+        lines=tuple(f"{relative(s.file)}:{s.line}" for s in hit.replacement.origin.sources),
+        flops=sum_dimensions(map(flops, made)) - sum_dimensions(map(flops, gone)),
+        bytes=sum_dimensions(map(traffic, made)) - sum_dimensions(map(traffic, gone)),
+    )
+
+
+def _made(hit: Hit) -> list[Expr]:
+    """The expressions that a replacement added: those it reaches before the operands of what it replaces."""
+    known = {operand for e in hit.matched for operand in e.inputs} | set(hit.matched)
+    found: dict[Expr, None] = {}
+    stack = [hit.replacement]
+    while stack and len(found) < 256:
+        expr = stack.pop()
+        if expr not in known and expr not in found:
+            found[expr] = None
+            stack.extend(expr.inputs)
+    return list(found)
+
+
+def flops(expr: Expr) -> Dimension:
+    """The floating-point operations of one node."""
+    return expr.op.flops(expr.type, *(operand.type for operand in expr.inputs))
+
+
+def traffic(expr: Expr) -> Dimension:
+    """The bytes that a node reads and writes when it runs alone; leaves are free."""
+    if not expr.inputs or isinstance(expr.type, TupleType):
+        return 0
+    return sum_dimensions(node_bytes(e.type) for e in (expr, *expr.inputs))
+
+
+def sum_dimensions(values: Iterable[Dimension]) -> Dimension:
+    """The sum of dimensions."""
+    return sum(values, start=0)  # type: ignore[return-value]

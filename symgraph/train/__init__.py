@@ -1,0 +1,1 @@
+"""Training: initial values, optimizers, schedules, metrics and loops."""
