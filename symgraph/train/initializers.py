@@ -1,10 +1,10 @@
-"""Initializers: frozen records that say what a variable holds before the first step. Public as `symgraph.init`.
+"""Initializers: frozen records that say what a variable holds at first. Public as `symgraph.init`.
 
     sample : Initializer -> (rng, shape, dtype) -> array
 
 The fans of a shape follow Keras: of a matrix `[inputs, outputs]` they are its rows and columns; of a kernel
-`[*window, inputs, outputs]` both are multiplied by the size of the window; of a vector both are its length; of a
-scalar both are 1.
+`[*window, inputs, outputs]` both are multiplied by the size of the window; of a vector both are its length;
+of a scalar both are 1.
 """
 
 import math
@@ -34,7 +34,7 @@ class Initializer:
         raise NotImplementedError
 
     def fit(self, type_: TensorType, label: str) -> "Initializer":
-        """This initializer for a variable of a type; raises ShapeError or DTypeError where it cannot be."""
+        """The initializer for a variable of a type; raises ShapeError or DTypeError where it cannot be."""
         return self
 
 
@@ -63,6 +63,10 @@ def _number(value: Any) -> bool | int | float:
     if not isinstance(plain, bool | int | float):
         raise GraphError(f"an initial value is a number, and {value!r} is none")
     return plain
+
+
+def _real(value: Any) -> float:
+    return float(_number(value))
 
 
 @attrs.frozen
@@ -150,7 +154,7 @@ class _Random(Initializer):
         if type_.is_float:
             return self
         raise DTypeError(
-            f"variable {label!r}: {self.name} draws floats, and the variable is {SHORT_NAMES[type_.dtype.name]}",
+            f"variable {label!r}: {self.name} draws floats, and this is {SHORT_NAMES[type_.dtype.name]}",
             hint="Start it with a number or an array, or declare it as float32.",
         )
 
@@ -166,13 +170,21 @@ def _not_negative(record: Any, field: "attrs.Attribute[float]", value: float) ->
         raise GraphError(f"{record.name}: {field.name} is not negative, and {value} is")
 
 
+def _one_of(*known: str) -> Callable[[Any, "attrs.Attribute[str]", str], None]:
+    def check(record: Any, field: "attrs.Attribute[str]", value: str) -> None:
+        if value not in known:
+            raise GraphError(f"{record.name}: {field.name} is one of {', '.join(known)}, not {value!r}")
+
+    return check
+
+
 @attrs.frozen
 class Uniform(_Random):
     """Uniform in `[low, high)`."""
 
     name = "uniform"
-    low: float = attrs.field(converter=float, validator=_finite, default=-0.05)
-    high: float = attrs.field(converter=float, validator=_finite, default=0.05)
+    low: float = attrs.field(converter=_real, validator=_finite, default=-0.05)
+    high: float = attrs.field(converter=_real, validator=_finite, default=0.05)
 
     def __attrs_post_init__(self) -> None:
         if not self.low <= self.high:
@@ -187,8 +199,8 @@ class Normal(_Random):
     """Normal, with a mean and a standard deviation."""
 
     name = "normal"
-    mean: float = attrs.field(converter=float, validator=_finite, default=0.0)
-    stddev: float = attrs.field(converter=float, validator=_not_negative, default=0.05)
+    mean: float = attrs.field(converter=_real, validator=_finite, default=0.0)
+    stddev: float = attrs.field(converter=_real, validator=_not_negative, default=0.05)
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> Array:
         return np.asarray(rng.normal(self.mean, self.stddev, shape)).astype(dtype)
@@ -199,8 +211,8 @@ class TruncatedNormal(_Random):
     """Normal, redrawn where it lies further than two deviations from the mean."""
 
     name = "truncated_normal"
-    mean: float = attrs.field(converter=float, validator=_finite, default=0.0)
-    stddev: float = attrs.field(converter=float, validator=_not_negative, default=0.05)
+    mean: float = attrs.field(converter=_real, validator=_finite, default=0.0)
+    stddev: float = attrs.field(converter=_real, validator=_not_negative, default=0.05)
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> Array:
         return (self.mean + self.stddev * _cut_normal(rng, shape)).astype(dtype)
@@ -232,12 +244,10 @@ class VarianceScaling(_Random):
     """Random with the variance `scale / n`, where `n` is the fan in, the fan out, or their mean."""
 
     name = "variance_scaling"
-    scale: float = attrs.field(converter=float, validator=_not_negative, default=1.0)
-    mode: str = attrs.field(
-        validator=attrs.validators.in_(("fan_in", "fan_out", "fan_avg")), default="fan_in"
-    )
+    scale: float = attrs.field(converter=_real, validator=_not_negative, default=1.0)
+    mode: str = attrs.field(validator=_one_of("fan_in", "fan_out", "fan_avg"), default="fan_in")
     distribution: str = attrs.field(
-        validator=attrs.validators.in_(("uniform", "normal", "truncated_normal")), default="truncated_normal"
+        validator=_one_of("uniform", "normal", "truncated_normal"), default="truncated_normal"
     )
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> Array:
@@ -280,7 +290,7 @@ class GlorotUniform(_Scaled):
 
 @attrs.frozen
 class GlorotNormal(_Scaled):
-    """Normal cut at two deviations, of variance 2 / (fan_in + fan_out). Glorot and Bengio 2010, equation 12."""
+    """Normal cut at two deviations, of variance 2 / (fan_in + fan_out). Glorot and Bengio 2010, eq. 12."""
 
     name = "glorot_normal"
     scale, mode, distribution = 1.0, "fan_avg", "truncated_normal"
@@ -326,7 +336,7 @@ class Orthogonal(_Random):
     """
 
     name = "orthogonal"
-    gain: float = attrs.field(converter=float, validator=_finite, default=1.0)
+    gain: float = attrs.field(converter=_real, validator=_finite, default=1.0)
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> Array:
         rows, columns = math.prod(shape[:-1]), shape[-1]
@@ -375,7 +385,7 @@ def normal(mean: float = 0.0, stddev: float = 0.05) -> Normal:
 
 
 def truncated_normal(mean: float = 0.0, stddev: float = 0.05) -> TruncatedNormal:
-    """Normal, redrawn where it lies further than two `stddev` from the mean (so the deviation is 0.88 of it)."""
+    """Normal, redrawn where it lies further than two `stddev` from the mean; its deviation is 0.88 of it."""
     return TruncatedNormal(mean, stddev)
 
 
@@ -384,20 +394,15 @@ def variance_scaling(
 ) -> VarianceScaling:
     """Random with the variance `scale / n`: the family that the Glorot, He and LeCun rules belong to.
 
-    `mode` is "fan_in", "fan_out" or "fan_avg", which says what `n` is; `distribution` is "uniform", "normal" or
-    "truncated_normal" (corrected for what is cut). Raises GraphError for any other.
+    `mode` is "fan_in", "fan_out" or "fan_avg", which says what `n` is; `distribution` is "uniform", "normal"
+    or "truncated_normal" (corrected for what is cut). Raises GraphError for any other.
 
-    >>> wide = variance_scaling(2.0, "fan_out", "normal").sample(np.random.default_rng(0), (64, 800), "float64")
+    >>> rng = np.random.default_rng(0)
+    >>> wide = variance_scaling(2.0, "fan_out", "normal").sample(rng, (64, 800), np.dtype("float64"))
     >>> round(float(wide.std()), 2)
     0.05
     """
-    for known, value in ((("fan_in", "fan_out", "fan_avg"), mode), (_DISTRIBUTIONS, distribution)):
-        if value not in known:
-            raise GraphError(f"variance_scaling: {value!r} is none of {', '.join(known)}")
     return VarianceScaling(scale, mode, distribution)
-
-
-_DISTRIBUTIONS = ("uniform", "normal", "truncated_normal")
 
 
 def orthogonal(gain: float = 1.0) -> Orthogonal:
@@ -413,8 +418,8 @@ def orthogonal(gain: float = 1.0) -> Orthogonal:
 def array(values: npt.ArrayLike) -> Values:
     """The values of an array or of nested lists, which must have the variable's shape.
 
-    Python numbers round to the variable's dtype; arrays must convert to it exactly. Raises ShapeError for rows of
-    unequal length, DTypeError for what is no array of numbers.
+    Python numbers round to the variable's dtype; arrays must convert to it exactly. Raises ShapeError for rows
+    of unequal length, DTypeError for what is no array of numbers.
 
     >>> array([[1, 2], [3, 4]]).sample(np.random.default_rng(0), (2, 2), np.dtype("float32"))
     array([[1., 2.],
@@ -434,8 +439,9 @@ def array(values: npt.ArrayLike) -> Values:
 def as_initializer(value: Any, type_: TensorType, name: str) -> Initializer:
     """The initializer that `value` stands for, for the variable `name` of a type.
 
-    None is zeros; a number is that constant; an array or nested lists are their values; an initializer is itself.
-    Raises ShapeError for another shape, DTypeError where precision would be lost, GraphError for anything else.
+    None is zeros; a number is that constant; an array or nested lists are their values; an initializer is
+    itself. Raises ShapeError for another shape, DTypeError where precision would be lost, GraphError for
+    anything else.
 
     >>> as_initializer(1, TensorType("float32", (3,)), "w")
     Constant(value=1.0)
