@@ -1,0 +1,283 @@
+"""Shapes: a paragraph each, its record and rules, then its public function.
+
+Four primitives move elements without computing: `BroadcastTo`, `Reshape`, `Transpose` and `Concatenate`; `Size`
+is a leaf that holds the number that a named size is bound to. The other functions are written with them.
+Every one works with named sizes, and its result has the exact polynomial of them.
+"""
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+import attrs
+import numpy as np
+
+from symgraph import ops
+from symgraph.errors import DTypeError, FeedError, ShapeError
+from symgraph.expr import Expr, Operand, constant, describe, operands
+from symgraph.ir import Array, Op
+from symgraph.ops.base import normalise_axes, normalise_axis, sum_to
+from symgraph.types import (
+    INT64,
+    Dim,
+    Dimension,
+    DimensionLike,
+    DType,
+    DTypeLike,
+    Shape,
+    ShapeLike,
+    TensorType,
+    as_dimension,
+    as_shape,
+    dtype_of,
+    exact_division,
+    make_type,
+    product,
+    show_shape,
+)
+
+Vjp: TypeAlias = tuple[Expr | None, ...]
+Axes: TypeAlias = int | Iterable[int] | None
+
+
+@attrs.frozen
+class DimensionSize(Op):
+    """The number that a named size is bound to, as a scalar tensor; a leaf, like a constant."""
+
+    name = "size"
+    dimension: Dimension
+    dtype: DType
+
+    def infer(self, *types: TensorType) -> TensorType:
+        if self.dtype.kind == "b":
+            raise DTypeError("size: a number of elements is no bool", hint="Ask for int64 or a float dtype.")
+        return make_type(self.dtype, ())
+
+    def evaluate(self, *arrays: Array) -> Array:
+        if isinstance(self.dimension, Dim):
+            raise FeedError(f"size: nothing that was fed says what {self.dimension} is")
+        return np.asarray(self.dimension, self.dtype)
+
+
+def size(dimension: DimensionLike, dtype: DTypeLike = INT64) -> Expr:
+    """A dimension as a scalar tensor, to compute with: the divisor of a mean over a batch, say.
+
+    `dimension` is an int, a name, or what `x.shape[i]` is; an int gives a constant. Raises ShapeError for what
+    is no dimension, DTypeError for bool.
+
+    >>> from symgraph.expr import placeholder
+    >>> size(placeholder("x", ("batch", 3)).shape[0], "float32")
+    <size: f32[]>
+    """
+    op = DimensionSize(as_dimension(dimension), dtype_of(dtype))
+    if isinstance(op.dimension, Dim):
+        return ops.apply(op)
+    op.infer()
+    return constant(np.asarray(op.dimension, op.dtype))
+
+
+@attrs.frozen
+class BroadcastTo(Op):
+    """x repeated along new leading axes and along its axes of size 1, to `shape`."""
+
+    name = "broadcast_to"
+    shape: Shape
+
+    def infer(self, *types: TensorType) -> TensorType:
+        (x,) = types
+        extra = len(self.shape) - x.rank
+        if extra < 0 or any(d not in (1, s) for d, s in zip(x.shape, self.shape[extra:], strict=True)):
+            raise ShapeError(
+                f"broadcast_to: {show_shape(x.shape)} does not broadcast to {show_shape(self.shape)}",
+                hint="Counted from the last, each axis is of the size asked for or is 1; new axes come first.",
+            )
+        return make_type(x.dtype, self.shape)
+
+    def evaluate(self, *arrays: Array) -> Array:
+        return np.broadcast_to(arrays[0], self.shape)  # type: ignore[arg-type]  # bound: all ints
+
+    def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
+        return (sum_to(g, inputs[0].shape),)
+
+
+def broadcast_to(x: Operand, shape: ShapeLike) -> Expr:
+    """The tensor repeated to a shape, by NumPy's rules.
+
+    Axes of size 1 grow, and new axes come first. Raises ShapeError where the shapes do not fit.
+
+    >>> from symgraph.expr import placeholder
+    >>> broadcast_to(placeholder("b", (10,)), ("batch", 10))
+    <broadcast_to: f32[batch,10]>
+    """
+    (e,) = operands(x)
+    target = as_shape(shape)
+    return e if e.shape == target else ops.apply(BroadcastTo(target), e)
+
+
+@attrs.frozen
+class Reshape(Op):
+    """The same elements, in row-major order, in another shape."""
+
+    name = "reshape"
+    shape: Shape
+
+    def infer(self, *types: TensorType) -> TensorType:
+        (x,) = types
+        if x.size != product(self.shape):
+            raise ShapeError(
+                f"reshape: {show_shape(x.shape)} has {x.size} elements, and {show_shape(self.shape)} has "
+                f"{product(self.shape)}",
+                hint="Write -1 for one size, and it is worked out.",
+            )
+        return make_type(x.dtype, self.shape)
+
+    def evaluate(self, *arrays: Array) -> Array:
+        return np.reshape(arrays[0], self.shape)  # type: ignore[arg-type]  # bound: all ints
+
+    def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
+        return (reshape(g, inputs[0].shape),)
+
+
+def reshape(x: Operand, shape: ShapeLike) -> Expr:
+    """The same elements, in row-major order, in another shape.
+
+    `shape` is a dimension or several, of which one may be -1: it is the number of elements divided by the
+    others, which has to be a polynomial of the named sizes. Raises ShapeError when the numbers of elements
+    differ or the division leaves a remainder.
+
+    >>> from symgraph.expr import placeholder
+    >>> images = placeholder("images", ("batch", 28, 28))
+    >>> reshape(images, ("batch", 784)), reshape(images, (-1, 28))
+    (<reshape: f32[batch,784]>, <reshape: f32[28*batch,28]>)
+    """
+    (e,) = operands(x)
+    target = _complete(e, shape)
+    return e if e.shape == target else ops.apply(Reshape(target), e)
+
+
+def _complete(x: Expr, shape: ShapeLike) -> Shape:
+    """The shape that `reshape` is asked for, with -1 worked out."""
+    listed = [shape] if isinstance(shape, str | int | np.integer | Dim) else list(shape)
+    open_axes = [i for i, d in enumerate(listed) if not isinstance(d, str | Dim) and _is_minus_one(d)]
+    if not open_axes:
+        return as_shape(listed)
+    if len(open_axes) > 1:
+        raise ShapeError(
+            f"reshape: {len(open_axes)} sizes are -1, and one at most can be worked out",
+            details=(describe(x),),
+            hint="Write the others as numbers, or as names such as x.shape[0].",
+        )
+    (axis,) = open_axes
+    known = as_shape([*listed[:axis], *listed[axis + 1 :]])
+    found = exact_division(x.size, product(known))
+    if found is None:
+        asked = show_shape((*known[:axis], "-1", *known[axis:]))  # type: ignore[arg-type]
+        raise ShapeError(
+            f"reshape: {show_shape(x.shape)} to {asked}: {x.size} elements divided by {product(known)} "
+            "is no whole size",
+            details=(describe(x),),
+            hint="Choose sizes whose product divides the number of elements, for every value of the names.",
+        )
+    return (*known[:axis], found, *known[axis:])
+
+
+def _is_minus_one(size: object) -> bool:
+    return isinstance(size, int | np.integer) and not isinstance(size, bool) and int(size) == -1
+
+
+def flatten(x: Operand, start: int = 0) -> Expr:
+    """The axes from `start` on as one axis.
+
+    `flatten(x)` is a vector; `flatten(x, 1)` keeps the batch. A scalar becomes a vector of one element.
+    Raises ShapeError when there is no such axis.
+
+    >>> from symgraph.expr import placeholder
+    >>> flatten(placeholder("images", ("batch", 28, 28)), 1)
+    <reshape: f32[batch,784]>
+    """
+    (e,) = operands(x)
+    if e.rank == 0 and start == 0:
+        return reshape(e, (1,))
+    first = normalise_axis("flatten", start, e.rank)
+    return reshape(e, (*e.shape[:first], product(e.shape[first:])))
+
+
+def expand_dims(x: Operand, axis: int | Iterable[int]) -> Expr:
+    """The tensor with new axes of size 1 where `axis` says, counted in the result.
+
+    Raises ShapeError for an axis that is not in the result or is repeated.
+
+    >>> from symgraph.expr import placeholder
+    >>> expand_dims(placeholder("x", ("batch", 3)), (0, -1))
+    <reshape: f32[1,batch,3,1]>
+    """
+    (e,) = operands(x)
+    count = 1 if not isinstance(axis, Iterable) else len(axis := tuple(axis))
+    axes = normalise_axes("expand_dims", axis, e.rank + count)
+    sizes = iter(e.shape)
+    return reshape(e, tuple(1 if i in axes else next(sizes) for i in range(e.rank + count)))
+
+
+def squeeze(x: Operand, axis: Axes = None) -> Expr:
+    """The tensor without axes of size 1: those that `axis` names, or all.
+
+    A named size is never taken for 1. Raises ShapeError for an axis whose size is not 1.
+
+    >>> from symgraph.expr import placeholder
+    >>> squeeze(placeholder("x", ("batch", 1, 3, 1))), squeeze(placeholder("y", ("batch", 1, 1)), -1)
+    (<reshape: f32[batch,3]>, <reshape: f32[batch,1]>)
+    """
+    (e,) = operands(x)
+    if axis is None:
+        return reshape(e, tuple(d for d in e.shape if d != 1))
+    axes = normalise_axes("squeeze", axis, e.rank)
+    for i in axes:
+        if e.shape[i] != 1:
+            raise ShapeError(
+                f"squeeze: axis {i} of {show_shape(e.shape)} has size {e.shape[i]}, and only 1 can be dropped",
+                details=(describe(e),),
+                hint=f"To take one element of the axis, index it: x[{':, ' * i}0].",
+            )
+    return reshape(e, tuple(d for i, d in enumerate(e.shape) if i not in axes))
+
+
+@attrs.frozen
+class Transpose(Op):
+    """x with its axes in another order: axis i of the result is axis `axes[i]` of x."""
+
+    name = "transpose"
+    axes: tuple[int, ...]
+
+    def infer(self, *types: TensorType) -> TensorType:
+        (x,) = types
+        if sorted(self.axes) != list(range(x.rank)):
+            raise ShapeError(
+                f"transpose: {self.axes} is no order of the {x.rank} axes of {show_shape(x.shape)}",
+                hint="Name every axis once.",
+            )
+        return make_type(x.dtype, tuple(x.shape[a] for a in self.axes))
+
+    def evaluate(self, *arrays: Array) -> Array:
+        return np.transpose(arrays[0], self.axes)
+
+    def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
+        inverse = sorted(range(len(self.axes)), key=self.axes.__getitem__)
+        return (transpose(g, inverse),)
+
+
+def transpose(x: Operand, axes: Iterable[int] | None = None) -> Expr:
+    """The tensor with its axes in the order of `axes`, or all in reverse.
+
+    Axis i of the result is axis `axes[i]` of `x`. Raises ShapeError unless every axis is named once.
+
+    >>> from symgraph.expr import placeholder
+    >>> x = placeholder("x", ("batch", 3, 28))
+    >>> transpose(x), transpose(x, (0, -1, 1))
+    (<transpose: f32[28,3,batch]>, <transpose: f32[batch,28,3]>)
+    """
+    (e,) = operands(x)
+    listed = tuple(range(e.rank))[::-1] if axes is None else tuple(axes)
+    order = tuple(normalise_axis("transpose", a, e.rank) for a in listed)
+    return e if order == tuple(range(e.rank)) else ops.apply(Transpose(order), e)
+
+
+permute = transpose
