@@ -12,7 +12,8 @@ from symgraph import ops
 from symgraph.errors import ExecutionError, GraphError
 from symgraph.expr import Expr, Operand, operands
 from symgraph.ir import Array, Op
-from symgraph.types import SHORT_NAMES, TensorType
+from symgraph.ops.base import require_kind
+from symgraph.types import SHORT_NAMES, Dimension, TensorType, evaluate_dimension
 
 Vjp = tuple[Expr | None, ...]
 
@@ -95,8 +96,7 @@ class AssertFinite(Identity):
             nans = int(np.isnan(x).sum())
             raise ExecutionError(
                 f"assert_finite: {_prefix(self.label)}{int(bad.sum())} of {x.size} values are not finite "
-                f"({nans} NaN, {int(bad.sum()) - nans} infinite); the first is {x[first]}"
-                + (f" at [{', '.join(map(str, map(int, first)))}]" if first else "")
+                f"({nans} NaN, {int(bad.sum()) - nans} infinite); the first is {x[first]}{_place(first)}"
             )
         return x
 
@@ -116,6 +116,41 @@ def assert_finite(x: Operand, label: str = "") -> Expr:
     <assert_finite 'loss': f32[]>
     """
     return ops.apply(AssertFinite(_checked("assert_finite", label)), *operands(x))
+
+
+@attrs.frozen
+class AssertIndex(Identity):
+    """x; a run stops with an ExecutionError where it is not an index into `size` things."""
+
+    name = "assert_index"
+    pure = False
+    size: Dimension
+    label: str
+
+    def infer(self, *types: TensorType) -> TensorType:
+        require_kind(self.name, "i", types[0])
+        return types[0]
+
+    def evaluate(self, *arrays: Array) -> Array:
+        (x,) = arrays
+        size = evaluate_dimension(self.size, {})
+        wrong = (x < 0) | (x >= size)
+        if wrong.any():
+            first = np.unravel_index(int(np.argmax(wrong)), x.shape)
+            raise ExecutionError(
+                f"{self.label} is {x[first]}{_place(first)}, and there are {size}",
+                hint=f"Use 0 to {size - 1}." if size else "",
+            )
+        return x
+
+
+def in_range(x: Expr, size: Dimension, label: str) -> Expr:
+    """The same indices; a run raises ExecutionError where one is not 0 to `size - 1`. `label` names them."""
+    return ops.apply(AssertIndex(size, label), x)
+
+
+def _place(index: tuple[np.intp, ...]) -> str:
+    return f" at [{', '.join(str(int(i)) for i in index)}]" if index else ""
 
 
 def _checked(name: str, label: object) -> str:

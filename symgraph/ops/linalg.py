@@ -1,13 +1,16 @@
 """Matrix products: a paragraph each, its record and rules, then its public function."""
 
+import math
+
 import attrs
 import numpy as np
 
 from symgraph import ops
-from symgraph.errors import ShapeError
+from symgraph.errors import GraphError, ShapeError
 from symgraph.expr import Expr, Operand, describe, operands
 from symgraph.ir import Array, Op
 from symgraph.ops.base import require_kind, require_same_dtype, sum_to
+from symgraph.ops.reduction import Axes, root
 from symgraph.types import Dimension, Shape, TensorType, broadcast, make_type, product
 
 Vjp = tuple[Expr | None, ...]
@@ -121,3 +124,59 @@ def matmul(x: Operand, y: Operand) -> Expr:
     row = () if a.rank == 1 else (out.shape[-2],)
     column = () if b.rank == 1 else (out.shape[-1],)
     return ops.reshape(out, (*out.shape[:-2], *row, *column))
+
+
+def dot(x: Operand, y: Operand) -> Expr:
+    """The dot product by NumPy's rules: the last axis of `x` with the last but one of `y`, or its only one.
+
+    A scalar multiplies; two tensors of one axis give a scalar, two matrices their product, and otherwise
+    `out[i..., j..., n] = sum_k x[i..., k] y[j..., k, n]`. Operands promote to one dtype. Raises ShapeError
+    when the summed axes differ.
+
+    >>> from symgraph.expr import placeholder
+    >>> dot(placeholder("x", (5, 3)), placeholder("y", (2, 3, 4))).type
+    TensorType('f32[5,2,4]')
+    """
+    a, b = operands(x, y)
+    if a.rank == 0 or b.rank == 0:
+        return a * b
+    if b.rank <= 2:
+        return matmul(a, b)
+    k, rows = a.shape[-1], b.shape[-2]
+    if k != rows:
+        raise ShapeError(f"dot: the summed axes differ: {k} and {rows}", details=(describe(a), describe(b)))
+    columns = ops.transpose(b, (b.rank - 2, *range(b.rank - 2), b.rank - 1))
+    flat = ops.reshape(columns, (k, product(columns.shape[1:])))
+    return ops.reshape(_product(_rows(a), flat, False, False), (*a.shape[:-1], *columns.shape[1:]))
+
+
+def outer(x: Operand, y: Operand) -> Expr:
+    """All products of an element of `x` and one of `y`: `[size of x, size of y]`; the operands are flattened.
+
+    >>> from symgraph.expr import placeholder
+    >>> outer(placeholder("x", ("n",)), placeholder("y", (3,)))
+    <mul: f32[n,3]>
+    """
+    a, b = operands(x, y)
+    return ops.reshape(a, (a.size, 1)) * ops.reshape(b, (1, b.size))
+
+
+def norm(x: Operand, ord: float = 2, axis: Axes = None, keepdims: bool = False) -> Expr:
+    """The length of vectors: over some axes, or of the whole tensor, taken as one vector.
+
+    `ord` is 2 (Euclid; over two axes Frobenius), 1 (the sum of magnitudes) or infinity (the largest of them).
+    `x` is a tensor of floats; integers become float32. The derivative at a vector of zeros, which does not
+    exist, is given as 0. Raises ShapeError for an axis that is not there, GraphError for another `ord`.
+
+    >>> from symgraph.expr import placeholder
+    >>> norm(placeholder("x", ("batch", 3)), axis=1).type
+    TensorType('f32[batch]')
+    """
+    (e,) = operands(x, floating=True)
+    if ord == 2:
+        return root(ops.sum(e * e, axis, keepdims))
+    if ord == 1:
+        return ops.sum(ops.abs(e), axis, keepdims)
+    if ord == math.inf:
+        return ops.max(ops.abs(e), axis, keepdims)
+    raise GraphError(f"norm: ord is 1, 2 or infinity, and {ord!r} is none of them")
