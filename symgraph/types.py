@@ -72,7 +72,10 @@ class Dim:
     def __str__(self) -> str:
         parts = []
         for monomial, coefficient in self.terms:
-            factors = [str(atom) if power == 1 else f"{atom}**{power}" for atom, power in monomial]
+            # A quotient among other factors needs its own parentheses to read back as it is.
+            alone = coefficient == 1 and len(monomial) == 1 and monomial[0][1] == 1
+            named = [(str(a) if alone or isinstance(a, str) else f"({a})", power) for a, power in monomial]
+            factors = [atom if power == 1 else f"{atom}**{power}" for atom, power in named]
             if coefficient != 1 or not factors:
                 factors = [str(abs(coefficient)) if abs(coefficient) != 1 or not factors else "", *factors]
             sign = "-" if coefficient < 0 else "+"
@@ -217,6 +220,24 @@ def dimension_names(dimension: Dimension) -> frozenset[str]:
     )
 
 
+_LONGEST = 64  # factors of a product, and quotients of a text
+_MOST_TERMS = 512
+
+
+def _small(left: Dimension, right: Dimension) -> Dimension:
+    """The right factor of a product whose expansion stays small: a text must not exhaust the memory."""
+    if len(_terms(left)) * len(_terms(right)) > _MOST_TERMS:
+        raise ValueError
+    return right
+
+
+def _bounded(value: Dimension) -> Dimension:
+    terms = _terms(value)
+    if len(terms) > _MOST_TERMS or any(len(m) > _LONGEST or c.bit_length() > 256 for m, c in terms):
+        raise ValueError
+    return value
+
+
 _TOKEN = re.compile(r"\s*(?:(\d+)|([A-Za-z_][A-Za-z0-9_]*)|(\*\*|//|[-+*()]))")
 
 
@@ -240,18 +261,21 @@ def parse_dimension(text: str) -> Dimension:
         if operator == "**":
             if not isinstance(right, int) or not 0 <= right <= 16:
                 raise ValueError
-            values.append(reduce(lambda a, b: a * b, [left] * right, 1))
+            one: Dimension = 1
+            values.append(reduce(lambda a, b: _bounded(a * _small(a, b)), [left] * right, one))
         else:
             values.append(
-                left + right if operator == "+"
-                else left - right if operator == "-"
-                else left * right if operator == "*"
-                else left // right
+                _bounded(left + right) if operator == "+"
+                else _bounded(left - right) if operator == "-"
+                else _bounded(left * _small(left, right)) if operator == "*"
+                else left // right  # type: ignore[operator]  an int by a name is caught below
             )  # fmt: skip
 
     try:
         position, operand_next = 0, True
         stripped = text.rstrip()
+        if stripped.count("//") > _LONGEST:
+            raise ValueError
         while position < len(stripped):
             match = _TOKEN.match(stripped, position)
             if match is None:
@@ -289,8 +313,10 @@ def parse_dimension(text: str) -> Dimension:
                 raise ValueError
             reduce_top()
         return values[0]
-    except (ValueError, IndexError, ZeroDivisionError):
-        raise ShapeError(f"{text!r} is not a dimension", hint="Write such as 'batch' or '2*batch+1'.") from None
+    except (ValueError, IndexError, TypeError, ZeroDivisionError):
+        raise ShapeError(
+            f"{text!r} is not a dimension", hint="Write such as 'batch' or '2*batch+1'."
+        ) from None
 
 
 def dtype_of(dtype: DTypeLike) -> DType:
@@ -374,7 +400,8 @@ def product(shape: Iterable[Dimension]) -> Dimension:
     >>> product((dim("batch"), 28, 28))
     Dim('784*batch')
     """
-    return reduce(lambda a, b: a * b, shape, 1)
+    one: Dimension = 1
+    return reduce(lambda a, b: a * b, shape, one)
 
 
 @attrs.frozen(repr=False, cache_hash=True)
