@@ -51,7 +51,7 @@ def relu(x: Operand) -> Expr:
 
 
 def leaky_relu(x: Operand, slope: float = 0.01) -> Expr:
-    """X where it is positive, else slope * x; the derivative at 0 is the slope (Maas et al., 2013).
+    """The operand where it is positive, else slope * x; the derivative at 0 is the slope (Maas et al., 2013).
 
     >>> from symgraph.expr import placeholder
     >>> leaky_relu(placeholder("x", ("batch", 3)), 0.2)
@@ -62,7 +62,10 @@ def leaky_relu(x: Operand, slope: float = 0.01) -> Expr:
 
 
 def elu(x: Operand, alpha: float = 1.0) -> Expr:
-    """X where it is positive, else alpha * (exp(x) - 1); the derivative at 0 is alpha (Clevert et al., 2015).
+    """The operand where it is positive, else alpha * (exp(x) - 1) (Clevert et al., 2015).
+
+    The derivative at 0 is alpha.
+
 
     >>> from symgraph.expr import placeholder
     >>> elu(placeholder("x", ("batch", 3)))
@@ -89,10 +92,10 @@ def selu(x: Operand) -> Expr:
 
 
 def gelu(x: Operand, approximate: bool = False) -> Expr:
-    """X times the probability that a standard normal number is below x (Hendrycks and Gimpel, 2016).
+    """The operand times the probability that a normal number is below it (Hendrycks and Gimpel, 2016).
 
-    That is x * (1 + erf(x / sqrt 2)) / 2; `approximate` takes the paper's form with tanh, which is within 5e-4
-    of it and is what many published networks were trained with.
+    That is x * (1 + erf(x / sqrt 2)) / 2; `approximate` takes the paper's form with tanh, which is within
+    5e-4 of it and is what many published networks were trained with.
 
     >>> from symgraph.expr import placeholder
     >>> gelu(placeholder("x", ("batch", 3)))
@@ -106,7 +109,7 @@ def gelu(x: Operand, approximate: bool = False) -> Expr:
 
 
 def silu(x: Operand) -> Expr:
-    """X * sigmoid(x), also named swish (Elfwing et al., 2017).
+    """The operand times its sigmoid, also named swish (Elfwing et al., 2017).
 
     >>> from symgraph.expr import placeholder
     >>> silu(placeholder("x", ("batch", 3)))

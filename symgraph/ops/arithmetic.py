@@ -381,7 +381,7 @@ def _times_power(g: Expr, x: Expr, y: float) -> Expr:
 
 
 def pow(x: Operand, y: Operand) -> Expr:
-    """X to the power y, broadcast.
+    """The power x ** y, broadcast.
 
     Floats follow IEEE 754's pow; integers are exact and wrap around, and x ** -n is 0 unless |x| is 1. The
     derivative by x is 0 where y is 0, and that by y is 0 where x is 0. Raises ShapeError, DTypeError.

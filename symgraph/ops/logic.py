@@ -163,7 +163,7 @@ class LogicalAnd(_Logical):
 
 
 def logical_and(x: Operand, y: Operand) -> Expr:
-    """Whether both are true, element by element, broadcast. Raises ShapeError; DTypeError unless bools.
+    """Whether both are true, element by element. Raises ShapeError; DTypeError unless bools.
 
     >>> from symgraph.expr import placeholder
     >>> x = placeholder("x", ("batch",))
@@ -184,7 +184,7 @@ class LogicalOr(_Logical):
 
 
 def logical_or(x: Operand, y: Operand) -> Expr:
-    """Whether one or both are true, element by element, broadcast. Raises ShapeError; DTypeError unless bools.
+    """Whether one or both are true, element by element. Raises ShapeError; DTypeError unless bools.
 
     >>> from symgraph.expr import placeholder
     >>> x = placeholder("x", ("batch",))
@@ -204,7 +204,7 @@ class LogicalXor(_Logical):
 
 
 def logical_xor(x: Operand, y: Operand) -> Expr:
-    """Whether just one is true, element by element, broadcast. Raises ShapeError; DTypeError unless bools.
+    """Whether just one is true, element by element. Raises ShapeError; DTypeError unless bools.
 
     >>> from symgraph.expr import placeholder
     >>> x = placeholder("x", ("batch",))
@@ -339,7 +339,8 @@ def clip(x: Operand, low: Operand | None = None, high: Operand | None = None) ->
     """Each element moved into the range from `low` to `high`: minimum(maximum(x, low), high).
 
     The bounds broadcast against `x`; None leaves a side open; where low > high the result is high. NaN stays
-    NaN. An element that equals a bound shares the cotangent with it, half each. Raises ShapeError, DTypeError.
+    NaN. An element that equals a bound shares the cotangent with it, half each. Raises ShapeError,
+    DTypeError.
 
     >>> from symgraph.expr import placeholder
     >>> clip(placeholder("x", ("batch", 3)), 0, 6)
@@ -375,7 +376,7 @@ class Cast(Elementwise):
 def _truncate(x: Array, dtype: DType) -> Array:
     """Floats as integers, without what C leaves undefined: NaN is 0, and what is out of range saturates."""
     low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
-    # As floats the bounds may round to 2**31 or 2**63, which is out of range: hence the inclusive comparisons.
+    # As floats the bounds may round to 2**31 or 2**63, which are out of range: hence >= and <=.
     above, below = x >= float(high), x <= float(low)
     inside = np.where(above | below | np.isnan(x), x.dtype.type(0), x).astype(dtype)
     limited = np.where(above, dtype.type(high), inside)

@@ -118,7 +118,7 @@ def _ratio(x: Any, above: Sequence[float], below: Sequence[float]) -> Any:
 
 
 def erf32(x: Any, on: Any) -> Any:
-    """Erf of float32 operands, within 7 ulp; NaN stays NaN."""
+    """The erf of float32 operands, within 7 ulp; NaN stays NaN."""
     near = on.minimum(on.maximum(x, -4.0), 4.0)
     squared = near * near
     value = near * _horner(squared, _P32) / _horner(squared, _Q32)
@@ -126,7 +126,7 @@ def erf32(x: Any, on: Any) -> Any:
 
 
 def erf64(x: Any, on: Any) -> Any:
-    """Erf of float64 operands, within 1 ulp; NaN stays NaN.
+    """The erf of float64 operands, within 1 ulp; NaN stays NaN.
 
     Four ranges of |x|, each with its approximation, all computed and one chosen.
     """

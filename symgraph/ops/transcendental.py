@@ -44,7 +44,7 @@ class Exp(_Function):
 
 
 def exp(x: Operand) -> Expr:
-    """E to the power of each element: 0 for -inf.
+    """Euler's number to the power of each element: 0 for -inf.
 
     >>> from symgraph.expr import placeholder
     >>> exp(placeholder("x", ("batch", 3)))
@@ -492,9 +492,9 @@ class Atan2(_Function):
 
 
 def atan2(y: Operand, x: Operand) -> Expr:
-    """The angle in radians, from -pi to pi, of the point (x, y), broadcast: atan(y / x) in the right quadrant.
+    """The angle in radians, from -pi to pi, of the point (x, y), broadcast.
 
-    Raises ShapeError.
+    That is atan(y / x) in the right quadrant. Raises ShapeError.
 
     >>> from symgraph.expr import placeholder
     >>> atan2(placeholder("y", ("batch", 3)), placeholder("x", (3,)))
