@@ -1,11 +1,12 @@
 """Shapes: a paragraph each, its record and rules, then its public function.
 
-Four primitives move elements without computing: `BroadcastTo`, `Reshape`, `Transpose` and `Concatenate`; `Size`
-is a leaf that holds the number that a named size is bound to. The other functions are written with them.
-Every one works with named sizes, and its result has the exact polynomial of them.
+Four primitives move elements without computing: `BroadcastTo`, `Reshape`, `Transpose` and `Concatenate`;
+`DimensionSize` is a leaf that holds the number that a named size is bound to. The other functions are written
+with them. All work with named sizes, and a result's sizes are exact polynomials of them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import TypeAlias
 
 import attrs
@@ -15,7 +16,7 @@ from symgraph import ops
 from symgraph.errors import DTypeError, FeedError, ShapeError
 from symgraph.expr import Expr, Operand, constant, describe, operands
 from symgraph.ir import Array, Op
-from symgraph.ops.base import normalise_axes, normalise_axis, sum_to
+from symgraph.ops.base import normalise_axes, normalise_axis, require_same_dtype, sum_to
 from symgraph.types import (
     INT64,
     Dim,
@@ -61,8 +62,8 @@ class DimensionSize(Op):
 def size(dimension: DimensionLike, dtype: DTypeLike = INT64) -> Expr:
     """A dimension as a scalar tensor, to compute with: the divisor of a mean over a batch, say.
 
-    `dimension` is an int, a name, or what `x.shape[i]` is; an int gives a constant. Raises ShapeError for what
-    is no dimension, DTypeError for bool.
+    `dimension` is an int, a name, or what `x.shape[i]` is; an int gives a constant. Raises ShapeError for
+    what is no dimension, DTypeError for bool.
 
     >>> from symgraph.expr import placeholder
     >>> size(placeholder("x", ("batch", 3)).shape[0], "float32")
@@ -88,7 +89,7 @@ class BroadcastTo(Op):
         if extra < 0 or any(d not in (1, s) for d, s in zip(x.shape, self.shape[extra:], strict=True)):
             raise ShapeError(
                 f"broadcast_to: {show_shape(x.shape)} does not broadcast to {show_shape(self.shape)}",
-                hint="Counted from the last, each axis is of the size asked for or is 1; new axes come first.",
+                hint="Counted from the last, each axis is 1 or of the size asked for; new axes come first.",
             )
         return make_type(x.dtype, self.shape)
 
@@ -233,7 +234,7 @@ def squeeze(x: Operand, axis: Axes = None) -> Expr:
     for i in axes:
         if e.shape[i] != 1:
             raise ShapeError(
-                f"squeeze: axis {i} of {show_shape(e.shape)} has size {e.shape[i]}, and only 1 can be dropped",
+                f"squeeze: axis {i} of {show_shape(e.shape)} has size {e.shape[i]}, and only 1 is dropped",
                 details=(describe(e),),
                 hint=f"To take one element of the axis, index it: x[{':, ' * i}0].",
             )
@@ -281,3 +282,170 @@ def transpose(x: Operand, axes: Iterable[int] | None = None) -> Expr:
 
 
 permute = transpose
+
+
+def swapaxes(x: Operand, first: int, second: int) -> Expr:
+    """The tensor with two axes exchanged; raises ShapeError for an axis that is not there.
+
+    >>> from symgraph.expr import placeholder
+    >>> swapaxes(placeholder("x", ("batch", 3, 28)), -1, 1)
+    <transpose: f32[batch,28,3]>
+    """
+    (e,) = operands(x)
+    a, b = (normalise_axis("swapaxes", axis, e.rank) for axis in (first, second))
+    return transpose(e, [b if i == a else a if i == b else i for i in range(e.rank)])
+
+
+def moveaxis(x: Operand, source: int, destination: int) -> Expr:
+    """The tensor with one axis moved to another place, the others in order; raises ShapeError.
+
+    >>> from symgraph.expr import placeholder
+    >>> moveaxis(placeholder("images", ("batch", 28, 14, 3)), -1, 1)
+    <transpose: f32[batch,3,28,14]>
+    """
+    (e,) = operands(x)
+    a, b = (normalise_axis("moveaxis", axis, e.rank) for axis in (source, destination))
+    order = [i for i in range(e.rank) if i != a]
+    order.insert(b, a)
+    return transpose(e, order)
+
+
+@attrs.frozen
+class Concatenate(Op):
+    """Tensors one after the other along an axis."""
+
+    name = "concatenate"
+    axis: int
+
+    def infer(self, *types: TensorType) -> TensorType:
+        require_same_dtype(self.name, types)
+        first = types[0]
+        axis = normalise_axis(self.name, self.axis, first.rank)
+        rest = [(*t.shape[:axis], *t.shape[axis + 1 :]) for t in types]
+        if any(t.rank != first.rank for t in types) or any(r != rest[0] for r in rest):
+            shown = " and ".join(dict.fromkeys(show_shape(t.shape) for t in types))
+            raise ShapeError(
+                f"concatenate: the shapes {shown} differ elsewhere than along axis {axis}",
+                hint="All other axes have one size; to add a new axis write symgraph.stack.",
+            )
+        total = sum((t.shape[axis] for t in types), start=0)
+        return make_type(first.dtype, (*first.shape[:axis], total, *first.shape[axis + 1 :]))
+
+    def evaluate(self, *arrays: Array) -> Array:
+        return np.concatenate(arrays, self.axis)
+
+    def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
+        ends = accumulate((x.shape[self.axis] for x in inputs), initial=0)
+        before = (slice(None),) * self.axis
+        return tuple(
+            g[(*before, slice(start, start + x.shape[self.axis]))]
+            for start, x in zip(ends, inputs, strict=False)
+        )
+
+
+def concatenate(xs: Sequence[Operand], axis: int = 0) -> Expr:
+    """Tensors one after the other along an axis that they have.
+
+    The tensors promote to one dtype; their sizes along `axis` are added, also named ones, and the others are
+    equal. Raises ShapeError when they differ, when there is no such axis or nothing to join.
+
+    >>> from symgraph.expr import placeholder
+    >>> x = placeholder("x", ("batch", 3))
+    >>> concatenate([x, x, np.zeros((1, 3), np.float32)])
+    <concatenate: f32[2*batch+1,3]>
+    """
+    parts = _tensors("concatenate", xs)
+    if parts[0].rank == 0:
+        raise ShapeError(
+            "concatenate: scalars have no axis to join along", details=tuple(map(describe, parts)),
+            hint="Write symgraph.stack.",
+        )  # fmt: skip
+    a = normalise_axis("concatenate", axis, parts[0].rank)
+    return parts[0] if len(parts) == 1 else ops.apply(Concatenate(a), *parts)
+
+
+def stack(xs: Sequence[Operand], axis: int = 0) -> Expr:
+    """Tensors of one shape along a new axis, counted in the result; raises ShapeError.
+
+    >>> from symgraph.expr import placeholder
+    >>> x = placeholder("x", ("batch", 3))
+    >>> stack([x, x], axis=-1)
+    <concatenate: f32[batch,3,2]>
+    """
+    parts = _tensors("stack", xs)
+    if any(part.shape != parts[0].shape for part in parts):
+        shown = " and ".join(dict.fromkeys(show_shape(part.shape) for part in parts))
+        raise ShapeError(
+            f"stack: the shapes {shown} differ", details=tuple(map(describe, parts)),
+            hint="All have one shape; to join along an axis they have write symgraph.concatenate.",
+        )  # fmt: skip
+    a = normalise_axis("stack", axis, parts[0].rank + 1)
+    return concatenate([expand_dims(part, a) for part in parts], a)
+
+
+def _tensors(name: str, xs: Sequence[Operand]) -> tuple[Expr, ...]:
+    if isinstance(xs, Expr) or not isinstance(xs, Iterable):
+        raise ShapeError(
+            f"{name}: this is one tensor, and a list of them is wanted", hint=f"Write {name}([x, y])."
+        )
+    listed = tuple(xs)
+    if not listed:
+        raise ShapeError(f"{name}: there is nothing to join", hint="Give one tensor or more.")
+    return operands(*listed)
+
+
+def tile(x: Operand, repeats: ShapeLike) -> Expr:
+    """The whole tensor several times along each axis, by NumPy's rules.
+
+    `repeats` is a number for the last axis or one for each, counted from the last; it has ints or named
+    sizes, and the shorter of `repeats` and the shape is filled up with ones in front. Raises ShapeError.
+
+    >>> from symgraph.expr import placeholder
+    >>> tile(placeholder("x", ("batch", 3)), (2, 1)), tile(placeholder("b", (3,)), ("batch", 2))
+    (<reshape: f32[2*batch,3]>, <reshape: f32[batch,6]>)
+    """
+    (e,) = operands(x)
+    times = as_shape(repeats)
+    rank = max(e.rank, len(times))
+    times = (1,) * (rank - len(times)) + times
+    sizes = (1,) * (rank - e.rank) + e.shape
+    # Each axis becomes two, (times, size): only those that are repeated, so that the rank stays low.
+    apart = [(1, size) if n != 1 else (size,) for n, size in zip(times, sizes, strict=True)]
+    grown = [(n, size) if n != 1 else (size,) for n, size in zip(times, sizes, strict=True)]
+    wide = broadcast_to(
+        reshape(e, tuple(d for ds in apart for d in ds)), tuple(d for ds in grown for d in ds)
+    )
+    return reshape(wide, tuple(n * size for n, size in zip(times, sizes, strict=True)))
+
+
+def repeat(x: Operand, repeats: DimensionLike | Sequence[int], axis: int | None = None) -> Expr:
+    """Each element of an axis several times in a row, by NumPy's rules.
+
+    `repeats` is a number (an int or a named size), or a list of ints, one for each element of an axis of
+    fixed size. Without `axis` the tensor is flattened first. Raises ShapeError.
+
+    >>> from symgraph.expr import placeholder
+    >>> repeat(placeholder("x", ("batch", 3)), 2, axis=0)
+    <reshape: f32[2*batch,3]>
+    """
+    (e,) = operands(x)
+    e, a = (reshape(e, (e.size,)), 0) if axis is None else (e, normalise_axis("repeat", axis, e.rank))
+    if isinstance(repeats, Sequence | np.ndarray) and not isinstance(repeats, str):
+        return ops.take(e, _repeated(e, a, repeats), a)
+    times = as_dimension(repeats)
+    front, back = e.shape[:a], e.shape[a + 1 :]
+    wide = broadcast_to(expand_dims(e, a + 1), (*front, e.shape[a], times, *back))
+    return reshape(wide, (*front, e.shape[a] * times, *back))
+
+
+def _repeated(x: Expr, axis: int, repeats: Sequence[int]) -> Array:
+    """The positions that a list of repeats takes."""
+    times = [as_dimension(n) for n in repeats]
+    size = x.shape[axis]
+    if not isinstance(size, int) or len(times) != size or any(isinstance(n, Dim) for n in times):
+        raise ShapeError(
+            f"repeat: {len(times)} numbers of repeats for {size} elements along axis {axis}",
+            details=(describe(x),),
+            hint="Give one int for all elements, or a list with an int for each.",
+        )
+    return np.repeat(np.arange(size), times)  # type: ignore[arg-type]  # all ints
