@@ -18,7 +18,7 @@ from symgraph.expr import lift, number
 from symgraph.ir import Array, Graph, Placeholder, Variable, specialise
 from symgraph.lowering import interpreter
 from symgraph.lowering.program import Instance, MemoryPlan, Program, inputs
-from symgraph.rewrite import NUMERICS, Numerics, Pass, Row
+from symgraph.rewrite import NUMERICS, Declined, Numerics, Pass, Row
 from symgraph.transforms.pipeline import optimise
 from symgraph.types import SHORT_NAMES, TensorType, dimension_names, show_shape, solve, substitute
 
@@ -78,6 +78,7 @@ class Executable:
     declared: Graph
     graph: Graph
     ledger: tuple[Row, ...]
+    declined: tuple[Declined, ...]
     backend: str
     numerics: Numerics
     _lower: Callable[[Graph], Program]
@@ -157,7 +158,7 @@ def compile(
     prepared = optimise(optimised.graph, numerics, chosen.passes, rounds=1)
     start = len(optimised.ledger)
     later = tuple(attrs.evolve(row, step=row.step + start) for row in prepared.ledger)
-    return Executable(graph, prepared.graph, (*optimised.ledger, *later), name, numerics, chosen.lower)
+    return Executable(graph, prepared.graph, (*optimised.ledger, *later), prepared.declined, name, numerics, chosen.lower)
 
 
 def bind(

@@ -124,11 +124,21 @@ def _signed(dimension: Dimension) -> str:
 
 
 @attrs.frozen
+class Declined:
+    """A fusion that was not made, with the reason; ids are of the graph that the pass was given."""
+
+    producer: int
+    consumer: int
+    reason: str
+
+
+@attrs.frozen
 class Rewritten:
-    """What a pass returns: the graph and what was done to it."""
+    """What a pass returns: the graph, what was done to it, and what was not done, and why."""
 
     graph: Graph
     rows: tuple[Row, ...] = ()
+    declined: tuple[Declined, ...] = ()
 
 
 @attrs.frozen

@@ -1,0 +1,318 @@
+"""The NumPy backend: a generated, readable Python function of ufunc calls into planned buffers.
+
+    lower : Graph (fused, concrete) -> NumpyProgram
+
+The text holds no name that a user wrote: values are i0 (input), c3 (constant), b5 (buffer), v7 (view), o0
+(output), u0 (an update's destination); in a loop, s2 is a block of rows of something outside, t4 of something
+inside. The user's lines are comments, with everything but printable ASCII escaped.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import attrs
+import numpy as np
+
+from symgraph.errors import ExecutionError, SymgraphError
+from symgraph.ir import Array, Graph
+from symgraph.lowering.numpy_ops import KERNELS, Emitted, in_place, native, view_of
+from symgraph.lowering.plan import (
+    Layout,
+    Loop,
+    Memory,
+    Place,
+    Program,
+    Step,
+    allocate,
+    classify,
+    concrete,
+    flatten,
+    is_tail,
+)
+from symgraph.lowering.program import Instance, MemoryPlan
+from symgraph.origin import Origin
+from symgraph.ops.base import Elementwise
+from symgraph.ops.shape import BroadcastTo
+from symgraph.transforms.expand import expand_pass
+from symgraph.transforms.fusion import fusion_pass
+
+PASSES = (expand_pass(native()), fusion_pass())
+_FILE = "<symgraph numpy>"
+
+
+@attrs.frozen(eq=False, slots=False)
+class NumpyProgram:
+    """The generated function for one binding of the named sizes."""
+
+    source: str
+    memory: MemoryPlan
+    _namespace: dict[str, Any]
+    _origins: tuple[Origin | None, ...]  # by line of the source, counted from 1
+
+    @cached_property
+    def _code(self) -> Any:
+        return compile(self.source, _FILE, "exec")
+
+    def instance(self) -> Instance:
+        """A function with an arena of its own."""
+        namespace = dict(self._namespace)
+        exec(self._code, namespace)  # noqa: S102  our own text: no name or value of a user's is in it
+        raw = np.empty(self.memory.peak + 64, np.uint8)
+        start = -raw.ctypes.data % 64
+        run = namespace["make"](raw[start : start + self.memory.peak])
+        errstate, origins = np.errstate, self._origins
+
+        def call(values: Sequence[Array], destinations: Sequence[Array]) -> tuple[Array, ...]:
+            with errstate(all="ignore"):
+                try:
+                    results: tuple[Array, ...] = run(*values, *destinations)
+                except Exception as error:
+                    raise _located(error, origins) from (None if isinstance(error, SymgraphError) else error)
+            return results
+
+        return call
+
+
+def _located(error: Exception, origins: Sequence[Origin | None]) -> Exception:
+    """The error with the user's line in place of the generated one."""
+    trace, line = error.__traceback__, 0
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == _FILE:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    origin = origins[line] if 0 < line < len(origins) else None
+    source = origin.sources[0] if origin is not None and origin.sources else None
+    if isinstance(error, SymgraphError):
+        error.source = source
+        return error
+    return ExecutionError(f"the run failed: {error}", source=source)
+
+
+def lower(graph: Graph) -> NumpyProgram:
+    """Plan, place and write out a graph of concrete shapes."""
+    program = flatten(graph)
+    layout = classify(program, view_of)
+    memory = allocate(program, layout, in_place)
+    return _Writer(program, layout, memory).finish()
+
+
+@attrs.define
+class _Writer:
+    """The text as it grows; lives for one `lower`."""
+
+    program: Program
+    layout: Layout
+    memory: Memory
+    head: list[str] = attrs.field(factory=list)
+    body: list[tuple[str, Origin | None]] = attrs.field(factory=list)
+    namespace: dict[str, Any] = attrs.field(factory=dict)
+    names: dict[int, str] = attrs.field(factory=dict)
+    buffers: dict[tuple[int, tuple[int, ...], str], str] = attrs.field(factory=dict)
+    blocks: dict[tuple[int, int], str] = attrs.field(factory=dict)
+    fixed: set[int] = attrs.field(factory=set)
+
+    def finish(self) -> NumpyProgram:
+        program, layout = self.program, self.layout
+        inputs = [s.value for s in program.steps if layout.kind[s.value] == "input"]
+        for k, v in enumerate(inputs):
+            self.names[v] = f"i{k}"
+        fresh = {p.holder: v for v, p in self.memory.places.items() if p.holder.startswith("o")}
+        for holder, v in fresh.items():
+            type_ = program.steps[v].type
+            self.line(f"{holder} = empty({concrete(type_.shape)!r}, {self.dtype(type_.dtype)})", None)
+        for step in program.steps:
+            if layout.kind[step.value] == "known":
+                self.known(step)
+                continue
+            if step.loop is not None:
+                loop = program.loops[step.loop]
+                if step.value == loop.first:
+                    self.open_loop(loop, step.loop)
+            if layout.kind[step.value] != "input":
+                self.step(step)
+        returned = self.returned(fresh)
+        arguments = [f"i{k}" for k in range(len(inputs))] + [f"u{k}" for k in range(len(program.updates))]
+        return self.assemble(arguments, returned)
+
+    # Text
+
+    def line(self, text: str, origin: Origin | None, indent: int = 0) -> None:
+        self.body.append((" " * indent + text, origin))
+
+    def use(self, name: str, value: Any) -> str:
+        """`name` in the generated code means `value`."""
+        self.namespace[name] = value
+        return name
+
+    def dtype(self, dtype: np.dtype[Any]) -> str:
+        return self.use(f"d_{dtype.name}", dtype)
+
+    def assemble(self, arguments: list[str], returned: list[str]) -> NumpyProgram:
+        lines: list[tuple[str, Origin | None]] = [("def make(arena):", None)]
+        lines += [(f"    {text}", None) for text in self.head]
+        lines.append((f"    def run({', '.join(arguments)}):", None))
+        lines += [(f"        {text}", origin) for text, origin in self.body]
+        closing = f"({', '.join(returned)}{',' if len(returned) == 1 else ''})"
+        lines.append((f"        return {closing}", None))
+        lines.append(("    return run", None))
+        self.use("empty", np.empty)
+        self.use("copyto", np.copyto)
+        source = "\n".join(text for text, _ in lines) + "\n"
+        origins = (None, *(origin for _, origin in lines))
+        return NumpyProgram(source, self.memory.plan, self.namespace, origins)
+
+    # Values
+
+    def known(self, step: Step) -> None:
+        value = self.layout.known[step.value]
+        frozen = value if not value.flags.writeable else value.view()
+        frozen.flags.writeable = False
+        self.names[step.value] = self.use(f"c{step.value}", frozen)
+        self.fixed.add(step.value)
+
+    def place(self, v: int) -> str:
+        """The whole memory of an array value."""
+        place = self.memory.places[v]
+        if place.offset is None:
+            return place.holder
+        dtype = self.program.steps[v].type.dtype
+        key = (place.offset, place.shape, dtype.name)
+        if key not in self.buffers:
+            name = self.buffers[key] = f"b{len(self.buffers)}"
+            size = int(np.prod(place.shape, dtype=np.int64)) * dtype.itemsize
+            self.head.append(
+                f"{name} = arena[{place.offset}:{place.offset + size}].view({self.dtype(dtype)})"
+                f".reshape({place.shape!r})"
+            )
+        return self.buffers[key]
+
+    def operand(self, step: Step, k: int) -> str:
+        """How the generated code names operand `k` of a step: whole, or its rows of the block."""
+        v = step.inputs[k]
+        if step.loop is None:
+            return self.names[v]
+        if self.program.steps[v].loop == step.loop and self.layout.kind[v] != "known":
+            return self.names[v]
+        loop = self.program.loops[step.loop]
+        if not _by_rows(step, self.program.steps[v], loop):
+            return self.names[v]
+        key = (step.loop, v)
+        if key not in self.blocks:
+            self.blocks[key] = f"s{v}"
+            self.line(f"s{v} = {self.names[v]}[i:j]", step.origin, 4)
+        return self.blocks[key]
+
+    def open_loop(self, loop: Loop, index: int) -> None:
+        self.line(f"for i in range(0, {loop.rows}, {loop.block}):", None)
+        self.line(f"j = min(i + {loop.block}, {loop.rows})", None, 4)
+        self.line("m = j - i", None, 4)
+
+    # Steps
+
+    def step(self, step: Step) -> None:
+        operands = [self.operand(step, k) for k in range(len(step.inputs))]
+        indent = 0 if step.loop is None else 4
+        if self.layout.kind[step.value] == "view":
+            self.view(step, operands[0], indent)
+            return
+        emitted = self.emit(step, operands)
+        if is_tail(step) and step.loop is not None:
+            self.tail(step, emitted)
+            return
+        out = self.destination(step)
+        self.names[step.value] = out
+        comment = _comment(step)
+        for i, text in enumerate(emitted.lines(out)):
+            self.line(text + (comment if i == 0 else ""), step.origin, indent)
+
+    def destination(self, step: Step) -> str:
+        whole = self.place(step.value)
+        if step.loop is None:
+            return whole
+        full = self.memory.places[step.value].shape == concrete(step.type.shape)
+        cut = "[i:j]" if full else "[:m]"
+        self.line(f"t{step.value} = {whole}{cut}", step.origin, 4)
+        return f"t{step.value}"
+
+    def tail(self, step: Step, emitted: Emitted) -> None:
+        """A reduction over rows: the first block's result, then each further block's joined to it."""
+        out = self.place(step.value)
+        self.names[step.value] = out
+        partial = f"p{step.value}"
+        shape = concrete(step.type.shape)
+        self.head.append(f"{partial} = empty({shape!r}, {self.dtype(step.type.dtype)})")
+        for text in emitted.lines(partial):
+            self.line(text + _comment(step), step.origin, 4)
+        join = self.use(f"f_{emitted.combine.__name__}", emitted.combine)
+        self.line(f"{join}({out}, {partial}, {out}) if i else copyto({out}, {partial})", step.origin, 4)
+
+    def view(self, step: Step, operand: str, indent: int) -> None:
+        v = step.value
+        rows = "m" if step.loop is not None else None
+        text = KERNELS[type(step.op)](step, [operand], self, rows).lines("")[0]
+        self.names[v] = f"v{v}"
+        if step.loop is None and self.steady(step.inputs[0]):
+            self.fixed.add(v)
+            self.head.append(f"v{v} = {text}")
+            return
+        self.line(f"v{v} = {text}{_comment(step)}", step.origin, indent)
+
+    def steady(self, v: int) -> bool:
+        """Whether the array object is the same in every call: a constant, or in the arena."""
+        if v in self.fixed:
+            return True
+        place: Place | None = self.memory.places.get(v)
+        return place is not None and place.offset is not None
+
+    def emit(self, step: Step, operands: list[str]) -> Emitted:
+        kernel = KERNELS.get(type(step.op))
+        made = kernel(step, operands, self, None) if kernel is not None else None
+        if made is None and isinstance(step.op, Elementwise) and native_ufunc(step):
+            ufunc = type(step.op).ufunc
+            name = self.use(f"f_{ufunc.__name__}", ufunc)  # type: ignore[union-attr]
+            made = Emitted(lambda out: [f"{name}({', '.join(operands)}, {out})"])
+        if made is not None:
+            return made
+        call = self.use(f"e{step.value}", step.op.evaluate)
+        return Emitted(lambda out: [f"copyto({out}, {call}({', '.join(operands)}))"])
+
+    # Results
+
+    def returned(self, fresh: dict[str, int]) -> list[str]:
+        program = self.program
+        for k, v in enumerate(program.updates):
+            if self.memory.places.get(v) is None or self.memory.places[v].holder != f"u{k}":
+                self.line(f"copyto(u{k}, {self.names[v]})", None)
+        results = []
+        for k, v in enumerate(program.outputs):
+            if fresh.get(f"o{k}") == v:
+                results.append(f"o{k}")
+            elif not program.steps[v].type.shape:
+                results.append(f"{self.names[v]}[()]")
+            else:
+                results.append(f"{self.use('copy', np.array)}({self.names[v]}, order='C')")
+        return results
+
+
+def native_ufunc(step: Step) -> bool:
+    """Whether the op's whole meaning is its ufunc."""
+    cls: Any = type(step.op)
+    return cls.ufunc is not None and cls.evaluate is Elementwise.evaluate
+
+
+def _by_rows(step: Step, operand: Step, loop: Loop) -> bool:
+    """Whether a step in a loop takes the rows of its block from an operand outside, or the whole operand."""
+    shape = operand.type.shape
+    if not shape or shape[0] != loop.rows:
+        return False
+    return not isinstance(step.op, Elementwise | BroadcastTo) or len(shape) == len(step.type.shape)
+
+
+def _comment(step: Step) -> str:
+    text = f"%{step.node} {step.op.name} {step.type}  {step.origin}"
+    return "  # " + text.encode("ascii", "backslashreplace").decode().translate(_ESCAPES)
+
+
+_ESCAPES = {c: f"\\x{c:02x}" for c in (*range(32), 127)}
+
