@@ -268,7 +268,7 @@ def parse_dimension(text: str) -> Dimension:
                 _bounded(left + right) if operator == "+"
                 else _bounded(left - right) if operator == "-"
                 else _bounded(left * _small(left, right)) if operator == "*"
-                else left // right  # type: ignore[operator]  an int by a name is caught below
+                else left // right  # type: ignore[operator]
             )  # fmt: skip
 
     try:
