@@ -25,6 +25,7 @@ from symgraph.ops.arithmetic import (
 from symgraph.ops.control import assert_finite, print_value, stop_gradient
 from symgraph.ops.creation import full_like, ones_like, zeros_like
 from symgraph.ops.cumulative import cumprod, cumsum, linear_recurrence
+from symgraph.ops.einsum import einsum
 from symgraph.ops.indexing import arange, eye, gather, iota, one_hot, scatter_add, scatter_add_along, take
 from symgraph.ops.linalg import dot, matmul, norm, outer
 from symgraph.ops.logic import (
@@ -65,13 +66,14 @@ from symgraph.ops.shape import (
     repeat,
     reshape,
     size,
+    split,
     squeeze,
     stack,
     swapaxes,
     tile,
     transpose,
 )
-from symgraph.ops.slicing import flip, getitem, pad, roll, split
+from symgraph.ops.slicing import flip, getitem, pad, roll
 from symgraph.ops.transcendental import (
     acos,
     acosh,
@@ -128,6 +130,7 @@ __all__ = [
     "cumsum",
     "div",
     "dot",
+    "einsum",
     "elu",
     "equal",
     "erf",

@@ -135,7 +135,7 @@ class ScatterAdd(Op):
         wanted = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
         if updates.shape != wanted:
             raise ShapeError(
-                f"scatter_add: the updates are {show_shape(updates.shape)}, and {show_shape(wanted)} is wanted",
+                f"scatter_add: the updates are {show_shape(updates.shape)}, not {show_shape(wanted)}",
                 hint="Updates have the shape of symgraph.take(x, indices, axis).",
             )
         return x

@@ -6,7 +6,7 @@ with them. All work with named sizes, and a result's sizes are exact polynomials
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TypeAlias
 
 import attrs
@@ -449,3 +449,40 @@ def _repeated(x: Expr, axis: int, repeats: Sequence[int]) -> Array:
             hint="Give one int for all elements, or a list with an int for each.",
         )
     return np.repeat(np.arange(size), times)  # type: ignore[arg-type]  # all ints
+
+
+def split(x: Operand, parts: int | Sequence[int | Dim], axis: int = 0) -> tuple[Expr, ...]:
+    """The tensor cut along an axis, into equal parts or at given positions.
+
+    `parts` is the number of parts, which divides the size of the axis, or the positions of the cuts, bounds
+    as in `x[a:b]`. Raises ShapeError when the axis cannot be divided so.
+
+    >>> from symgraph.expr import placeholder
+    >>> x = placeholder("x", ("batch", 12))
+    >>> [part.shape[1] for part in split(x, 3, axis=1)], [part.shape[1] for part in split(x, [2, 5], axis=1)]
+    ([4, 4, 4], [2, 3, 7])
+    """
+    (e,) = operands(x)
+    a = normalise_axis("split", axis, e.rank)
+    cuts: list[Dimension | None]
+    if isinstance(parts, Sequence | np.ndarray) and not isinstance(parts, str):
+        cuts = [None, *parts, None]
+    else:
+        each = _part(e, a, parts)
+        cuts = [each * i for i in range(int(parts) + 1)]
+    before = (slice(None),) * a
+    return tuple(e[(*before, slice(start, stop))] for start, stop in pairwise(cuts))
+
+
+def _part(x: Expr, axis: int, parts: int) -> Dimension:
+    """The size of each of `parts` equal parts."""
+    if isinstance(parts, bool) or not isinstance(parts, int | np.integer) or parts < 1:
+        raise ShapeError(f"split: a number of parts is a positive int, and {parts!r} is none")
+    each = exact_division(x.shape[axis], int(parts))
+    if each is None:
+        raise ShapeError(
+            f"split: axis {axis} has {x.shape[axis]} elements, which {parts} equal parts do not divide",
+            details=(describe(x),),
+            hint="Give the positions of the cuts instead: split(x, [2, 5]).",
+        )
+    return each

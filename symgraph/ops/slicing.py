@@ -7,12 +7,11 @@ tensor is element `start + i * step` of the larger.
     y = pad(x, value)    y[start + i * step] = x[i], and value elsewhere
 
 Negative steps are a `Flip` first. A slice of a named size is taken to lie inside it: `x[1:]` of `batch` rows
-has `batch-1`, `x[:10]` has 10. Both ops check their bounds when the sizes are known, so a run in which a slice
+has `batch-1`, `x[:10]` has 10. Both ops check their bounds when the sizes are known: a run in which a slice
 does not fit fails at the line that wrote it, and never gives another shape than was declared.
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import Any, TypeAlias
 
 import attrs
@@ -30,7 +29,6 @@ from symgraph.types import (
     Shape,
     TensorType,
     as_dimension,
-    exact_division,
     make_type,
     show_shape,
 )
@@ -83,7 +81,7 @@ class Pad(Op):
 
     def evaluate(self, *arrays: Array) -> Array:
         x, value = arrays
-        out = np.full(self.shape, value, x.dtype)  # type: ignore[arg-type]  # bound: all ints
+        out = np.full(self.shape, value, x.dtype)  # type: ignore[type-var]  # bound: all ints
         out[_region(self.starts, x.shape, self.steps)] = x
         return out
 
@@ -358,7 +356,7 @@ def _check_bound(x: Expr, bound: Any) -> None:
         raise GraphError(
             "x[...]: a bound of a slice is a tensor, so the shape would not be known before the run",
             details=(describe(x),),
-            hint="To take n rows from a computed position write symgraph.take(x, start + symgraph.arange(n)).",
+            hint="To take n rows from a computed position: symgraph.take(x, start + symgraph.arange(n)).",
         )
     if bound is not None and not isinstance(bound, Dim) and not hasattr(bound, "__index__"):
         raise GraphError(
@@ -386,16 +384,21 @@ def pad(x: Operand, widths: Widths, value: Operand = 0, mode: str = "constant") 
     """
     if mode not in MODES:
         raise GraphError(f"pad: there is no mode {mode!r}", hint=f"It has {', '.join(MODES)}.")
-    e, fill = operands(x, value) if mode == "constant" else (*operands(x), None)
-    pairs = _widths(e, widths)
-    if fill is not None:
-        shape = tuple(low + size + high for (low, high), size in zip(pairs, e.shape, strict=True))
-        if shape == e.shape:
-            return e
-        return ops.apply(Pad(tuple(low for low, _ in pairs), shape, (1,) * e.rank), e, fill)
-    for axis, (low, high) in enumerate(pairs):
+    if mode == "constant":
+        tensor, fill = operands(x, value)
+        return _pad_constant(tensor, fill, widths)
+    (e,) = operands(x)
+    for axis, (low, high) in enumerate(_widths(e, widths)):
         e = _pad_axis(e, axis, low, high, mode)
     return e
+
+
+def _pad_constant(x: Expr, value: Expr, widths: Widths) -> Expr:
+    pairs = _widths(x, widths)
+    shape = tuple(low + size + high for (low, high), size in zip(pairs, x.shape, strict=True))
+    if shape == x.shape:
+        return x
+    return ops.apply(Pad(tuple(low for low, _ in pairs), shape, (1,) * x.rank), x, value)
 
 
 def _widths(x: Expr, widths: Widths) -> list[tuple[Dimension, Dimension]]:
@@ -490,37 +493,3 @@ def _roll(x: Expr, axis: int, shift: int) -> Expr:
         return x
     cut = size - places if places > 0 else -places  # what stands here comes first
     return ops.concatenate([_slice(x, axis, cut, size - cut), _slice(x, axis, 0, cut)], axis)
-
-
-def split(x: Operand, parts: DimensionLike | Sequence[DimensionLike], axis: int = 0) -> tuple[Expr, ...]:
-    """The tensor cut along an axis, into equal parts or at given positions.
-
-    `parts` is the number of parts, which divides the size of the axis, or the positions of the cuts, as
-    `x[a:b]` takes them. Raises ShapeError when the axis cannot be divided so.
-
-    >>> from symgraph.expr import placeholder
-    >>> x = placeholder("x", ("batch", 12))
-    >>> [part.shape[1] for part in split(x, 3, axis=1)], [part.shape[1] for part in split(x, [2, 5], axis=1)]
-    ([4, 4, 4], [2, 3, 7])
-    """
-    (e,) = operands(x)
-    a = normalise_axis("split", axis, e.rank)
-    if isinstance(parts, Sequence | np.ndarray) and not isinstance(parts, str):
-        cuts = [None, *(p if isinstance(p, Dim) else _cut(p) for p in parts), None]
-        return tuple(getitem(e, (*[slice(None)] * a, slice(i, j))) for i, j in pairwise(cuts))
-    if isinstance(parts, bool) or not isinstance(parts, int | np.integer) or parts < 1:
-        raise ShapeError(f"split: a number of parts is a positive int, and {parts!r} is none")
-    each = exact_division(e.shape[a], int(parts))
-    if each is None:
-        raise ShapeError(
-            f"split: axis {a} has {e.shape[a]} elements, which {parts} equal parts do not divide",
-            details=(describe(e),),
-            hint="Give the positions of the cuts instead: split(x, [2, 5]).",
-        )
-    return tuple(_slice(e, a, each * i, each) for i in range(int(parts)))
-
-
-def _cut(position: Any) -> Dimension:
-    if isinstance(position, bool) or not hasattr(position, "__index__"):
-        raise ShapeError(f"split: a cut is an int or a dimension, and {position!r} is none")
-    return int(position)
