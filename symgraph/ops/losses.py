@@ -128,11 +128,23 @@ class IndexCrossEntropy(Op):
 
     def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
         z, y = inputs
-        hot = ops.one_hot(y, z.shape[self.axis], axis=self.axis, dtype=z.dtype)
+        hot = ops.cast(_is_label(z, y, self.axis), z.dtype)
         return ops.expand_dims(g, self.axis) * (ops.softmax(z, self.axis) - hot), None
+
+    def expand(self, *inputs: Expr) -> Expr | None:
+        z, y = inputs
+        chosen = ops.where(_is_label(z, y, self.axis), ops.log_softmax(z, self.axis), 0.0)
+        return -ops.sum(chosen, self.axis)
 
     def flops(self, out: TensorType, *types: TensorType) -> Dimension:
         return types[0].size * 24
+
+
+def _is_label(z: Expr, labels: Expr, axis: int) -> Expr:
+    """Where the class of an element of `z` is the label of its row."""
+    classes = ops.iota(z.shape[axis], labels.dtype)
+    columns = ops.reshape(classes, (z.shape[axis], *(1,) * (z.rank - axis - 1)))
+    return ops.equal(ops.expand_dims(labels, axis), columns)
 
 
 def _without(shape: Shape, axis: int) -> Shape:
@@ -144,8 +156,8 @@ def softmax_cross_entropy(logits: Operand, labels: Operand, axis: int = -1) -> E
 
     `logits` are floats of any size with the classes on `axis`. `labels` are either floats or bools of that
     shape (probabilities, or one-hot; the two broadcast), or integers of that shape without the axis: the
-    index of the right class. The derivative by the logits is softmax(z) sum(y) - y. Raises ShapeError when the
-    shapes do not fit; a run raises ExecutionError for an index that is no class.
+    index of the right class. The derivative by the logits is softmax(z) sum(y) - y. Raises ShapeError when
+    the shapes do not fit; a run raises ExecutionError for an index that is no class.
 
     >>> from symgraph.expr import placeholder
     >>> z = placeholder("z", ("batch", 10))
