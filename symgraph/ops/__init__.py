@@ -75,15 +75,6 @@ from symgraph.ops.shape import (
 )
 from symgraph.ops.slicing import flip, getitem, pad, roll
 from symgraph.ops.transcendental import (
-    acos,
-    acosh,
-    asin,
-    asinh,
-    atan,
-    atan2,
-    atanh,
-    cos,
-    cosh,
     erf,
     exp,
     exp2,
@@ -93,10 +84,21 @@ from symgraph.ops.transcendental import (
     log2,
     rsqrt,
     sigmoid,
-    sin,
-    sinh,
     softplus,
     sqrt,
+)
+from symgraph.ops.trigonometry import (
+    acos,
+    acosh,
+    asin,
+    asinh,
+    atan,
+    atan2,
+    atanh,
+    cos,
+    cosh,
+    sin,
+    sinh,
     tan,
     tanh,
 )

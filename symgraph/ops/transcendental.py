@@ -1,12 +1,12 @@
-"""Transcendental functions: one paragraph an op, its record and rules, then its public function.
+"""Exponentials, logarithms, roots, the sigmoid and erf: a paragraph each, record and rules, then the function.
 
-Each takes one tensor of any shape (atan2: two, broadcast), or a number; floats keep their dtype and integers
-are cast to float32. Outside of its domain a function is NaN, and at a pole an infinity, as in NumPy. They
-raise nothing but what their operands raise.
+Each takes one tensor of any shape, or a number; floats keep their dtype and integers are cast to float32.
+Outside of its domain a function is NaN, and at a pole an infinity, as in NumPy. They raise nothing but what
+their operands raise.
 
-Derivatives are written in the form that is accurate and finite wherever the derivative is. Those of sigmoid
-and tanh use the result alone, out * (1 - out) and 1 - out**2: one exponential less, with an absolute error of
-an ulp of 1 where the function saturates.
+Derivatives are written in the form that is accurate and finite wherever the derivative is. That of sigmoid
+uses the result alone, out * (1 - out): one exponential less, with an absolute error of an ulp of 1 where the
+function saturates (and none once `1 - sigmoid(x)` is rewritten to `sigmoid(-x)`). So does that of tanh.
 """
 
 import math
@@ -18,21 +18,21 @@ from symgraph import ops
 from symgraph.expr import Expr, Operand, operands
 from symgraph.ir import Array
 from symgraph.ops import special
-from symgraph.ops.base import Elementwise, sum_to
+from symgraph.ops.base import Elementwise
 from symgraph.types import FLOAT32
 
 Vjp = tuple[Expr | None, ...]
 
 
 @attrs.frozen
-class _Function(Elementwise):
-    """What the functions of this module share: floats only, and some twenty flops an element."""
+class Function(Elementwise):
+    """What transcendental functions share: floats only, and some twenty flops an element."""
 
     cost = 20
 
 
 @attrs.frozen
-class Exp(_Function):
+class Exp(Function):
     """e ** x."""
 
     name = "exp"
@@ -54,7 +54,7 @@ def exp(x: Operand) -> Expr:
 
 
 @attrs.frozen
-class Expm1(_Function):
+class Expm1(Function):
     """exp(x) - 1, accurate near 0."""
 
     name = "expm1"
@@ -77,7 +77,7 @@ def expm1(x: Operand) -> Expr:
 
 
 @attrs.frozen
-class Exp2(_Function):
+class Exp2(Function):
     """2 ** x."""
 
     name = "exp2"
@@ -99,7 +99,7 @@ def exp2(x: Operand) -> Expr:
 
 
 @attrs.frozen
-class Log(_Function):
+class Log(Function):
     """The natural logarithm."""
 
     name = "log"
@@ -121,7 +121,7 @@ def log(x: Operand) -> Expr:
 
 
 @attrs.frozen
-class Log1p(_Function):
+class Log1p(Function):
     """log(1 + x), accurate near 0."""
 
     name = "log1p"
@@ -143,7 +143,7 @@ def log1p(x: Operand) -> Expr:
 
 
 @attrs.frozen
-class Log2(_Function):
+class Log2(Function):
     """The logarithm to base 2."""
 
     name = "log2"
@@ -165,7 +165,7 @@ def log2(x: Operand) -> Expr:
 
 
 @attrs.frozen
-class Sqrt(_Function):
+class Sqrt(Function):
     """The square root."""
 
     name = "sqrt"
@@ -188,7 +188,7 @@ def sqrt(x: Operand) -> Expr:
 
 
 @attrs.frozen
-class Rsqrt(_Function):
+class Rsqrt(Function):
     """1 / sqrt(x)."""
 
     name = "rsqrt"
@@ -217,294 +217,7 @@ def rsqrt(x: Operand) -> Expr:
 
 
 @attrs.frozen
-class Sin(_Function):
-    """The sine of x in radians."""
-
-    name = "sin"
-    ufunc = np.sin
-
-    def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
-        return (g * cos(inputs[0]),)
-
-
-def sin(x: Operand) -> Expr:
-    """The sine of each element, in radians: NaN for an infinity.
-
-    >>> from symgraph.expr import placeholder
-    >>> sin(placeholder("x", ("batch", 3)))
-    <sin: f32[batch,3]>
-    """
-    return ops.apply(Sin(), *operands(x, floating=True))
-
-
-@attrs.frozen
-class Cos(_Function):
-    """The cosine of x in radians."""
-
-    name = "cos"
-    ufunc = np.cos
-
-    def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
-        return (ops.neg(g * sin(inputs[0])),)
-
-
-def cos(x: Operand) -> Expr:
-    """The cosine of each element, in radians: NaN for an infinity.
-
-    >>> from symgraph.expr import placeholder
-    >>> cos(placeholder("x", ("batch", 3)))
-    <cos: f32[batch,3]>
-    """
-    return ops.apply(Cos(), *operands(x, floating=True))
-
-
-@attrs.frozen
-class Tan(_Function):
-    """The tangent of x in radians."""
-
-    name = "tan"
-    ufunc = np.tan
-
-    def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
-        return (g * (ops.square(out) + 1.0),)
-
-
-def tan(x: Operand) -> Expr:
-    """The tangent of each element, in radians: NaN for an infinity.
-
-    >>> from symgraph.expr import placeholder
-    >>> tan(placeholder("x", ("batch", 3)))
-    <tan: f32[batch,3]>
-    """
-    return ops.apply(Tan(), *operands(x, floating=True))
-
-
-@attrs.frozen
-class Asin(_Function):
-    """The arc sine."""
-
-    name = "asin"
-    ufunc = np.arcsin
-    monotone = True
-
-    def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
-        # Not 1 - x**2, which cancels near 1.
-        return (g / sqrt((1.0 - inputs[0]) * (inputs[0] + 1.0)),)
-
-
-def asin(x: Operand) -> Expr:
-    """The angle in radians, from -pi/2 to pi/2, whose sine is the element: NaN outside of -1 to 1.
-
-    >>> from symgraph.expr import placeholder
-    >>> asin(placeholder("x", ("batch", 3)))
-    <asin: f32[batch,3]>
-    """
-    return ops.apply(Asin(), *operands(x, floating=True))
-
-
-@attrs.frozen
-class Acos(_Function):
-    """The arc cosine."""
-
-    name = "acos"
-    ufunc = np.arccos
-
-    def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
-        return (ops.neg(g / sqrt((1.0 - inputs[0]) * (inputs[0] + 1.0))),)
-
-
-def acos(x: Operand) -> Expr:
-    """The angle in radians, from 0 to pi, whose cosine is the element: NaN outside of -1 to 1.
-
-    >>> from symgraph.expr import placeholder
-    >>> acos(placeholder("x", ("batch", 3)))
-    <acos: f32[batch,3]>
-    """
-    return ops.apply(Acos(), *operands(x, floating=True))
-
-
-@attrs.frozen
-class Atan(_Function):
-    """The arc tangent."""
-
-    name = "atan"
-    ufunc = np.arctan
-    monotone = True
-
-    def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
-        return (g / (ops.square(inputs[0]) + 1.0),)
-
-
-def atan(x: Operand) -> Expr:
-    """The angle in radians, from -pi/2 to pi/2, whose tangent is the element.
-
-    >>> from symgraph.expr import placeholder
-    >>> atan(placeholder("x", ("batch", 3)))
-    <atan: f32[batch,3]>
-    """
-    return ops.apply(Atan(), *operands(x, floating=True))
-
-
-@attrs.frozen
-class Sinh(_Function):
-    """The hyperbolic sine."""
-
-    name = "sinh"
-    ufunc = np.sinh
-    monotone = True
-
-    def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
-        return (g * cosh(inputs[0]),)
-
-
-def sinh(x: Operand) -> Expr:
-    """The hyperbolic sine of each element.
-
-    >>> from symgraph.expr import placeholder
-    >>> sinh(placeholder("x", ("batch", 3)))
-    <sinh: f32[batch,3]>
-    """
-    return ops.apply(Sinh(), *operands(x, floating=True))
-
-
-@attrs.frozen
-class Cosh(_Function):
-    """The hyperbolic cosine."""
-
-    name = "cosh"
-    ufunc = np.cosh
-
-    def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
-        return (g * sinh(inputs[0]),)
-
-
-def cosh(x: Operand) -> Expr:
-    """The hyperbolic cosine of each element.
-
-    >>> from symgraph.expr import placeholder
-    >>> cosh(placeholder("x", ("batch", 3)))
-    <cosh: f32[batch,3]>
-    """
-    return ops.apply(Cosh(), *operands(x, floating=True))
-
-
-@attrs.frozen
-class Tanh(_Function):
-    """The hyperbolic tangent."""
-
-    name = "tanh"
-    ufunc = np.tanh
-    monotone = True
-
-    def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
-        return (g * (1.0 - ops.square(out)),)
-
-
-def tanh(x: Operand) -> Expr:
-    """The hyperbolic tangent of each element, from -1 to 1.
-
-    >>> from symgraph.expr import placeholder
-    >>> tanh(placeholder("x", ("batch", 3)))
-    <tanh: f32[batch,3]>
-    """
-    return ops.apply(Tanh(), *operands(x, floating=True))
-
-
-@attrs.frozen
-class Asinh(_Function):
-    """The inverse of the hyperbolic sine."""
-
-    name = "asinh"
-    ufunc = np.arcsinh
-    monotone = True
-
-    def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
-        # cosh(asinh x) is sqrt(1 + x**2), whose square would overflow.
-        return (g / cosh(out),)
-
-
-def asinh(x: Operand) -> Expr:
-    """The number whose hyperbolic sine is the element.
-
-    >>> from symgraph.expr import placeholder
-    >>> asinh(placeholder("x", ("batch", 3)))
-    <asinh: f32[batch,3]>
-    """
-    return ops.apply(Asinh(), *operands(x, floating=True))
-
-
-@attrs.frozen
-class Acosh(_Function):
-    """The inverse of the hyperbolic cosine."""
-
-    name = "acosh"
-    ufunc = np.arccosh
-    monotone = True
-
-    def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
-        # Two roots: x**2 would overflow, and x**2 - 1 cancel near 1.
-        return (g / (sqrt(inputs[0] - 1.0) * sqrt(inputs[0] + 1.0)),)
-
-
-def acosh(x: Operand) -> Expr:
-    """The number of at least 0 whose hyperbolic cosine is the element: NaN below 1.
-
-    >>> from symgraph.expr import placeholder
-    >>> acosh(placeholder("x", ("batch", 3)))
-    <acosh: f32[batch,3]>
-    """
-    return ops.apply(Acosh(), *operands(x, floating=True))
-
-
-@attrs.frozen
-class Atanh(_Function):
-    """The inverse of the hyperbolic tangent."""
-
-    name = "atanh"
-    ufunc = np.arctanh
-    monotone = True
-
-    def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
-        return (g / ((1.0 - inputs[0]) * (inputs[0] + 1.0)),)
-
-
-def atanh(x: Operand) -> Expr:
-    """The number whose hyperbolic tangent is the element: infinite at -1 and 1, NaN beyond.
-
-    >>> from symgraph.expr import placeholder
-    >>> atanh(placeholder("x", ("batch", 3)))
-    <atanh: f32[batch,3]>
-    """
-    return ops.apply(Atanh(), *operands(x, floating=True))
-
-
-@attrs.frozen
-class Atan2(_Function):
-    """The angle of the point (x, y)."""
-
-    name = "atan2"
-    ufunc = np.arctan2
-
-    def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
-        y, x = inputs
-        by_area = g / (ops.square(x) + ops.square(y))
-        return sum_to(by_area * x, y.shape), ops.neg(sum_to(by_area * y, x.shape))
-
-
-def atan2(y: Operand, x: Operand) -> Expr:
-    """The angle in radians, from -pi to pi, of the point (x, y), broadcast.
-
-    That is atan(y / x) in the right quadrant. Raises ShapeError.
-
-    >>> from symgraph.expr import placeholder
-    >>> atan2(placeholder("y", ("batch", 3)), placeholder("x", (3,)))
-    <atan2: f32[batch,3]>
-    """
-    return ops.apply(Atan2(), *operands(y, x, floating=True))
-
-
-@attrs.frozen
-class Sigmoid(_Function):
+class Sigmoid(Function):
     """1 / (1 + exp(-x))."""
 
     name = "sigmoid"
@@ -534,7 +247,7 @@ def sigmoid(x: Operand) -> Expr:
 
 
 @attrs.frozen
-class Softplus(_Function):
+class Softplus(Function):
     """log(1 + exp(x)), which overflows for no x."""
 
     name = "softplus"
@@ -564,7 +277,7 @@ def softplus(x: Operand) -> Expr:
 
 
 @attrs.frozen
-class Erf(_Function):
+class Erf(Function):
     """The error function: 2 / sqrt(pi) times the integral of exp(-t**2) from 0 to x."""
 
     name = "erf"
