@@ -7,6 +7,7 @@
 Negative indices count from the end. An index that is out of range is an ExecutionError when the graph runs.
 """
 
+import math
 from typing import TypeAlias
 
 import attrs
@@ -286,7 +287,7 @@ class ScatterAddAlong(Op):
         x, indices, updates = arrays
         size = x.shape[self.axis]
         counted = np.moveaxis(_counted(self.name, indices, size, self.axis), self.axis, -1)
-        rows = np.arange(counted.size // max(counted.shape[-1], 1)).reshape(*counted.shape[:-1], 1)
+        rows = np.arange(math.prod(counted.shape[:-1])).reshape(*counted.shape[:-1], 1)
         flat = np.array(np.moveaxis(x, self.axis, -1), order="C")
         # Places in the flattened tensor: np.add.at is quick for one axis, and slow for more.
         places = (rows * size + counted).reshape(-1)
