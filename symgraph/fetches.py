@@ -1,0 +1,232 @@
+"""What a run asks for: fetches and feeds, found in the graph, and the graph cut down to them.
+
+    flatten : fetches -> [name | Node | Expr], ([value] -> the same nesting)
+    locate  : Graph -> name | Node | Expr -> id
+    cut     : Graph -> fetched ids, fed ids, groups -> Graph
+
+All of it is pure; the session keeps what it made.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import attrs
+
+from symgraph.errors import FeedError, GraphError
+from symgraph.expr import Expr, describe, number
+from symgraph.ir import Graph, Node, Op, Placeholder
+from symgraph.types import TensorType
+
+Target: TypeAlias = str | Node | Expr
+Shape: TypeAlias = Callable[[Sequence[Any]], Any]  # the values of the leaves, in order -> the nested result
+_UPDATE = "update"
+
+
+def flatten(fetches: Any) -> tuple[tuple[Target, ...], Shape]:
+    """The leaves of nested fetches in order, and the function that nests their values in the same way.
+
+    Raises GraphError for what is neither a fetch nor a nesting of them.
+
+    >>> leaves, nest = flatten({"a": ["x", None], "b": ("y", "x")})
+    >>> leaves, nest([1, 2, 3])
+    (('x', 'y', 'x'), {'a': [1, None], 'b': (2, 3)})
+    """
+    leaves: list[Target] = []
+    nest = _nest(fetches, leaves)
+    return tuple(leaves), nest
+
+
+def _nest(fetches: Any, leaves: list[Target]) -> Shape:
+    # The depth of this recursion is that of the brackets the user wrote.
+    if fetches is None:
+        return lambda values: None
+    if isinstance(fetches, str | Node | Expr):
+        index = len(leaves)
+        leaves.append(fetches)
+        return lambda values: values[index]
+    if isinstance(fetches, Mapping):
+        items = [(key, _nest(value, leaves)) for key, value in fetches.items()]
+        return lambda values: {key: part(values) for key, part in items}
+    if isinstance(fetches, tuple | list):
+        parts = [_nest(value, leaves) for value in fetches]
+        make = getattr(type(fetches), "_make", type(fetches))  # a named tuple takes its fields one by one
+        return lambda values: make([part(values) for part in parts])
+    if attrs.has(type(fetches)):
+        record = type(fetches)
+        fields = [(f.alias, _nest(getattr(fetches, f.name), leaves)) for f in attrs.fields(record) if f.init]
+        return lambda values: record(**{name: part(values) for name, part in fields})
+    raise GraphError(
+        f"{fetches!r} cannot be fetched",
+        hint="Fetch a name, an expression or a node of the graph, or a tuple, list, dict or record of them.",
+    )
+
+
+@attrs.define(frozen=True, slots=False, eq=False)
+class Locator:
+    """Finds the nodes of a graph by name, by node, or by the expression they were defined from."""
+
+    graph: Graph
+
+    @cached_property
+    def _structure(self) -> Mapping[tuple[Op, tuple[int, ...]], int]:
+        return {(node.op, node.inputs): node.id for node in self.graph.nodes}
+
+    def __call__(self, target: Target) -> Node:
+        """The node that a fetch or a feed means; raises GraphError when the graph has none.
+
+        >>> from symgraph.expr import define, placeholder
+        >>> x = placeholder("x")
+        >>> Locator(define(y=-x))(-x).id
+        1
+        """
+        if isinstance(target, str):
+            node = self.graph[target]
+        elif isinstance(target, Expr):
+            node = self.graph.nodes[self._expression(target)]
+        elif isinstance(target, Node):
+            node = self._same(target)
+        else:
+            raise GraphError(f"{target!r} is no name, expression or node")
+        if not isinstance(node.type, TensorType):
+            raise GraphError(f"%{node.id} holds several values", hint="Name the nodes that take it apart.")
+        return node
+
+    def _same(self, node: Node) -> Node:
+        if 0 <= node.id < len(self.graph) and self.graph.nodes[node.id] == node:
+            return self.graph.nodes[node.id]
+        raise GraphError(
+            f"%{node.id} ({node.op.name}: {node.type}) is a node of another graph",
+            hint="Take the node from the graph that the session runs: session.graph[name].",
+        )
+
+    def _expression(self, root: Expr) -> int:
+        """The id of the node with the same structure: the same ops down to leaves of the same declaration."""
+        ids: dict[Expr, int] = {}
+        stack = [root]
+        while stack:
+            expr = stack[-1]
+            waiting = [operand for operand in expr.inputs if operand not in ids]
+            if expr in ids or not waiting:
+                stack.pop()
+                if expr not in ids:
+                    ids[expr] = self._step(root, expr, tuple(ids[operand] for operand in expr.inputs))
+                continue
+            stack.extend(reversed(waiting))
+        return ids[root]
+
+    def _step(self, root: Expr, expr: Expr, inputs: tuple[int, ...]) -> int:
+        found = self._structure.get((expr.op, inputs))
+        if found is not None:
+            return found
+        details = () if expr is root else (f"it is made of {describe(expr)}, which the graph does not have",)
+        raise GraphError(
+            f"{root!r} is not in this graph",
+            source=root.origin.sources[0] if root.origin.sources else None,
+            details=details,
+            hint="Make it an output: define(..., name=expression), and fetch the name.",
+        )
+
+
+def spelled(target: Target, node: Node) -> str:
+    """How messages name what was fed: the name that was written, else the node's own.
+
+    >>> from symgraph.expr import define, placeholder
+    >>> graph = define(y=-placeholder("x"))
+    >>> spelled("y", graph["y"]), spelled(graph["x"], graph["x"]), spelled(graph["y"], graph["y"])
+    ('y', 'x', '%1')
+    """
+    return target if isinstance(target, str) else getattr(node.op, "label", f"%{node.id}")
+
+
+def located_feeds(locate: Locator, targets: Iterable[Target]) -> dict[int, Target]:
+    """The ids of what is fed, each with its spelling; raises FeedError for unknown and for double feeds."""
+    found: dict[int, Target] = {}
+    for target in targets:
+        try:
+            node = locate(target)
+        except GraphError as error:
+            raise FeedError(
+                error.message, source=error.source, details=error.details, hint=error.hint
+            ) from None
+        if node.id in found:
+            raise FeedError(
+                f"{spelled(found[node.id], node)!r} and {spelled(target, node)!r} are one node, fed twice",
+                hint="Feed it once.",
+            )
+        found[node.id] = target
+    return found
+
+
+def cut(
+    graph: Graph, fetched: Sequence[int], fed: Sequence[int], groups: Sequence[str]
+) -> tuple[Graph, dict[int, str]]:
+    """The graph of one kind of run, and for each fed node the label of the placeholder that it now is.
+
+    Outputs are the nodes `fetched`, in order; the update groups are joined in one. A fed node becomes a
+    placeholder, and what only it needed is gone. Raises GraphError for an unknown group, and for two
+    groups that change one variable.
+    """
+    names = {i: name for name, i in reversed(graph.outputs)}
+    labels = _labels(graph, fed, names)
+    declared: list[Expr] = []
+    exprs: list[Expr] = []
+    for node in graph.nodes:
+        inputs = tuple([exprs[i] for i in node.inputs])
+        declared.append(Expr(node.op, inputs, node.type, node.origin))
+        label = labels.get(node.id)
+        if label is None or isinstance(node.op, Placeholder):
+            exprs.append(declared[-1])
+        else:
+            exprs.append(Expr(Placeholder(label, node.type), (), node.type, node.origin))
+    changes = {
+        declared[graph.variables[name].id]: exprs[value] for name, value in joined(graph, groups).items()
+    }
+    taken = {*graph.placeholders, *graph.variables, *labels.values(), *names.values()}
+    outputs: dict[str, Expr] = {}
+    for i in fetched:
+        own = getattr(exprs[i].op, "label", names.get(i))
+        outputs[own if own is not None else fresh(f"%{i}", {*taken, *outputs})] = exprs[i]
+    return number(outputs, {_UPDATE: changes} if changes else {})[0], labels
+
+
+def _labels(graph: Graph, fed: Sequence[int], names: Mapping[int, str]) -> dict[int, str]:
+    taken = {*graph.placeholders, *graph.variables, *names.values()}
+    labels: dict[int, str] = {}
+    for i in fed:
+        op = graph.nodes[i].op
+        own = getattr(op, "label", None)
+        if isinstance(op, Placeholder):
+            labels[i] = op.label
+        elif own is None and i in names:  # the graph has no leaf of the name of an output
+            labels[i] = names[i]
+        else:
+            labels[i] = fresh(own or f"%{i}", {*taken, *labels.values()})
+    return labels
+
+
+def fresh(name: str, taken: Iterable[str]) -> str:
+    """`name`, with as many primes as it takes to be none of `taken`.
+
+    >>> fresh("w", {"w", "w'"})
+    "w''"
+    """
+    known = set(taken)
+    while name in known:
+        name += "'"
+    return name
+
+
+def joined(graph: Graph, groups: Sequence[str]) -> dict[str, int]:
+    """The updates of several groups as one; raises GraphError where two change the same variable."""
+    changes: dict[str, int] = {}
+    owner: dict[str, str] = {}
+    for group in groups:
+        for name, value in graph.update_group(group).items():
+            if name in changes:
+                raise GraphError(
+                    f"the update groups {owner[name]!r} and {group!r} both change {name!r}",
+                    hint="Run them one after the other.",
+                )
+            changes[name], owner[name] = value, group
+    return changes

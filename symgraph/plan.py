@@ -1,0 +1,166 @@
+"""Plans: what is worked out once for a kind of run; a run then checks its feeds and calls a program.
+
+make_plan : Graph -> fetched ids, fed ids, update groups -> Plan
+finisher  : Plan -> fetched ids -> (outputs of the program -> nested values)
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import attrs
+import numpy as np
+
+from symgraph.compile import Bound, Executable, bind_shape, compile, feed_array
+from symgraph.errors import FeedError
+from symgraph.fetches import Target, cut, spelled
+from symgraph.ir import Array, Graph, Placeholder, Variable
+from symgraph.rewrite import Numerics
+from symgraph.types import DType, TensorType
+
+# Fetched ids in order, fed ids in ascending order, names of update groups in order.
+Key: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], tuple[str, ...]]
+_KEPT = 16  # shapes of feeds whose programs a plan keeps at hand
+_FLOAT_LIMIT = float(np.finfo(np.float32).max)
+
+
+@attrs.frozen
+class Feed:
+    """A fed node as a plan knows it: the name for messages, and what it was declared as."""
+
+    name: str
+    type: TensorType
+    dtype: DType
+    scalar: bool
+
+
+@attrs.frozen(eq=False)
+class Plan:
+    """What is worked out once for a kind of run: fetched nodes, fed nodes (in the order of ids), updates.
+
+    `template` has a place for each input of the program, filled with the defaults; `feed_slots` and
+    `variable_slots` say which feed or variable goes to which place. `scalars` are the outputs of rank 0.
+    """
+
+    executable: Executable
+    feeds: tuple[Feed, ...]
+    template: tuple[Array | None, ...]
+    feed_slots: tuple[tuple[int, int], ...]
+    variable_slots: tuple[tuple[int, str], ...]
+    updated: tuple[str, ...]
+    scalars: tuple[int, ...]
+    bounds: dict[tuple[tuple[int, ...], ...], Bound] = attrs.field(factory=dict, init=False)
+
+    def inputs(self, values: Mapping[str, Array], feeds: Sequence[Array]) -> list[Any]:
+        """The program's inputs in order."""
+        inputs: list[Any] = list(self.template)
+        for slot, i in self.feed_slots:
+            inputs[slot] = feeds[i]
+        for slot, name in self.variable_slots:
+            inputs[slot] = values[name]
+        return inputs
+
+    def arrays(self, values: Sequence[Any]) -> list[Array]:
+        """The fed values, checked but for their shapes."""
+        return [
+            value
+            if type(value) is np.ndarray and value.dtype == feed.dtype and value.flags.c_contiguous
+            else _array(feed, value)
+            for feed, value in zip(self.feeds, values, strict=True)
+        ]
+
+    def bound(self, arrays: Sequence[Array]) -> Bound:
+        """The program for feeds of these shapes; shapes that were met before are not checked again."""
+        shapes = tuple([array.shape for array in arrays])
+        found = self.bounds.get(shapes)
+        if found is None:
+            found = self.executable.bound(self._sizes(shapes))
+            if len(self.bounds) >= _KEPT:
+                self.bounds.clear()
+            self.bounds[shapes] = found
+        return found
+
+    def _sizes(self, shapes: Sequence[tuple[int, ...]]) -> dict[str, int]:
+        sizes: dict[str, int] = {}
+        bound_by: dict[str, str] = {}
+        for _ in range(2):  # the second time all names are known, and what came before them is checked
+            for feed, shape in zip(self.feeds, shapes, strict=True):
+                bind_shape(feed.name, feed.type, shape, sizes, bound_by)
+        unbound = sorted(self.executable.graph.names - sizes.keys())
+        if unbound:
+            raise FeedError(
+                f"no feed binds the size {unbound[0]!r}",
+                hint="Feed a placeholder that has it as an axis, needed or not.",
+            )
+        return sizes
+
+
+def _array(feed: Feed, value: Any) -> Array:
+    if (
+        feed.scalar
+        and type(value) is float
+        and feed.dtype.kind == "f"
+        and -_FLOAT_LIMIT < value < _FLOAT_LIMIT
+    ):
+        return np.array(value, feed.dtype)
+    return feed_array(feed.name, feed.type, value)
+
+
+def finisher(
+    fetched: Sequence[int],
+    unique: Sequence[int],
+    scalars: Sequence[int],
+    nest: Callable[[Sequence[Any]], Any],
+    single: bool,
+) -> Callable[[Sequence[Any]], Any]:
+    """The function from a program's outputs to the nested result."""
+    if single:
+        return (lambda outputs: outputs[0][()]) if scalars else (lambda outputs: outputs[0])
+    places = [unique.index(i) for i in fetched]
+    # A node that was fetched twice is given out twice, as two arrays.
+    again = [place in places[:k] for k, place in enumerate(places)]
+
+    def finish(outputs: Sequence[Any]) -> Any:
+        return nest(
+            [
+                outputs[place][()]
+                if place in scalars
+                else outputs[place].copy()
+                if repeat
+                else outputs[place]
+                for place, repeat in zip(places, again, strict=True)
+            ]
+        )
+
+    return finish
+
+
+def make_plan(graph: Graph, key: Key, fed: Mapping[int, Target], backend: str, numerics: Numerics) -> Plan:
+    """Cut the graph down to what a run needs and compile it; raises FeedError for a placeholder not fed."""
+    fetched, ordered, groups = key
+    declared, labels = cut(graph, fetched, ordered, groups)
+    given = set(labels.values())
+    for label, node in declared.placeholders.items():
+        if label not in given and node.op.default is None:  # type: ignore[attr-defined]
+            raise FeedError(
+                f"the placeholder {label!r} has no value",
+                hint=f"Feed {label!r} an array of type {node.type}.",
+            )
+    executable = compile(declared, backend=backend, numerics=numerics)
+    leaves = [n.op for n in executable.graph.nodes if isinstance(n.op, Placeholder | Variable)]
+    index = {labels[i]: k for k, i in enumerate(ordered)}
+    return Plan(
+        executable=executable,
+        feeds=tuple(_feed(spelled(fed[i], graph.nodes[i]), graph.nodes[i].type) for i in ordered),
+        template=tuple(
+            op.default.array if isinstance(op, Placeholder) and op.default is not None else None
+            for op in leaves
+        ),
+        feed_slots=tuple((slot, index[op.label]) for slot, op in enumerate(leaves) if op.label in index),
+        variable_slots=tuple((slot, op.label) for slot, op in enumerate(leaves) if isinstance(op, Variable)),
+        updated=tuple(name for _, pairs in executable.graph.updates for name, _ in pairs),
+        scalars=tuple(k for k, i in enumerate(fetched) if graph.nodes[i].type.shape == ()),
+    )
+
+
+def _feed(name: str, type_: Any) -> Feed:
+    return Feed(name, type_, type_.dtype, type_.shape == ())

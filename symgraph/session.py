@@ -1,0 +1,445 @@
+"""Sessions: the values of variables, and the runs that read and change them.
+
+    run     : Session -> fetches -> feeds -> update -> values
+    prepare : Session -> fetches -> names -> update -> Step      the same, worked out once for a hot loop
+
+A session owns the only thing that changes. Its state is one record that a successful update replaces by
+another, in one assignment: a failed run changes nothing, and a reader sees the values before an update or
+after it. Each variable has a spare array that the next update writes into; a call that still reads an older
+state keeps its arrays from being reused.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any, Self, TypeAlias, TypeVar
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from symgraph.compile import Bound, Executable, bind_shape, feed_array, lowering
+from symgraph.data.batches import Position
+from symgraph.errors import CheckpointError, ExecutionError, FeedError, GraphError
+from symgraph.fetches import Locator, Target, flatten, located_feeds
+from symgraph.ir import Array, Graph, Variable
+from symgraph.plan import Key, Plan, finisher, make_plan
+from symgraph.rewrite import Numerics
+from symgraph.types import TensorType, show_shape
+
+A = TypeVar("A")
+Groups: TypeAlias = str | Iterable[str] | None
+
+
+@attrs.define(eq=False)
+class _State:
+    """The variables' values at one moment. `readers` counts the calls under way that read them.
+
+    `spare` holds arrays that no state uses any more, for the next update to write into.
+    """
+
+    values: Mapping[str, Array]
+    spare: Mapping[str, Array]
+    step: int
+    seed: int
+    readers: int = 0
+
+
+@attrs.frozen(eq=False, repr=False)
+class Step:
+    """A prepared run: call it with the feeds, in the order they were prepared or as a mapping of them.
+
+    Many threads may call one step. `executable` shows what is run.
+    """
+
+    _session: "Session"
+    _plan: Plan
+    _keys: tuple[Target, ...]  # in the order of the plan's feeds
+    _order: (
+        tuple[int, ...] | None
+    )  # the place of each of the plan's feeds among the arguments, if not its own
+    _finish: Callable[[Sequence[Any]], Any]
+
+    def __repr__(self) -> str:
+        takes = ", ".join(feed.name for feed in self._plan.feeds)
+        return f"<Step of ({takes}) on {self.executable.backend}>"
+
+    @property
+    def executable(self) -> Executable:
+        """The compiled graph of this run: its `graph`, `ledger` and `source` can be read."""
+        return self._plan.executable
+
+    def __call__(self, *feeds: Any) -> Any:
+        """Run once; the values have the nesting of the fetches. Raises FeedError, and what the run raises."""
+        plan = self._plan
+        if len(feeds) == 1 and (type(feeds[0]) is dict or isinstance(feeds[0], Mapping)):
+            values: Sequence[Any] = self._named(feeds[0])
+        elif len(feeds) != len(plan.feeds):
+            raise self._miscounted(len(feeds))
+        else:
+            values = feeds if self._order is None else [feeds[i] for i in self._order]
+        arrays = plan.arrays(values)
+        outputs = self._session._execute(plan, plan.bound(arrays), arrays)
+        return self._finish(outputs)
+
+    def _named(self, feeds: Mapping[Any, Any]) -> list[Any]:
+        try:
+            values = [feeds[key] for key in self._keys]
+        except KeyError:
+            missing = next(f for f, key in zip(self._plan.feeds, self._keys, strict=True) if key not in feeds)
+            raise FeedError(
+                f"{missing.name!r} is not fed", hint=f"This step was prepared to be fed {self._takes()}."
+            ) from None
+        if len(feeds) != len(values):
+            unknown = next(key for key in feeds if key not in self._keys)
+            raise FeedError(
+                f"{unknown!r} was not prepared to be fed", hint=f"This step takes {self._takes()}."
+            )
+        return values
+
+    def _takes(self) -> str:
+        return ", ".join(repr(feed.name) for feed in self._plan.feeds) or "nothing"
+
+    def _miscounted(self, count: int) -> FeedError:
+        return FeedError(
+            f"{count} values are fed, and this step takes {len(self._plan.feeds)}",
+            hint=f"Feed {self._takes()}: in the order they were prepared, or as a mapping.",
+        )
+
+
+class Variables(Mapping[str, Any]):
+    """The values of a session's variables by name, as copies; `assign` changes them."""
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+
+    def __getitem__(self, name: str) -> Any:
+        return self._session._read(lambda state: state.values[name].copy()[()])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._session.graph.variables)
+
+    def __len__(self) -> int:
+        return len(self._session.graph.variables)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}: {node.type}" for name, node in self._session.graph.variables.items())
+        return f"<Variables {shown}>"
+
+    def snapshot(self) -> dict[str, Any]:
+        """Copies of all values at one moment, also while another thread updates them."""
+        return self._session._read(
+            lambda state: {name: value.copy()[()] for name, value in state.values.items()}
+        )
+
+    def assign(self, name: str | Mapping[str, npt.ArrayLike], value: npt.ArrayLike | None = None) -> None:
+        """Set one variable, or several at once from a mapping: all of them or, after an error, none.
+
+        A value has the variable's shape and a dtype that casts to it without loss. Raises FeedError.
+
+        >>> from symgraph.expr import define, variable
+        >>> session = Session(define(y=-variable("w", (2,))), backend="interpreter")
+        >>> session.variables.assign("w", [1.0, 2.0])
+        >>> session.variables["w"], session.run("y")
+        (array([1., 2.], dtype=float32), array([-1., -2.], dtype=float32))
+        """
+        if isinstance(name, Mapping):
+            if value is not None:
+                raise FeedError("a mapping holds the values already", hint='Write assign({"w": w}).')
+            changes: Mapping[str, Any] = name
+        else:
+            changes = {name: value}
+        variables = self._session.graph.variables
+        arrays: dict[str, Array] = {}
+        for label, given in changes.items():
+            if label not in variables:
+                raise FeedError(
+                    f"{label!r} is no variable of this graph",
+                    hint=f"It has {', '.join(variables) or 'none'}.",
+                )
+            array = feed_array(label, variables[label].type, given)
+            bind_shape(label, variables[label].type, array.shape, {}, {})
+            arrays[label] = array.copy()
+        self._session._assign(arrays)
+
+
+class Session:
+    """Runs a graph and keeps its variables. A context manager: leaving it closes the session.
+
+    `backend` and `numerics` are those of `symgraph.compile`. `seed` decides the first values of variables:
+    each draws from (seed, its name) alone, so that another layer changes no other's start. Same graph, seed,
+    data and backend: the same bits. Raises CompileError for an unknown backend.
+
+    >>> from symgraph.expr import define, placeholder, variable
+    >>> x, w = placeholder("x", ("n",)), variable("w", (), init=3.0)
+    >>> graph = define({"y": x * w}, updates={"grow": {w: w + 1.0}})
+    >>> with Session(graph, backend="interpreter") as session:
+    ...     session.run("y", {"x": [1.0, 2.0]}, update="grow"), session.run({"y": "y", "w": w}, {"x": [1.0]})
+    (array([3., 6.], dtype=float32), {'y': array([4.], dtype=float32), 'w': np.float32(4.0)})
+    """
+
+    def __init__(
+        self, graph: Graph, backend: str = "auto", seed: int = 0, numerics: Numerics = "safe"
+    ) -> None:
+        if not isinstance(graph, Graph):
+            raise GraphError(
+                f"a session runs a graph, and this is a {type(graph).__name__}",
+                hint="Make one with symgraph.define(name=expression).",
+            )
+        self.graph = graph
+        self.backend, _ = lowering(backend)
+        self.numerics: Numerics = numerics
+        self._locate = Locator(graph)
+        self._plans: dict[Key, Plan] = {}
+        self._steps: dict[tuple[str, tuple[Any, ...], str | None], Step] = {}
+        self._planning, self._writing, self._lock = Lock(), Lock(), Lock()
+        self._retired: list[_State] = []  # older states that calls under way still read
+        self._state: _State | None = _State(initial_values(graph, seed), {}, 0, seed)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = self._state
+        about = "closed" if state is None else f"step {state.step}"
+        return f"<Session of {self.graph!r} on {self.backend}, {about}>"
+
+    def close(self) -> None:
+        """Let go of the values. Any later use is an ExecutionError; closing twice is not."""
+        with self._writing:
+            self._state = None
+            self._plans.clear()
+            self._steps.clear()
+
+    @property
+    def step(self) -> int:
+        """How many updates have succeeded since the start, those of restored checkpoints included."""
+        return self._open().step
+
+    @property
+    def seed(self) -> int:
+        """The seed that the first values were drawn from; a restored checkpoint brings its own."""
+        return self._open().seed
+
+    @property
+    def variables(self) -> Variables:
+        """The variables by name: a read-only mapping to copies, with `assign`."""
+        self._open()
+        return Variables(self)
+
+    def run(self, fetches: Any, feeds: Mapping[Any, Any] | None = None, update: Groups = None) -> Any:
+        """Compute `fetches`, given `feeds`, and run the update groups named by `update`.
+
+        `fetches` is a name, an expression or node of the graph, or any nesting of tuples, lists, dicts, named
+        tuples and attrs records of them (or of None); the result has the same nesting, a NumPy scalar for a
+        scalar, else an array that is the caller's own. A fetched variable has its value before the update.
+
+        `feeds` maps names, expressions or nodes to values. A fed placeholder that the fetches do not need is
+        checked, binds its named sizes, and is ignored else. Any other node may be fed: it is cut out, and
+        what only it needed is not computed; a variable that is fed has that value in this run alone.
+
+        `update` names one group or several, which happen at once: every next value is computed from the
+        values before. When anything fails, no variable changes and `step` does not count.
+
+        Raises FeedError, GraphError, and what ops raise on their values (ExecutionError).
+        """
+        given = {} if feeds is None else feeds
+        if type(given) is not dict and not isinstance(given, Mapping):
+            raise FeedError(
+                f"feeds are a mapping, and this is a {type(given).__name__}", hint='Write {"x": value}.'
+            )
+        simple = type(fetches) is str and (update is None or type(update) is str)
+        key = (fetches, tuple(given), update) if simple else None
+        step = self._steps.get(key) if key is not None else None  # type: ignore[arg-type]
+        if step is None:
+            step = self.prepare(fetches, given, update)
+            if key is not None and all(type(name) is str for name in given):
+                self._steps[key] = step  # type: ignore[index]
+        return step(given)
+
+    def prepare(self, fetches: Any, feeds: Iterable[Any] | str = (), update: Groups = None) -> Step:
+        """The run of these fetches and updates as a Step, for feeds with these names, expressions or nodes.
+
+        A step costs a few microseconds over what is computed. Raises FeedError, GraphError, CompileError.
+
+        >>> from symgraph.expr import define, placeholder
+        >>> graph = define(y=placeholder("a") - placeholder("b"))
+        >>> step = Session(graph, backend="interpreter").prepare("y", ("a", "b"))
+        >>> step(5.0, 3.0), step({"b": 1.0, "a": 2.0})
+        (np.float32(2.0), np.float32(1.0))
+        """
+        self._open()
+        leaves, nest = flatten(fetches)
+        fetched = [self._locate(leaf).id for leaf in leaves]
+        fed = located_feeds(self._locate, (feeds,) if isinstance(feeds, str) else feeds)
+        ordered = tuple(sorted(fed))
+        unique = tuple(dict.fromkeys(fetched))
+        plan = self._planned((unique, ordered, _groups(update)), fed)
+        given = list(fed)
+        order = tuple(given.index(i) for i in ordered)
+        return Step(
+            self,
+            plan,
+            tuple(fed[i] for i in ordered),
+            None if order == tuple(range(len(order))) else order,
+            finisher(fetched, unique, plan.scalars, nest, isinstance(fetches, str)),
+        )
+
+    def save(
+        self, path: str | Path, *, extra: Mapping[str, Any] | None = None, position: Position | None = None
+    ) -> None:
+        """Write the state to a checkpoint: a safetensors file with the variables, the step and the seed.
+
+        `position` is that of a stream of batches, `extra` anything JSON can hold. The file is written beside
+        its place, synced and renamed: after any failure the older file is whole. Needs the extra `train`.
+        Raises CheckpointError.
+        """
+        from symgraph.text import fingerprint
+        from symgraph.train import checkpoint
+
+        header = checkpoint.header(fingerprint(self.graph), extra, position)
+        self._read(
+            lambda state: checkpoint.write(
+                path, attrs.evolve(header, tensors=state.values, step=state.step, seed=state.seed)
+            )
+        )
+
+    def restore(self, path: str | Path, *, strict: bool = True) -> Any:
+        """Go on from a checkpoint: all variables, the step and the seed, or after an error nothing.
+
+        Returns the `Checkpoint`, whose `position` and `extra` are what was saved. The graph must be the one
+        that was saved; `strict=False` takes any graph with the same variables. Needs the extra `train`.
+        Raises CheckpointError.
+        """
+        from symgraph.text import fingerprint
+        from symgraph.train import checkpoint
+
+        self._open()
+        found = checkpoint.read(path)
+        if strict and found.fingerprint != fingerprint(self.graph):
+            raise CheckpointError(
+                f"{path} is a checkpoint of another graph",
+                hint="Declare the graph as it was saved, or restore(path, strict=False) where the variables "
+                "are the same.",
+            )
+        _check_tensors(path, self.graph, found.tensors)
+        with self._writing:
+            state = self._open()
+            self._commit(state, {n: v.copy() for n, v in found.tensors.items()}, found.step, found.seed)
+        return found
+
+    # What follows is for Step and Variables.
+
+    def _open(self) -> _State:
+        state = self._state
+        if state is None:
+            raise ExecutionError("the session is closed", hint="Use it inside its with block.")
+        return state
+
+    def _planned(self, key: Key, fed: Mapping[int, Target]) -> Plan:
+        with self._planning:
+            if key not in self._plans:
+                self._plans[key] = make_plan(self.graph, key, fed, self.backend, self.numerics)
+            return self._plans[key]
+
+    def _execute(self, plan: Plan, bound: Bound, feeds: Sequence[Array]) -> tuple[Array, ...]:
+        if plan.updated:
+            return self._update(plan, bound, feeds)
+        return self._read(lambda state: bound.run(plan.inputs(state.values, feeds), ()))
+
+    def _read(self, function: Callable[[_State], A]) -> A:
+        """`function` of the state as it is now, whose arrays no update writes into before it returns."""
+        with self._lock:
+            state = self._open()
+            state.readers += 1
+        try:
+            return function(state)
+        finally:
+            with self._lock:
+                state.readers -= 1
+
+    def _update(self, plan: Plan, bound: Bound, feeds: Sequence[Array]) -> tuple[Array, ...]:
+        with self._writing:
+            state = self._open()
+            spare = state.spare if self._unread() else {}
+            destinations = [
+                found if (found := spare.get(name)) is not None else np.empty_like(state.values[name])
+                for name in plan.updated
+            ]
+            outputs = bound.run(plan.inputs(state.values, feeds), destinations)
+            changed = dict(zip(plan.updated, destinations, strict=True))
+            self._commit(state, changed, state.step + 1, state.seed)
+            return outputs
+
+    def _assign(self, values: Mapping[str, Array]) -> None:
+        with self._writing:
+            state = self._open()
+            self._commit(state, values, state.step, state.seed)
+
+    def _unread(self) -> bool:
+        """Whether no call reads a state older than the present one, so that spare arrays may be written."""
+        if not self._retired:
+            return True
+        with self._lock:
+            self._retired = [state for state in self._retired if state.readers]
+            return not self._retired
+
+    def _commit(self, state: _State, changed: Mapping[str, Array], step: int, seed: int) -> None:
+        """Replace the state, by the one assignment at the end: before it nothing has happened."""
+        spare = {**state.spare, **{name: state.values[name] for name in changed}}
+        made = _State({**state.values, **changed}, spare, step, seed)
+        with self._lock:
+            if state.readers:
+                self._retired = [*self._retired, state]
+            self._state = made
+
+
+def _groups(update: Groups) -> tuple[str, ...]:
+    if update is None:
+        return ()
+    return (update,) if isinstance(update, str) else tuple(sorted(set(update)))
+
+
+def initial_values(graph: Graph, seed: int) -> dict[str, Array]:
+    """The first value of each variable of a graph, each a function of (seed, its name) alone.
+
+    >>> from symgraph.expr import define, variable
+    >>> initial_values(define(y=variable("w", (2,), init=0.5)), seed=0)
+    {'w': array([0.5, 0.5], dtype=float32)}
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise FeedError(f"a seed is a whole number from 0, and {seed!r} is none")
+    return {name: _initial(name, node.op, int(seed)) for name, node in graph.variables.items()}  # type: ignore[arg-type]
+
+
+def _initial(name: str, op: Variable, seed: int) -> Array:
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+    words = tuple(int(word) for word in np.frombuffer(digest, "<u4"))
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=words))
+    shape: Any = op.type.shape
+    sampled = op.init.sample(rng, shape, op.type.dtype)
+    value = np.array(sampled, dtype=op.type.dtype, order="C")
+    if value.shape != shape:
+        raise FeedError(
+            f"the initializer of {name!r} made {show_shape(value.shape)}, not {show_shape(shape)} as declared"
+        )
+    return value
+
+
+def _check_tensors(path: str | Path, graph: Graph, tensors: Mapping[str, Array]) -> None:
+    if tensors.keys() != graph.variables.keys():
+        differ = sorted(tensors.keys() ^ graph.variables.keys())
+        where = "the file alone" if differ[0] in tensors else "the graph alone"
+        raise CheckpointError(
+            f"{path} has other variables than the graph: {differ[0]!r} is in {where}",
+            details=(f"{len(differ)} names differ in all",) if len(differ) > 1 else (),
+        )
+    for name, node in graph.variables.items():
+        found = tensors[name]
+        held = TensorType(found.dtype, found.shape)
+        if held != node.type:
+            raise CheckpointError(f"{path} holds {name!r} as {held}, and the graph declares {node.type}")

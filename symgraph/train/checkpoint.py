@@ -1,0 +1,236 @@
+"""Checkpoints: the state of a session in a safetensors file, replaced whole or not at all. Never pickle.
+
+    write : path -> Checkpoint -> ()
+    read  : path -> Checkpoint
+
+The file holds one tensor a variable, and under the key `symgraph` of its metadata one JSON header: the
+version of this format, the fingerprint of the graph, the step, the seed, the position in the data, the names,
+and what the user added. Any safetensors reader opens it.
+"""
+
+import json
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import attrs
+
+from symgraph.data.batches import Position
+from symgraph.errors import CheckpointError, SymgraphError
+from symgraph.ir import Array
+from symgraph.types import DTYPES
+
+FORMAT = 1
+KEY = "symgraph"
+_RESERVED = "__metadata__"  # what safetensors itself keeps in its header
+_FIELDS = frozenset({"format", "fingerprint", "step", "seed", "position", "names", "extra"})
+
+
+@attrs.frozen(eq=False)
+class Checkpoint:
+    """What a checkpoint holds: the state of a session, and how far the data was read.
+
+    `tensors` are the variables by name, `step` the number of updates, `position` that of the stream of
+    batches (None where none was saved), `extra` what the user added.
+    """
+
+    tensors: Mapping[str, Array] = attrs.field(repr=lambda tensors: f"<{len(tensors)} tensors>")
+    step: int
+    seed: int
+    fingerprint: str
+    position: Position | None = None
+    extra: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+def header(fingerprint: str, extra: Mapping[str, Any] | None, position: Position | None) -> Checkpoint:
+    """A checkpoint without a state yet; raises CheckpointError for what JSON cannot hold.
+
+    >>> header("1f0a", {"epoch": 3}, Position(3, 0)).extra
+    {'epoch': 3}
+    """
+    if position is not None and not isinstance(position, Position):
+        raise CheckpointError(
+            f"position is that of a stream of batches, not {position!r}",
+            hint="Pass position=stream.position.",
+        )
+    try:
+        plain = json.loads(json.dumps(dict(extra or {}), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"extra cannot be written as JSON: {error}",
+            hint="Use numbers, texts, lists and dicts; state that is arrays belongs in variables.",
+        ) from None
+    return Checkpoint({}, 0, 0, fingerprint, position, plain)
+
+
+def write(path: str | Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint in place of what `path` holds; raises CheckpointError.
+
+    The bytes go to a new file in the same folder, are synced, and take the name at once; then the folder is
+    synced. After an exception the older file is as it was and no other is left behind.
+    """
+    data = _encode(path, checkpoint)
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise CheckpointError(f"{path} is a folder", hint="Name a file in it, such as latest.safetensors.")
+    temporary = target.with_name(f".symgraph-{secrets.token_hex(8)}.tmp")
+    try:
+        try:
+            _write_synced(temporary, data)
+            os.replace(temporary, target)  # noqa: PTH105  one call, so that tests can make it fail
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} could not be written: {error.strerror or error}",
+            hint="What the file held before is whole.",
+        ) from error
+    try:
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} was written, but its folder could not be synced: {error.strerror or error}",
+            hint="The new file is whole; after a loss of power the older one may be back.",
+        ) from error
+
+
+def read(path: str | Path) -> Checkpoint:
+    """The checkpoint in a file, all of it checked; raises CheckpointError, which names the file."""
+    safetensors = _safetensors()
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116  path may be a text
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if not stat.S_ISREG(mode):
+        raise CheckpointError(f"{path} is {'a folder' if stat.S_ISDIR(mode) else 'no plain file'}")
+    try:
+        with safetensors.safe_open(os.fspath(path), framework="np") as file:
+            fields = _fields(path, file.metadata(), file.keys())
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
+    except SymgraphError:
+        raise
+    except Exception as error:  # a damaged file makes the reader raise errors of many kinds
+        raise CheckpointError(f"{path} is damaged, or no safetensors file: {error}") from error
+    for name, tensor in tensors.items():
+        if tensor.dtype not in DTYPES:
+            raise CheckpointError(
+                f"{path} holds {name!r} as {tensor.dtype.name}, which symgraph does not have"
+            )
+    return Checkpoint(tensors=tensors, **fields)
+
+
+def _safetensors() -> ModuleType:
+    try:
+        import safetensors
+        import safetensors.numpy
+    except ImportError:
+        raise CheckpointError(
+            "checkpoints need the package safetensors, which is not installed",
+            hint="Install it with: pip install 'symgraph[train]'",
+        ) from None
+    module: ModuleType = safetensors
+    return module
+
+
+def _encode(path: str | Path, checkpoint: Checkpoint) -> bytes:
+    safetensors = _safetensors()
+    fields = {
+        "format": FORMAT,
+        "fingerprint": checkpoint.fingerprint,
+        "step": checkpoint.step,
+        "seed": checkpoint.seed,
+        "position": None if checkpoint.position is None else attrs.asdict(checkpoint.position),
+        "names": list(checkpoint.tensors),
+        "extra": checkpoint.extra,
+    }
+    if _RESERVED in checkpoint.tensors:
+        raise CheckpointError(
+            f"{path}: the variable {_RESERVED!r} cannot be saved: safetensors keeps that name"
+        )
+    try:
+        made: bytes = safetensors.numpy.save(
+            dict(checkpoint.tensors), {KEY: json.dumps(fields, sort_keys=True)}
+        )
+    except (UnicodeError, ValueError, TypeError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{path}: the state cannot be written as safetensors: {error}") from error
+    return made
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # a folder cannot be opened there, and a rename is on disk when it returns
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _fields(path: str | Path, metadata: Any, names: Any) -> dict[str, Any]:
+    """The header, as arguments of a Checkpoint; raises CheckpointError for what is not as it was written."""
+    text = (metadata or {}).get(KEY)
+    if text is None:
+        raise CheckpointError(
+            f"{path} is a safetensors file, but not a checkpoint of symgraph",
+            hint="To use its arrays, read them with safetensors and pass them to session.variables.assign.",
+        )
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} has a damaged header: {error}") from None
+    if not isinstance(fields, dict) or not isinstance(fields.get("format"), int):
+        raise CheckpointError(f"{path} has a damaged header: it names no format")
+    if fields["format"] != FORMAT:
+        raise CheckpointError(
+            f"{path} has the format {fields['format']}, and this release reads {FORMAT}",
+            hint="Use the release of symgraph that wrote it.",
+        )
+    if fields.keys() != _FIELDS:
+        raise CheckpointError(f"{path} has a damaged header: it has {', '.join(sorted(map(str, fields)))}")
+    wrong = [
+        name
+        for name, good in {
+            "fingerprint": isinstance(fields["fingerprint"], str),
+            "step": _is_count(fields["step"]),
+            "seed": _is_count(fields["seed"]),
+            "names": isinstance(fields["names"], list) and sorted(map(str, fields["names"])) == sorted(names),
+            "extra": isinstance(fields["extra"], dict),
+        }.items()
+        if not good
+    ]
+    if wrong:
+        raise CheckpointError(f"{path} has a damaged header: its {wrong[0]} is not as it was written")
+    return {
+        "step": fields["step"],
+        "seed": fields["seed"],
+        "fingerprint": fields["fingerprint"],
+        "position": _position(path, fields["position"]),
+        "extra": fields["extra"],
+    }
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _position(path: str | Path, value: Any) -> Position | None:
+    if value is None:
+        return None
+    try:
+        return Position(**value)
+    except (TypeError, SymgraphError):
+        raise CheckpointError(f"{path} has a damaged header: {value!r} is no position in the data") from None
