@@ -131,8 +131,8 @@ def layer_norm(
     """The tensor with mean 0 and variance 1 over some axes, then scaled and shifted.
 
     `x` is a tensor of floats; `scale` and `bias` have the sizes of `axes`, in ascending order, or are
-    scalars. `epsilon` is added to the variance. Raises ShapeError for an axis that is not there, or a scale or
-    bias of another shape; GraphError when `epsilon` is no positive number. Source: Ba, Kiros, Hinton, Layer
+    scalars. `epsilon` is added to the variance. Raises ShapeError for an axis that is not there, or a scale
+    or bias of another shape; GraphError when `epsilon` is no positive number. Source: Ba, Kiros, Hinton, Layer
     Normalization (2016), equation 4.
 
     >>> from symgraph.expr import placeholder, variable
