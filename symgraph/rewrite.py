@@ -4,9 +4,10 @@
     Pass    : Graph -> Graph                     the same object when nothing changed
     rewrite : Graph -> [Rule] -> Graph, [Row]
 
-A pattern is an op with operands that are patterns, names (which capture) or numbers (which match a constant
-all of whose elements are that number). The replacement is written with the same public functions that users
-call, and takes the captures as keyword arguments.
+A pattern is an op (or a base class of ops) with operands that are patterns, names (which capture) or numbers
+(which match a constant all of whose elements are that number); without operands it matches any. The replacement
+is written with the same public functions that users call, and takes the captures as keyword arguments. One that
+lost a broadcast to the shape of what it replaces gets it back.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,10 +18,10 @@ import numpy as np
 
 from symgraph.errors import CompileError
 from symgraph.expr import Expr, lift, rebuild
-from symgraph.ir import Array, Constant, Graph, Op, TupleType, node_bytes
-from symgraph.ops.shape import BroadcastTo
+from symgraph.ir import Array, Constant, Graph, Op, node_bytes
+from symgraph.ops.shape import BroadcastTo, broadcast_to
 from symgraph.origin import made_by, merged, relative
-from symgraph.types import Dimension
+from symgraph.types import Dimension, TensorType
 
 Class: TypeAlias = Literal["exact", "stabilises", "reassociates"]
 Numerics: TypeAlias = Literal["bitwise", "safe", "fast"]
@@ -32,7 +33,9 @@ _MAX_HERE = 32  # rewrites of one place in one sweep
 
 @attrs.frozen
 class Pattern:
-    """An op whose operands match; `bind` captures the node itself, `attributes` must equal the op's."""
+    """An op whose operands match (any, where there are none); `bind` captures the node itself, `attributes`
+    must equal the op's.
+    """
 
     op: type[Op]
     operands: tuple["Pattern | str | float", ...]
@@ -92,11 +95,36 @@ Rewriter: TypeAlias = Callable[[Expr], Hit | None]
 
 
 @attrs.frozen
+class Operation:
+    """An op with the types of its operands and result: what its cost depends on."""
+
+    op: Op
+    type: TensorType
+    inputs: tuple[TensorType, ...]
+
+    @classmethod
+    def of(cls, expr: Expr) -> "Operation":
+        """The operation of an expression."""
+        return cls(expr.op, expr.type, tuple([operand.type for operand in expr.inputs]))
+
+    @property
+    def flops(self) -> Dimension:
+        """The floating-point operations."""
+        return self.op.flops(self.type, *self.inputs)
+
+    @property
+    def traffic(self) -> Dimension:
+        """The bytes that it reads and writes when it runs alone; leaves are free."""
+        return sum_dimensions(map(node_bytes, (self.type, *self.inputs))) if self.inputs else 0
+
+
+@attrs.frozen
 class Row:
     """A line of the ledger: one application of a rule.
 
     `before` are node ids in the graph that the pass was given, `after` in the one it returned (a node that an
-    earlier rewrite of the same sweep made has no id before). `flops` and `bytes` are the change.
+    earlier rewrite of the same sweep made has no id before). `removed` and `added` are the operations that the
+    rewrite took out and put in; `flops` and `bytes` the change in cost that follows.
     """
 
     step: int
@@ -106,8 +134,18 @@ class Row:
     before: tuple[int, ...]
     after: tuple[int, ...]
     lines: tuple[str, ...]
-    flops: Dimension
-    bytes: Dimension
+    removed: tuple["Operation", ...] = attrs.field(repr=False)
+    added: tuple["Operation", ...] = attrs.field(repr=False)
+
+    @property
+    def flops(self) -> Dimension:
+        """The change in floating-point operations."""
+        return sum_dimensions(o.flops for o in self.added) - sum_dimensions(o.flops for o in self.removed)
+
+    @property
+    def bytes(self) -> Dimension:
+        """The change in bytes read and written, each operation running alone."""
+        return sum_dimensions(o.traffic for o in self.added) - sum_dimensions(o.traffic for o in self.removed)
 
     def __str__(self) -> str:
         ids = [" ".join(f"%{i}" for i in group) or "-" for group in (self.before, self.after)]
@@ -164,18 +202,32 @@ def rule_pass(name: str, rules: Sequence[Rule]) -> Pass:
 
 def rules_rewriter(rules: Iterable[Rule]) -> Rewriter:
     """The function that tries rules, in order, at one expression."""
-    index: dict[type[Op], list[Rule]] = {}
-    for rule in rules:
-        index.setdefault(rule.pattern.op, []).append(rule)
+    listed = tuple(rules)
+    # The ops of a node and its operands rule out most rules; what is left is worked out once for each kind.
+    candidates: dict[tuple[type[Op], ...], tuple[Rule, ...]] = {}
 
     def try_rules(expr: Expr) -> Hit | None:
-        for rule in index.get(type(expr.op), ()):
+        kinds = (type(expr.op), *[type(operand.op) for operand in expr.inputs])
+        found = candidates.get(kinds)
+        if found is None:
+            found = candidates[kinds] = tuple(r for r in listed if _possible(r.pattern, kinds))
+        for rule in found:
             hit = apply_rule(rule, expr)
             if hit is not None:
                 return hit
         return None
 
     return try_rules
+
+
+def _possible(pattern: Pattern, kinds: tuple[type[Op], ...]) -> bool:
+    """Whether a pattern can match a node of these ops: its own, and its operands'."""
+    return issubclass(kinds[0], pattern.op) and all(
+        any(issubclass(kind, wanted.op) for kind in kinds[1:])
+        if isinstance(wanted, Pattern)
+        else isinstance(wanted, str) or any(issubclass(kind, Constant | BroadcastTo) for kind in kinds[1:])
+        for wanted in pattern.operands
+    )
 
 
 def apply_rule(rule: Rule, expr: Expr) -> Hit | None:
@@ -187,6 +239,8 @@ def apply_rule(rule: Rule, expr: Expr) -> Hit | None:
             continue
         with made_by(merged(rule.name, expr.origin, tuple(m.origin for m in matched[1:]))):
             made = rule.replacement(**captures)
+            if made is not None and made.type != expr.type and made.dtype == expr.dtype:
+                made = broadcast_to(made, expr.shape)
         if made is None or made is expr:
             continue
         if made.type != expr.type:
@@ -200,10 +254,14 @@ def matches(pattern: Pattern, expr: Expr) -> list[tuple[dict[str, Expr], tuple[E
 
     The depth of recursion is that of the pattern, not of the graph.
     """
-    if type(expr.op) is not pattern.op or len(expr.inputs) != len(pattern.operands):
+    if not isinstance(expr.op, pattern.op):
+        return []
+    if pattern.operands and len(expr.inputs) != len(pattern.operands):
         return []
     if any(getattr(expr.op, name) != value for name, value in pattern.attributes):
         return []
+    if not pattern.operands:
+        return [({pattern.bind: expr} if pattern.bind else {}, (expr,))]
     orders = [expr.inputs]
     if expr.op.commutative and len(expr.inputs) == 2 and pattern.operands[0] != pattern.operands[1]:
         orders.append(expr.inputs[::-1])
@@ -310,8 +368,8 @@ def _row(name: str, hit: Hit, before: Mapping[Expr, int], after: Mapping[Expr, i
         before=tuple(sorted({before[e] for e in hit.matched if e in before})),
         after=tuple(sorted({after[e] for e in (hit.replacement, *made) if e in after})),
         lines=tuple(f"{relative(s.file)}:{s.line}" for s in hit.replacement.origin.sources),
-        flops=sum_dimensions(map(flops, made)) - sum_dimensions(map(flops, gone)),
-        bytes=sum_dimensions(map(traffic, made)) - sum_dimensions(map(traffic, gone)),
+        removed=tuple(map(Operation.of, gone)),
+        added=tuple(map(Operation.of, made)),
     )
 
 
@@ -326,18 +384,6 @@ def _made(hit: Hit) -> list[Expr]:
             found[expr] = None
             stack.extend(expr.inputs)
     return list(found)
-
-
-def flops(expr: Expr) -> Dimension:
-    """The floating-point operations of one node."""
-    return expr.op.flops(expr.type, *(operand.type for operand in expr.inputs))
-
-
-def traffic(expr: Expr) -> Dimension:
-    """The bytes that a node reads and writes when it runs alone; leaves are free."""
-    if not expr.inputs or isinstance(expr.type, TupleType):
-        return 0
-    return sum_dimensions(node_bytes(e.type) for e in (expr, *expr.inputs))
 
 
 def sum_dimensions(values: Iterable[Dimension]) -> Dimension:

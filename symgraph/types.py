@@ -10,7 +10,7 @@ so that `concatenate`, `reshape`, strides and pooling have exact results:
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any, TypeAlias, Union
 
 import attrs

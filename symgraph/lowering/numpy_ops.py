@@ -11,7 +11,8 @@ import attrs
 import numpy as np
 
 from symgraph.ir import Op
-from symgraph.lowering.plan import Step, concrete
+from symgraph.lowering.plan import Layout, Program, Step, concrete, concrete_size
+from symgraph.ops.arithmetic import Maximum, Minimum
 from symgraph.ops.base import Elementwise
 from symgraph.ops.control import StopGradient
 from symgraph.ops.linalg import MatMul
@@ -20,6 +21,7 @@ from symgraph.ops.reduction import All, ArgMax, ArgMin, Max, Min, Prod, Reductio
 from symgraph.ops.reduction import Any as AnyOf
 from symgraph.ops.shape import BroadcastTo, Concatenate, Reshape, Transpose
 from symgraph.ops.slicing import Flip, Pad, Slice, _region
+from symgraph.types import DType
 
 
 @attrs.frozen
@@ -53,15 +55,29 @@ def view_of(step: Step, contiguous: bool) -> bool | None:
             return None
 
 
-def in_place(step: Step) -> Sequence[int]:
+def in_place(step: Step, layout: Layout) -> Sequence[int]:
     """The operands that the result may overwrite: read element by element before it is written."""
     if isinstance(step.op, Where):
-        return step.inputs[2:]
+        # The first of the operations on bits reads x, unless x is 0.
+        by_bits = _selects_bits(step) and not _is_zero(step.inputs[1], layout)
+        return step.inputs[1:2] if by_bits else step.inputs[2:]
     if isinstance(step.op, Cast):
         return ()
     if isinstance(step.op, Elementwise):
         return step.inputs
     return ()
+
+
+def scratch(step: Step, program: Program) -> Sequence[tuple[DType, tuple[int, ...]]]:
+    """The room that a kernel needs beside its result: for `where`, the masks."""
+    if not isinstance(step.op, Where) or not _selects_bits(step):
+        return ()
+    condition = program.steps[step.inputs[0]]
+    shape = concrete(condition.type.shape)
+    if step.loop is not None and shape and shape[0] == program.loops[step.loop].rows:
+        shape = (program.loops[step.loop].block, *shape[1:])
+    narrow = (np.dtype(np.int8), shape)
+    return [narrow] if step.type.dtype.itemsize == 1 else [narrow, (_bits(step.type.dtype), shape)]
 
 
 _REDUCERS: dict[type[Op], Any] = {
@@ -100,14 +116,75 @@ def _matmul(step: Step, operands: list[str], writer: Any, rows: str | None) -> E
     return Emitted(lambda out: [f"{name}({x}, {y}, {out})"])
 
 
+def _selects_bits(step: Step) -> bool:
+    """Below this size two masked copies are quicker than the arithmetic on bits."""
+    return concrete_size(step.type) >= 512
+
+
+def _bits(dtype: DType) -> DType:
+    return np.dtype(f"i{dtype.itemsize}")
+
+
+def _is_zero(v: int, layout: Layout) -> bool:
+    """Whether a value is known to be the number +0, all of whose bits are 0."""
+    known = layout.known.get(v)
+    return known is not None and known.ndim == 0 and not any(known.tobytes())
+
+
 def _where(step: Step, operands: list[str], writer: Any, rows: str | None) -> Emitted:
+    """NumPy's masked copies take 5 ns an element. A select on the bits takes 0.5: with a mask of all ones or
+    all zeros, y ^ ((x ^ y) & mask); x & mask where y is 0, and y & ~mask where x is.
+    """
     condition, x, y = operands
+    if not _selects_bits(step):
+
+        def masked(out: str) -> list[str]:
+            first = [] if y == out else [f"copyto({out}, {y})"]
+            return [*first, f"copyto({out}, {x}, where={condition})"]
+
+        return Emitted(masked)
+    bits = _bits(step.type.dtype)
+    name = writer.dtype(bits)
+    narrow, *wide = writer.scratch(step)
+    mask = wide[0] if wide else narrow
+    i8 = writer.dtype(np.dtype(np.int8))
+    xor, both = writer.use("f_xor", np.bitwise_xor), writer.use("f_and", np.bitwise_and)
+    x_zero, y_zero = (_is_zero(v, writer.layout) for v in step.inputs[1:])
+    if x_zero:  # 1 - 1 is no bits, 0 - 1 all of them
+        make = f"{writer.use('f_subtract', np.subtract)}({condition}.view({i8}), {writer.use('one', np.int8(1))}"
+    else:
+        make = f"{writer.use('f_negative', np.negative)}({condition}.view({i8})"
 
     def lines(out: str) -> list[str]:
-        first = [] if y == out else [f"copyto({out}, {y})"]
-        return [*first, f"copyto({out}, {x}, where={condition})"]
+        made = [f"{make}, out={narrow})"]
+        if wide:
+            made.append(f"copyto({mask}, {narrow})")
+        result, first, second = (f"{value}.view({name})" for value in (out, x, y))
+        if x_zero or y_zero:
+            return [*made, f"{both}({second if x_zero else first}, {mask}, out={result})"]
+        return [
+            *made,
+            f"{xor}({first}, {second}, out={result})",
+            f"{both}({result}, {mask}, out={result})",
+            f"{xor}({result}, {second}, out={result})",
+        ]
 
     return Emitted(lines)
+
+
+def _extreme(step: Step, operands: list[str], writer: Any, rows: str | None) -> Emitted:
+    """NumPy's maximum with a single number takes 4 times as long as with a row of it."""
+    ufunc = type(step.op).ufunc  # type: ignore[attr-defined]
+    name = writer.use(f"f_{ufunc.__name__}", ufunc)
+    shape = concrete(step.type.shape)
+    named = list(operands)
+    for k, v in enumerate(step.inputs):
+        value = writer.layout.known.get(v)
+        if value is not None and value.ndim == 0 and shape and shape[-1] >= 8:
+            named[k] = writer.use(f"c{v}_row", np.full(min(shape[-1], 1 << 16), value))
+            if shape[-1] > 1 << 16:
+                named[k] = operands[k]
+    return Emitted(lambda out: [f"{name}({', '.join(named)}, out={out})"])
 
 
 def _cast(step: Step, operands: list[str], writer: Any, rows: str | None) -> Emitted | None:
@@ -195,4 +272,6 @@ KERNELS: dict[type[Op], Kernel] = {
     Concatenate: _concatenate,
     Where: _where,
     Cast: _cast,
+    Maximum: _extreme,
+    Minimum: _extreme,
 }

@@ -16,7 +16,7 @@ import numpy as np
 
 from symgraph.errors import ExecutionError, SymgraphError
 from symgraph.ir import Array, Graph
-from symgraph.lowering.numpy_ops import KERNELS, Emitted, in_place, native, view_of
+from symgraph.lowering.numpy_ops import KERNELS, Emitted, in_place, native, scratch, view_of
 from symgraph.lowering.plan import (
     Layout,
     Loop,
@@ -93,7 +93,7 @@ def lower(graph: Graph) -> NumpyProgram:
     """Plan, place and write out a graph of concrete shapes."""
     program = flatten(graph)
     layout = classify(program, view_of)
-    memory = allocate(program, layout, in_place)
+    memory = allocate(program, layout, in_place, scratch)
     return _Writer(program, layout, memory).finish()
 
 
@@ -173,10 +173,22 @@ class _Writer:
 
     def place(self, v: int) -> str:
         """The whole memory of an array value."""
-        place = self.memory.places[v]
+        return self.room(self.memory.places[v], self.program.steps[v].type.dtype)
+
+    def scratch(self, step: Step) -> list[str]:
+        """The names of a step's scratch, cut to the rows of the block."""
+        wanted = scratch(step, self.program)
+        names = [
+            self.room(p, dtype) for p, (dtype, _) in zip(self.memory.scratch[step.value], wanted, strict=True)
+        ]
+        by_rows = [
+            step.loop is not None and shape[:1] == (self.program.loops[step.loop].block,) for _, shape in wanted
+        ]
+        return [f"{name}[:m]" if cut else name for name, cut in zip(names, by_rows, strict=True)]
+
+    def room(self, place: Place, dtype: np.dtype[Any]) -> str:
         if place.offset is None:
             return place.holder
-        dtype = self.program.steps[v].type.dtype
         key = (place.offset, place.shape, dtype.name)
         if key not in self.buffers:
             name = self.buffers[key] = f"b{len(self.buffers)}"
@@ -271,7 +283,7 @@ class _Writer:
         if made is None and isinstance(step.op, Elementwise) and native_ufunc(step):
             ufunc = type(step.op).ufunc
             name = self.use(f"f_{ufunc.__name__}", ufunc)  # type: ignore[union-attr]
-            made = Emitted(lambda out: [f"{name}({', '.join(operands)}, {out})"])
+            made = Emitted(lambda out: [f"{name}({', '.join(operands)}, out={out})"])
         if made is not None:
             return made
         call = self.use(f"e{step.value}", step.op.evaluate)

@@ -9,7 +9,7 @@ sees has room for one block; what others see has room for all rows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import attrs
 import numpy as np
@@ -20,7 +20,7 @@ from symgraph.ops.linalg import MatMul
 from symgraph.ops.reduction import Reduction
 from symgraph.ops.region import Fused, Project
 from symgraph.origin import Origin
-from symgraph.types import TensorType
+from symgraph.types import DType, TensorType
 
 Kind = Literal["input", "known", "view", "array"]
 LOOP_ABOVE = 1 << 20  # bytes that a region's values take together: below, they stay in the cache anyway
@@ -214,14 +214,20 @@ class Place:
 
 @attrs.frozen
 class Memory:
-    """The place of every array value, and the plan as a user reads it."""
+    """The place of every array value, the scratch that steps need, and the plan as a user reads it."""
 
     places: Mapping[int, Place]
+    scratch: Mapping[int, tuple[Place, ...]]
     plan: MemoryPlan
 
 
-def allocate(program: Program, layout: Layout, in_place: Callable[[Step], Sequence[int]]) -> Memory:
-    """Give every array value a place; `in_place(step)` lists the operands that its result may overwrite."""
+# The operands that a step's result may overwrite, and the dtypes and shapes of the scratch it needs.
+InPlace: TypeAlias = Callable[[Step, Layout], Sequence[int]]
+Scratch: TypeAlias = Callable[[Step, Program], Sequence[tuple[DType, tuple[int, ...]]]]
+
+
+def allocate(program: Program, layout: Layout, in_place: InPlace, scratch: Scratch) -> Memory:
+    """Give every array value a place in the arena, from the step that makes it to the last that needs it."""
     last = _last_uses(program, layout)
     holders = _holders(program, layout)
     inner = _inner(program, layout)
@@ -232,6 +238,7 @@ def allocate(program: Program, layout: Layout, in_place: Callable[[Step], Sequen
             early.setdefault(program.loops[step.loop].first, []).append(step)
     arena = _Arena()
     places: dict[int, Place] = {}
+    scratches: dict[int, tuple[Place, ...]] = {}
     buffers: list[Buffer] = []
     expiring: dict[int, list[int]] = {}
     for now in program.steps:
@@ -246,7 +253,7 @@ def allocate(program: Program, layout: Layout, in_place: Callable[[Step], Sequen
                 places[v] = Place(None, shape, holders[v])
                 continue
             size = int(np.prod(shape, dtype=np.int64)) * step.type.dtype.itemsize
-            reused = _reusable(step, program, layout, last, places, shape, in_place(step))
+            reused = _reusable(step, program, layout, last, places, shape, in_place(step, layout))
             if reused is None:
                 offset = arena.take(size)
             else:
@@ -257,10 +264,28 @@ def allocate(program: Program, layout: Layout, in_place: Callable[[Step], Sequen
             over = None if reused is None else program.steps[reused].node
             label = f"{step.op.name} {step.type}"
             buffers.append(Buffer(step.node, label, offset, size, now.value, last[v], over))
+        if layout.kind[now.value] == "array":
+            scratches[now.value] = _scratch(now, scratch(now, program), arena, buffers)
         for dead in expiring.pop(now.value, ()):
             itemsize = program.steps[dead].type.dtype.itemsize
             arena.give(places[dead].offset or 0, int(np.prod(places[dead].shape, dtype=np.int64)) * itemsize)
-    return Memory(places, MemoryPlan(tuple(buffers), arena.peak))
+    return Memory(places, scratches, MemoryPlan(tuple(buffers), arena.peak))
+
+
+def _scratch(
+    step: Step, wanted: Sequence[tuple[DType, tuple[int, ...]]], arena: "_Arena", buffers: list[Buffer]
+) -> tuple[Place, ...]:
+    """Room that one step needs for itself; free again for the next."""
+    taken = []
+    for dtype, shape in wanted:
+        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        offset = arena.take(size)
+        taken.append((offset, size, Place(offset, shape)))
+        label = f"{step.op.name}: scratch {dtype.name}{list(shape)}"
+        buffers.append(Buffer(step.node, label, offset, size, step.value, step.value))
+    for offset, size, _ in taken:
+        arena.give(offset, size)
+    return tuple(place for _, _, place in taken)
 
 
 def _last_uses(program: Program, layout: Layout) -> dict[int, int]:

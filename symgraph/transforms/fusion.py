@@ -22,7 +22,7 @@ from symgraph.ops.reduction import Reduction
 from symgraph.ops.region import Fused, Project, project
 from symgraph.ops.shape import BroadcastTo, Reshape
 from symgraph.origin import Origin, made_by, relative
-from symgraph.rewrite import Declined, Numerics, Pass, Rewritten, Row, flops, sum_dimensions, traffic
+from symgraph.rewrite import Declined, Numerics, Operation, Pass, Rewritten, Row
 from symgraph.types import TensorType, TupleType
 
 Role = Literal["leaf", "row", "head", "tail", "alone"]
@@ -215,8 +215,6 @@ def _inlined(node: Node) -> bool:
 
 
 def _row(members: Sequence[Expr], ids: Sequence[int], region: Expr, after: int) -> Row:
-    types = region.type.items if isinstance(region.type, TupleType) else (region.type,)
-    now = sum_dimensions(t.size * t.dtype.itemsize for t in (*types, *(e.type for e in region.inputs)))
     tail = any(isinstance(e.op, Reduction) and 0 in e.op.axes for e in members)
     return Row(
         step=0,
@@ -226,6 +224,6 @@ def _row(members: Sequence[Expr], ids: Sequence[int], region: Expr, after: int) 
         before=tuple(ids),
         after=(after,),
         lines=tuple(f"{relative(s.file)}:{s.line}" for s in region.origin.sources),
-        flops=flops(region) - sum_dimensions(map(flops, members)),
-        bytes=now - sum_dimensions(map(traffic, members)),
+        removed=tuple(map(Operation.of, members)),
+        added=(Operation.of(region),),
     )
