@@ -9,7 +9,7 @@ A graph is canonical: nodes are numbered in post-order from the outputs, and `(o
 """
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -79,11 +79,17 @@ class Op:
     def bind(self, sizes: Mapping[str, int]) -> "Op":
         """The same op with the named sizes in its attributes put in."""
         changes = {
-            field.name: bound
-            for field in attrs.fields(type(self))
-            if (bound := _bind(value := getattr(self, field.name), sizes)) is not value
+            name: bound
+            for name in attribute_names(type(self))
+            if (bound := _bind(value := getattr(self, name), sizes)) is not value
         }
         return attrs.evolve(self, **changes) if changes else self
+
+
+@lru_cache(1024)
+def attribute_names(op: type[Op]) -> tuple[str, ...]:
+    """The names of an op's static attributes, in order."""
+    return tuple(field.name for field in attrs.fields(op))
 
 
 def _bind(value: Any, sizes: Mapping[str, int]) -> Any:

@@ -8,6 +8,7 @@ so that `concatenate`, `reshape`, strides and pooling have exact results:
     atom      ::= name | (Dim // positive int)
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache, reduce
@@ -195,7 +196,7 @@ def evaluate_dimension(dimension: Dimension, sizes: Mapping[str, int]) -> int:
         return dimension
     return sum(
         coefficient
-        * int(np.prod([_evaluate_atom(atom, sizes) ** power for atom, power in monomial], dtype=object))
+        * math.prod(_evaluate_atom(atom, sizes) ** power for atom, power in monomial)
         for monomial, coefficient in dimension.terms
     )
 

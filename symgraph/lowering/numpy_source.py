@@ -7,6 +7,7 @@ The text holds no name that a user wrote: values are i0 (input), c3 (constant), 
 inside. The user's lines are comments, with everything but printable ASCII escaped.
 """
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -108,7 +109,7 @@ class _Writer:
     body: list[tuple[str, Origin | None]] = attrs.field(factory=list)
     namespace: dict[str, Any] = attrs.field(factory=dict)
     names: dict[int, str] = attrs.field(factory=dict)
-    buffers: dict[tuple[int, tuple[int, ...], str], str] = attrs.field(factory=dict)
+    buffers: dict[tuple[int, tuple[int, ...], np.dtype[Any]], str] = attrs.field(factory=dict)
     blocks: dict[tuple[int, int], str] = attrs.field(factory=dict)
     fixed: set[int] = attrs.field(factory=set)
 
@@ -146,7 +147,7 @@ class _Writer:
         return name
 
     def dtype(self, dtype: np.dtype[Any]) -> str:
-        return self.use(f"d_{dtype.name}", dtype)
+        return self.use(f"d_{dtype.kind}{8 * dtype.itemsize}", dtype)
 
     def assemble(self, arguments: list[str], returned: list[str]) -> NumpyProgram:
         lines: list[tuple[str, Origin | None]] = [("def make(arena):", None)]
@@ -189,10 +190,10 @@ class _Writer:
     def room(self, place: Place, dtype: np.dtype[Any]) -> str:
         if place.offset is None:
             return place.holder
-        key = (place.offset, place.shape, dtype.name)
+        key = (place.offset, place.shape, dtype)
         if key not in self.buffers:
             name = self.buffers[key] = f"b{len(self.buffers)}"
-            size = int(np.prod(place.shape, dtype=np.int64)) * dtype.itemsize
+            size = math.prod(place.shape) * dtype.itemsize
             self.head.append(
                 f"{name} = arena[{place.offset}:{place.offset + size}].view({self.dtype(dtype)})"
                 f".reshape({place.shape!r})"

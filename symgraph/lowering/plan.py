@@ -8,6 +8,7 @@ A *loop* runs its steps block by block of rows, so that the values inside stay i
 sees has room for one block; what others see has room for all rows.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -138,7 +139,7 @@ def _bytes(type_: TensorType) -> int:
 
 def concrete_size(type_: TensorType) -> int:
     """The number of elements of a type of concrete shape."""
-    return int(np.prod(concrete(type_.shape), dtype=np.int64))
+    return math.prod(concrete(type_.shape))
 
 
 def concrete(shape: Sequence[Any]) -> tuple[int, ...]:
@@ -252,7 +253,7 @@ def allocate(program: Program, layout: Layout, in_place: InPlace, scratch: Scrat
             if v in holders:
                 places[v] = Place(None, shape, holders[v])
                 continue
-            size = int(np.prod(shape, dtype=np.int64)) * step.type.dtype.itemsize
+            size = math.prod(shape) * step.type.dtype.itemsize
             reused = _reusable(step, program, layout, last, places, shape, in_place(step, layout))
             if reused is None:
                 offset = arena.take(size)
@@ -268,7 +269,7 @@ def allocate(program: Program, layout: Layout, in_place: InPlace, scratch: Scrat
             scratches[now.value] = _scratch(now, scratch(now, program), arena, buffers)
         for dead in expiring.pop(now.value, ()):
             itemsize = program.steps[dead].type.dtype.itemsize
-            arena.give(places[dead].offset or 0, int(np.prod(places[dead].shape, dtype=np.int64)) * itemsize)
+            arena.give(places[dead].offset or 0, math.prod(places[dead].shape) * itemsize)
     return Memory(places, scratches, MemoryPlan(tuple(buffers), arena.peak))
 
 
@@ -278,7 +279,7 @@ def _scratch(
     """Room that one step needs for itself; free again for the next."""
     taken = []
     for dtype, shape in wanted:
-        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        size = math.prod(shape) * dtype.itemsize
         offset = arena.take(size)
         taken.append((offset, size, Place(offset, shape)))
         label = f"{step.op.name}: scratch {dtype.name}{list(shape)}"
