@@ -1,4 +1,4 @@
-"""Exponentials, logarithms, roots, the sigmoid and erf: a paragraph each, record and rules, then the function.
+"""Exponentials, logarithms, roots, sigmoid, softplus and erf: record and rules, then the public function.
 
 Each takes one tensor of any shape, or a number; floats keep their dtype and integers are cast to float32.
 Outside of its domain a function is NaN, and at a pole an infinity, as in NumPy. They raise nothing but what
@@ -281,7 +281,6 @@ class Erf(Function):
     """The error function: 2 / sqrt(pi) times the integral of exp(-t**2) from 0 to x."""
 
     name = "erf"
-    monotone = True
     cost = 40
 
     def evaluate(self, *arrays: Array) -> Array:

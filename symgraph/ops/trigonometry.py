@@ -1,8 +1,8 @@
 """Trigonometric and hyperbolic functions and their inverses: record and rules, then the public function.
 
 Each takes one tensor of any shape (atan2: two, broadcast), or a number; floats keep their dtype and integers
-are cast to float32. Angles are in radians. Outside of its domain a function is NaN, and at a pole an infinity,
-as in NumPy. They raise nothing but what their operands raise.
+are cast to float32. Angles are in radians. Outside of its domain a function is NaN, and at a pole an
+infinity, as in NumPy. They raise nothing but what their operands raise.
 """
 
 import attrs

@@ -26,6 +26,7 @@ class Case:
     one for all operands or one each. `reference` is an independent meaning in NumPy. `gradient=False` where
     there is none, `smooth=False` where the second derivative does not exist or is 0 everywhere.
     `exact` asks evaluate to equal the reference bit for bit, else within the dtype's tolerance.
+    `named=False` where the function itself fixes every size, so that none can be a named one.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Case:
     gradient: bool = True
     smooth: bool = True
     exact: bool = False
+    named: bool = True
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(self.types)})"
