@@ -325,10 +325,12 @@ class LogSumExp(Reduction):
         return np.asarray(out if self.keepdims else out.reshape(reduced_shape(x.shape, self.axes, False)))
 
     def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
-        # exp(x - out) is the softmax; where all elements are -inf it is 0, not exp(-inf + inf).
+        # The softmax, and not exp(x - out), which has no digits left where |x| is large. A row of -inf alone
+        # has none: its derivative is 0, to any order.
         (x,) = inputs
-        out = self.keep(out, x)
-        return (self.keep(g, x) * ops.exp(x - ops.where(ops.equal(out, -math.inf), 0.0, out)),)
+        nothing = ops.equal(self.keep(out, x), -math.inf)
+        share = ops.softmax(ops.where(nothing, 0.0, x), self.axes)
+        return (self.keep(g, x) * ops.where(nothing, 0.0, share),)
 
     def expand(self, *inputs: Expr) -> Expr | None:
         (x,) = inputs
