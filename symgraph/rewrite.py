@@ -5,9 +5,9 @@
     rewrite : Graph -> [Rule] -> Graph, [Row]
 
 A pattern is an op (or a base class of ops) with operands that are patterns, names (which capture) or numbers
-(which match a constant all of whose elements are that number); without operands it matches any. The replacement
-is written with the same public functions that users call, and takes the captures as keyword arguments. One that
-lost a broadcast to the shape of what it replaces gets it back.
+(which match a constant all of whose elements are that number); without operands it matches any. The
+replacement is written with the same public functions that users call, and takes the captures as keyword
+arguments. One that lost a broadcast to the shape of what it replaces gets it back.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
