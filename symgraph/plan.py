@@ -59,25 +59,27 @@ class Plan:
             inputs[slot] = values[name]
         return inputs
 
-    def arrays(self, values: Sequence[Any]) -> list[Array]:
-        """The fed values, checked but for their shapes."""
-        return [
-            value
-            if type(value) is np.ndarray and value.dtype == feed.dtype and value.flags.c_contiguous
-            else _array(feed, value)
-            for feed, value in zip(self.feeds, values, strict=True)
-        ]
+    def bind(self, values: Sequence[Any]) -> tuple[Bound, list[Array]]:
+        """The fed values as arrays, and the program for their shapes.
 
-    def bound(self, arrays: Sequence[Array]) -> Bound:
-        """The program for feeds of these shapes; shapes that were met before are not checked again."""
-        shapes = tuple([array.shape for array in arrays])
-        found = self.bounds.get(shapes)
-        if found is None:
-            found = self.executable.bound(self._sizes(shapes))
-            if len(self.bounds) >= _KEPT:
-                self.bounds.clear()
-            self.bounds[shapes] = found
-        return found
+        Shapes that were met before are not checked again: what a shape binds does not change.
+        """
+        arrays: list[Array] = []
+        shapes: list[tuple[int, ...]] = []
+        for value, feed in zip(values, self.feeds):  # noqa: B905  equal lengths; strict takes longer
+            if type(value) is not np.ndarray or value.dtype is not feed.dtype or not value.flags.c_contiguous:
+                value = _array(feed, value)
+            arrays.append(value)
+            shapes.append(value.shape)
+        found = self.bounds.get(tuple(shapes))
+        return (found if found is not None else self._bound(tuple(shapes))), arrays
+
+    def _bound(self, shapes: tuple[tuple[int, ...], ...]) -> Bound:
+        made = self.executable.bound(self._sizes(shapes))
+        if len(self.bounds) >= _KEPT:
+            self.bounds.clear()
+        self.bounds[shapes] = made
+        return made
 
     def _sizes(self, shapes: Sequence[tuple[int, ...]]) -> dict[str, int]:
         sizes: dict[str, int] = {}

@@ -11,9 +11,10 @@ state keeps its arrays from being reused.
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 import attrs
 import numpy as np
@@ -26,7 +27,11 @@ from symgraph.fetches import Locator, Target, flatten, located_feeds
 from symgraph.ir import Array, Graph, Variable
 from symgraph.plan import Key, Plan, finisher, make_plan
 from symgraph.rewrite import Numerics
+from symgraph.text import fingerprint
 from symgraph.types import TensorType, show_shape
+
+if TYPE_CHECKING:
+    from symgraph.train.checkpoint import Checkpoint
 
 A = TypeVar("A")
 Groups: TypeAlias = str | Iterable[str] | None
@@ -79,9 +84,8 @@ class Step:
             raise self._miscounted(len(feeds))
         else:
             values = feeds if self._order is None else [feeds[i] for i in self._order]
-        arrays = plan.arrays(values)
-        outputs = self._session._execute(plan, plan.bound(arrays), arrays)
-        return self._finish(outputs)
+        bound, arrays = plan.bind(values)
+        return self._finish(self._session._execute(plan, bound, arrays))
 
     def _named(self, feeds: Mapping[Any, Any]) -> list[Any]:
         try:
@@ -298,29 +302,27 @@ class Session:
         its place, synced and renamed: after any failure the older file is whole. Needs the extra `train`.
         Raises CheckpointError.
         """
-        from symgraph.text import fingerprint
         from symgraph.train import checkpoint
 
-        header = checkpoint.header(fingerprint(self.graph), extra, position)
+        header = checkpoint.header(self._fingerprint, extra, position)
         self._read(
             lambda state: checkpoint.write(
                 path, attrs.evolve(header, tensors=state.values, step=state.step, seed=state.seed)
             )
         )
 
-    def restore(self, path: str | Path, *, strict: bool = True) -> Any:
+    def restore(self, path: str | Path, *, strict: bool = True) -> "Checkpoint":
         """Go on from a checkpoint: all variables, the step and the seed, or after an error nothing.
 
         Returns the `Checkpoint`, whose `position` and `extra` are what was saved. The graph must be the one
         that was saved; `strict=False` takes any graph with the same variables. Needs the extra `train`.
         Raises CheckpointError.
         """
-        from symgraph.text import fingerprint
         from symgraph.train import checkpoint
 
         self._open()
         found = checkpoint.read(path)
-        if strict and found.fingerprint != fingerprint(self.graph):
+        if strict and found.fingerprint != self._fingerprint:
             raise CheckpointError(
                 f"{path} is a checkpoint of another graph",
                 hint="Declare the graph as it was saved, or restore(path, strict=False) where the variables "
@@ -331,6 +333,10 @@ class Session:
             state = self._open()
             self._commit(state, {n: v.copy() for n, v in found.tensors.items()}, found.step, found.seed)
         return found
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return fingerprint(self.graph)
 
     # What follows is for Step and Variables.
 
@@ -349,6 +355,8 @@ class Session:
     def _execute(self, plan: Plan, bound: Bound, feeds: Sequence[Array]) -> tuple[Array, ...]:
         if plan.updated:
             return self._update(plan, bound, feeds)
+        if not plan.variable_slots:
+            return bound.run(plan.inputs(self._open().values, feeds), ())
         return self._read(lambda state: bound.run(plan.inputs(state.values, feeds), ()))
 
     def _read(self, function: Callable[[_State], A]) -> A:

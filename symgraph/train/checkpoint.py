@@ -5,13 +5,14 @@
 
 The file holds one tensor a variable, and under the key `symgraph` of its metadata one JSON header: the
 version of this format, the fingerprint of the graph, the step, the seed, the position in the data, the names,
-and what the user added. Any safetensors reader opens it.
+what the user added, and a CRC-32 of all of that and of the tensors. Any safetensors reader opens it.
 """
 
 import json
 import os
 import secrets
 import stat
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -28,7 +29,7 @@ from symgraph.types import DTYPES
 FORMAT = 1
 KEY = "symgraph"
 _RESERVED = "__metadata__"  # what safetensors itself keeps in its header
-_FIELDS = frozenset({"format", "fingerprint", "step", "seed", "position", "names", "extra"})
+_FIELDS = frozenset({"format", "fingerprint", "step", "seed", "position", "names", "extra", "checksum"})
 
 
 @attrs.frozen(eq=False)
@@ -59,7 +60,7 @@ def header(fingerprint: str, extra: Mapping[str, Any] | None, position: Position
             hint="Pass position=stream.position.",
         )
     try:
-        plain = json.loads(json.dumps(dict(extra or {}), allow_nan=False))
+        plain = json.loads(json.dumps({} if extra is None else dict(extra), allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"extra cannot be written as JSON: {error}",
@@ -113,7 +114,7 @@ def read(path: str | Path) -> Checkpoint:
     try:
         with safetensors.safe_open(os.fspath(path), framework="np") as file:
             fields = _fields(path, file.metadata(), file.keys())
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
+            tensors = {name: file.get_tensor(name) for name in fields["names"]}
     except SymgraphError:
         raise
     except Exception as error:  # a damaged file makes the reader raise errors of many kinds
@@ -123,7 +124,16 @@ def read(path: str | Path) -> Checkpoint:
             raise CheckpointError(
                 f"{path} holds {name!r} as {tensor.dtype.name}, which symgraph does not have"
             )
-    return Checkpoint(tensors=tensors, **fields)
+    if fields["checksum"] != _checksum(fields, tensors):
+        raise CheckpointError(f"{path} is damaged: what it holds is not what was written")
+    return Checkpoint(
+        tensors=tensors,
+        step=fields["step"],
+        seed=fields["seed"],
+        fingerprint=fields["fingerprint"],
+        position=_position(path, fields["position"]),
+        extra=fields["extra"],
+    )
 
 
 def _safetensors() -> ModuleType:
@@ -141,7 +151,7 @@ def _safetensors() -> ModuleType:
 
 def _encode(path: str | Path, checkpoint: Checkpoint) -> bytes:
     safetensors = _safetensors()
-    fields = {
+    fields: dict[str, Any] = {
         "format": FORMAT,
         "fingerprint": checkpoint.fingerprint,
         "step": checkpoint.step,
@@ -150,6 +160,7 @@ def _encode(path: str | Path, checkpoint: Checkpoint) -> bytes:
         "names": list(checkpoint.tensors),
         "extra": checkpoint.extra,
     }
+    fields["checksum"] = _checksum(fields, checkpoint.tensors)
     if _RESERVED in checkpoint.tensors:
         raise CheckpointError(
             f"{path}: the variable {_RESERVED!r} cannot be saved: safetensors keeps that name"
@@ -161,6 +172,17 @@ def _encode(path: str | Path, checkpoint: Checkpoint) -> bytes:
     except (UnicodeError, ValueError, TypeError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path}: the state cannot be written as safetensors: {error}") from error
     return made
+
+
+def _checksum(fields: Mapping[str, Any], tensors: Mapping[str, Array]) -> int:
+    """The CRC-32 of the header's other fields and of the tensors, with their types, in the order of names."""
+    known = {name: value for name, value in fields.items() if name != "checksum"}
+    crc = zlib.crc32(json.dumps(known, sort_keys=True).encode())
+    for name in fields["names"]:
+        tensor = tensors[name]
+        crc = zlib.crc32(f"{tensor.dtype.name}{tensor.shape}".encode(), crc)
+        crc = zlib.crc32(tensor.tobytes(), crc)
+    return crc
 
 
 def _write_synced(path: Path, data: bytes) -> None:
@@ -181,7 +203,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _fields(path: str | Path, metadata: Any, names: Any) -> dict[str, Any]:
-    """The header, as arguments of a Checkpoint; raises CheckpointError for what is not as it was written."""
+    """The header; raises CheckpointError for what is not as it was written."""
     text = (metadata or {}).get(KEY)
     if text is None:
         raise CheckpointError(
@@ -208,19 +230,14 @@ def _fields(path: str | Path, metadata: Any, names: Any) -> dict[str, Any]:
             "step": _is_count(fields["step"]),
             "seed": _is_count(fields["seed"]),
             "names": isinstance(fields["names"], list) and sorted(map(str, fields["names"])) == sorted(names),
+            "checksum": _is_count(fields["checksum"]),
             "extra": isinstance(fields["extra"], dict),
         }.items()
         if not good
     ]
     if wrong:
         raise CheckpointError(f"{path} has a damaged header: its {wrong[0]} is not as it was written")
-    return {
-        "step": fields["step"],
-        "seed": fields["seed"],
-        "fingerprint": fields["fingerprint"],
-        "position": _position(path, fields["position"]),
-        "extra": fields["extra"],
-    }
+    return fields
 
 
 def _is_count(value: Any) -> bool:
