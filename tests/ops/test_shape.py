@@ -234,7 +234,10 @@ def test_split_of_a_named_size():
     assert (head.shape, tail.shape) == ((2, 3), (N - 2, 3))
 
 
-@given(hnp.arrays(np.float64, st.integers(0, 8), elements=st.floats(-9, 9)), st.lists(st.integers(0, 9), max_size=4))
+@given(
+    hnp.arrays(np.float64, st.integers(0, 8), elements=st.floats(-9, 9)),
+    st.lists(st.integers(0, 9), max_size=4),
+)
 def test_split_at_positions_is_numpys(value, cuts):
     parts = ops.split(x_of(len(value)), cuts)
     for part, expected in zip(parts, np.split(value, cuts), strict=True):
@@ -248,7 +251,7 @@ def test_split_errors():
         ops.split(x_of("n"), 2)
     with pytest.raises(ShapeError, match="a number of parts is a positive int, and 0 is none"):
         ops.split(x_of(5), 0)
-    with pytest.raises(GraphError, match="1.5 bounds no slice"):
+    with pytest.raises(GraphError, match=r"1\.5 bounds no slice"):
         ops.split(x_of(5), [1.5])
 
 
