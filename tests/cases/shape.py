@@ -1,4 +1,7 @@
-"""Cases of symgraph.ops.shape. These ops are linear: their second derivative is 0, unless of squares."""
+"""Cases of symgraph.ops.shape. These ops are linear: their second derivative is 0, unless of squares.
+
+No name stands for the sizes where a cut lies outside the axis: there NumPy's result is cut to it.
+"""
 
 from functools import partial
 
@@ -12,7 +15,7 @@ linear = partial(Case, smooth=False, exact=True)
 
 def _broadcast(types, shape, **options):
     return linear(
-        f"broadcast_to{shape}",
+        f"broadcast_to {shape}",
         lambda x: ops.broadcast_to(x, shape),
         types,
         lambda x: np.broadcast_to(x, shape),
@@ -22,7 +25,7 @@ def _broadcast(types, shape, **options):
 
 def _reshape(types, shape, **options):
     return linear(
-        f"reshape{shape}", lambda x: ops.reshape(x, shape), types, lambda x: np.reshape(x, shape), **options
+        f"reshape {shape}", lambda x: ops.reshape(x, shape), types, lambda x: np.reshape(x, shape), **options
     )
 
 
@@ -77,12 +80,13 @@ def _repeat(types, repeats, axis=None):
     )
 
 
-def _split(types, parts, axis, which):
+def _split(types, parts, axis, which, **options):
     return linear(
         f"split {parts} {axis} part {which}",
         lambda x: ops.split(x, parts, axis)[which],
         types,
         lambda x: np.split(x, parts, axis)[which],
+        **options,
     )
 
 
@@ -96,6 +100,18 @@ CASES = [
     _broadcast(("i32[3]",), (2, 3), gradient=False),
     _broadcast(("i64[1]",), (3,), gradient=False),
     _broadcast(("bool[2,1]",), (2, 2), gradient=False),
+    Case(
+        "broadcast_to the shape of another",
+        lambda x, y: ops.broadcast_to(x, y.shape) * y,
+        ("f64[3]", "f64[2,3]"),
+        lambda x, y: x * y,
+    ),
+    Case(
+        "broadcast_to more columns",
+        lambda x: ops.broadcast_to(x * x, (x.shape[0], 4)),
+        ("f64[3,1]",),
+        lambda x: np.broadcast_to(x * x, (3, 4)),
+    ),
     _reshape(("f64[2,3,4]",), (4, 6)),
     _reshape(("f64[2,3,4,5]",), (-1, 10)),
     _reshape(("f64[]",), (1, 1)),
@@ -173,7 +189,7 @@ CASES = [
     _split(("f64[6,2]",), 3, 0, 1),
     _split(("f64[2,6]",), [1, 4], -1, 0),
     _split(("f64[2,6]",), [1, 4], -1, 2),
-    _split(("f64[3]",), [2, 5], 0, 1),
+    _split(("f64[3]",), [2, 5], 0, 1, named=False),
     _split(("f64[3]",), [2, 1], 0, 1),
     _split(("f64[0,2]",), 2, 0, 0),
 ]

@@ -33,6 +33,8 @@ def gradient_of(function, x, shape=None):
     w = np.arange(1, run(y, x=x).size + 1, dtype=y.dtype).reshape(run(y, x=x).shape)
     assert g.type == e.type
     graph = define(g=g)
-    sizes = {d_name: n for d, n in zip(e.shape, x.shape, strict=True) if isinstance(d, Dim) for d_name in [str(d)]}
+    sizes = {
+        d_name: n for d, n in zip(e.shape, x.shape, strict=True) if isinstance(d, Dim) for d_name in [str(d)]
+    }
     feeds = {name: {"x": x, "weights": w}[name] for name in graph.placeholders}
     return evaluate(graph, feeds, sizes)[0]["g"], w
