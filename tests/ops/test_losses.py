@@ -24,13 +24,8 @@ def all_of(function, *arrays):
     out = function(*es)
     expanded = out.op.expand(*out.inputs)
     wrt = [e for e in es if e.type.is_float]
-    slopes = [run(g, **feeds) for g in map(_with_all(es), backward(ops.sum(out), wrt))]
+    slopes = [run(g, **feeds) for g in backward(ops.sum(out), wrt)]
     return run(out, **feeds), run(expanded, **feeds), slopes
-
-
-def _with_all(es):
-    """An expression that has all feeds as its leaves: `run` feeds what the graph has."""
-    return lambda g: g
 
 
 @DTYPES
@@ -135,22 +130,22 @@ def test_labels_that_do_not_fit_are_refused():
         ops.sigmoid_cross_entropy(z, placeholder("y", ("batch", 9)))
 
 
-def slopes(function, p, t, oracle):
+def check_slopes(function, p, t, oracle):
     e, u = placeholder("p", p.shape, "float64"), placeholder("t", t.shape, "float64")
     out = function(e, u)
     value, expected = jax_oracle.value_and_cotangents(oracle, [p, t], np.ones(out.shape))
     np.testing.assert_allclose(run(out, p=p, t=t), value, rtol=1e-14)
     for g, wanted in zip(backward(ops.sum(out), [e, u]), expected, strict=True):
-        np.testing.assert_allclose(run(g + 0.0 * ops.sum(e) + 0.0 * ops.sum(u), p=p, t=t), wanted, rtol=1e-14)
+        np.testing.assert_allclose(run(g, p=p, t=t), wanted, rtol=1e-14)
 
 
 def test_the_kinks_of_hinge_absolute_and_huber():
     t = np.array([1.0, 1.0, -1.0, -1.0, 1.0])
     p = np.array([1.0, 0.5, -1.0, 2.0, 3.0])
-    slopes(ops.hinge_loss, p, t, lambda s, y: jax.nn.relu(1 - y * s))
-    slopes(ops.absolute_error, p, t, lambda p, t: abs(p - t) * (p != t))
+    check_slopes(ops.hinge_loss, p, t, lambda s, y: jax.nn.relu(1 - y * s))
+    check_slopes(ops.absolute_error, p, t, lambda p, t: abs(p - t) * (p != t))
     edge = np.array([2.0, 1.5, -2.0, 4.0, -1e200])
-    slopes(lambda p, t: ops.huber_loss(p, t, 1.0), edge, t, lambda p, t: _huber(p - t, 1.0))
+    check_slopes(lambda p, t: ops.huber_loss(p, t, 1.0), edge, t, lambda p, t: _huber(p - t, 1.0))
 
 
 def _huber(d, delta):
