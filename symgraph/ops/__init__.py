@@ -26,7 +26,18 @@ from symgraph.ops.control import assert_finite, print_value, stop_gradient
 from symgraph.ops.creation import full_like, ones_like, zeros_like
 from symgraph.ops.cumulative import cumprod, cumsum, linear_recurrence
 from symgraph.ops.einsum import einsum
-from symgraph.ops.indexing import arange, eye, gather, iota, one_hot, scatter_add, scatter_add_along, take
+from symgraph.ops.indexing import (
+    arange,
+    eye,
+    gather,
+    iota,
+    one_hot,
+    scatter_add,
+    scatter_add_along,
+    take,
+    tril,
+    triu,
+)
 from symgraph.ops.linalg import dot, matmul, norm, outer
 from symgraph.ops.logic import (
     cast,
@@ -227,6 +238,8 @@ __all__ = [
     "tanh",
     "tile",
     "transpose",
+    "tril",
+    "triu",
     "trunc",
     "var",
     "where",

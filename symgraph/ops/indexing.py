@@ -15,11 +15,12 @@ import numpy as np
 
 from symgraph import ops
 from symgraph.errors import DTypeError, ExecutionError, ShapeError
-from symgraph.expr import Expr, Operand, describe, operands
+from symgraph.expr import Expr, Operand, constant, describe, operands
 from symgraph.ir import Array, Op
 from symgraph.ops.base import normalise_axis, require_same_dtype
 from symgraph.types import (
     FLOAT32,
+    INT32,
     INT64,
     SHORT_NAMES,
     Dim,
@@ -52,21 +53,23 @@ def _require_integers(name: str, indices: TensorType) -> None:
 
 def _counted(name: str, indices: Array, size: int, axis: int) -> Array:
     """The indices counted from the front; raises ExecutionError that names the first one out of range."""
-    wrong = (indices < -size) | (indices >= size)
-    if np.any(wrong):
-        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+    if indices.size == 0:
+        return indices
+    lowest, highest = indices.min(), indices.max()
+    if lowest < -size or highest >= size:
+        at = tuple(int(i) for i in np.argwhere((indices < -size) | (indices >= size))[0])
         place = f" at {list(at)}" if at else ""
         raise ExecutionError(
             f"{name}: the index {indices[at]}{place} is out of range along axis {axis}, which has {size} "
             "elements",
             hint=f"Indices go from {-size} to {size - 1}." if size else "The axis is empty.",
         )
-    return np.where(indices < 0, indices + size, indices)
+    return indices if lowest >= 0 else np.where(indices < 0, indices + size, indices)
 
 
 def _indices(name: str, x: Expr, indices: Operand, axis: int) -> Expr:
     """The operand of indices; those that are known now are checked now."""
-    (found,) = operands(indices) if not _is_empty_list(indices) else operands(np.zeros(0, np.int64))
+    found = _tensor(indices)
     size = x.shape[axis]
     if not isinstance(indices, Expr) and isinstance(size, int) and found.dtype.kind == "i":
         try:
@@ -76,8 +79,14 @@ def _indices(name: str, x: Expr, indices: Operand, axis: int) -> Expr:
     return found
 
 
-def _is_empty_list(indices: object) -> bool:
-    return isinstance(indices, list | tuple) and np.asarray(indices).size == 0
+def _tensor(indices: Operand) -> Expr:
+    """Indices as an expression: integers of any width, and an empty list, are int64."""
+    if isinstance(indices, Expr):
+        return indices
+    array = np.asarray(indices)
+    narrow = array.dtype.kind in "iu" and array.dtype not in (INT32, INT64)
+    empty = array.size == 0 and isinstance(indices, list | tuple)
+    return constant(array.astype(INT64) if narrow or empty else indices)
 
 
 @attrs.frozen
@@ -421,7 +430,7 @@ def one_hot(indices: Operand, depth: DimensionLike, dtype: DTypeLike = FLOAT32) 
     >>> one_hot(placeholder("labels", ("batch",), "int64"), 10).type
     TensorType('f32[batch,10]')
     """
-    (places,) = operands(indices) if not _is_empty_list(indices) else operands(np.zeros(0, np.int64))
+    places = _tensor(indices)
     _require_integers("one_hot", places.type)
     classes = iota(as_dimension(depth), places.dtype)
     return ops.cast(ops.equal(ops.expand_dims(places, -1), classes), dtype_of(dtype))
@@ -440,3 +449,39 @@ def eye(
     shape = (as_dimension(rows), as_dimension(rows if columns is None else columns))
     down, right = iota(shape, axis=0), iota(shape, axis=1)
     return ops.cast(ops.equal(down + k if k else down, right), dtype_of(dtype))
+
+
+def tril(x: Operand, k: int = 0) -> Expr:
+    """The lower triangle of each matrix: zeros above diagonal `k`, which counts as in `eye`.
+
+    `x` is `[..., rows, columns]` of any dtype. Raises ShapeError for fewer than two axes.
+
+    >>> tril(eye("n", dtype="bool")).type
+    TensorType('bool[n,n]')
+    """
+    return _triangle("tril", x, k, lower=True)
+
+
+def triu(x: Operand, k: int = 0) -> Expr:
+    """The upper triangle of each matrix: zeros below diagonal `k`, which counts as in `eye`.
+
+    `x` is `[..., rows, columns]` of any dtype. Raises ShapeError for fewer than two axes.
+
+    >>> triu(eye("n"), 1).type
+    TensorType('f32[n,n]')
+    """
+    return _triangle("triu", x, k, lower=False)
+
+
+def _triangle(name: str, x: Operand, k: int, lower: bool) -> Expr:
+    (e,) = operands(x)
+    if e.rank < 2:
+        raise ShapeError(
+            f"{name}: {show_shape(e.shape)} is no matrix",
+            details=(describe(e),),
+            hint="It has two axes or more.",
+        )
+    down, right = iota(e.shape[-2:], axis=0), iota(e.shape[-2:], axis=1)
+    diagonal = down + k if k else down
+    kept = ops.less_equal(right, diagonal) if lower else ops.greater_equal(right, diagonal)
+    return ops.where(kept, e, ops.zeros_like(e))

@@ -332,6 +332,10 @@ def _bounds(x: Expr, axis: int, part: slice) -> tuple[Dimension, Dimension, int,
     size = x.shape[axis]
     for bound in (part.start, part.stop, part.step):
         _check_bound(x, bound)
+    if isinstance(part.step, Dim):
+        raise ShapeError(
+            f"x[...]: the step {part.step} is no number", details=(describe(x),), hint="A step is an int."
+        )
     step = 1 if part.step is None else int(part.step.__index__())
     if step == 0:
         raise ShapeError("x[...]: the step of a slice is 0", details=(describe(x),))

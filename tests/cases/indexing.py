@@ -191,4 +191,21 @@ CASES = [
         )
         for bounds in ((3,), (2, 4), (4, 2, -1), (3, 3, 2), (0,), (2, 3, 9))
     ),
+    *(
+        linear(
+            f"{name} {k}",
+            lambda x, f=name, d=k: getattr(ops, f)(x, d),
+            (types,),
+            lambda x, f=name, d=k: getattr(np, f)(x, d),
+            gradient=types[0] == "f",
+        )
+        for name in ("tril", "triu")
+        for types, k in (
+            ("f64[3,4]", 0),
+            ("f64[2,3,2]", -1),
+            ("f64[0,2]", 1),
+            ("f32[3,3]", 1),
+            ("bool[3,3]", 0),
+        )
+    ),
 ]

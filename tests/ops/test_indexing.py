@@ -299,3 +299,25 @@ def test_eye_is_numpys(k, dtype):
 def test_eye_of_a_named_size():
     x = x_of("n")
     np.testing.assert_array_equal(run(ops.eye(x.shape[0]) * x, x=[2, 3]), np.diag([2, 3]))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint64])
+def test_integers_of_any_width_index(dtype):
+    x, index = x_of("n"), np.array([2, 0], dtype)
+    for y in (x[index], ops.take(x, index), ops.gather(x, index, 0)):
+        np.testing.assert_array_equal(run(y, x=[5, 6, 7]), [7, 5])
+
+
+@given(st.integers(0, 4), st.integers(0, 4), st.integers(-5, 5))
+def test_triangles_are_numpys(rows, columns, k):
+    value = numbered((2, rows, columns))
+    x = x_of(2, "n", "m")
+    np.testing.assert_array_equal(run(ops.tril(x, k), x=value), np.tril(value, k))
+    np.testing.assert_array_equal(run(ops.triu(x, k), x=value), np.triu(value, k))
+
+
+def test_triangles_are_of_matrices():
+    with pytest.raises(ShapeError, match=r"tril: \[n\] is no matrix"):
+        ops.tril(x_of("n"))
+    nan = np.full((2, 2), np.nan)
+    np.testing.assert_array_equal(run(ops.triu(x_of(2, 2)), x=nan), [[np.nan, np.nan], [0, np.nan]])

@@ -170,6 +170,7 @@ def test_an_int_outside_a_fixed_axis_is_an_error_at_once():
         (1.5, GraphError, "1.5 is no index", "ints, slices"),
         ("a", GraphError, "'a' is no index", "ints, slices"),
         (slice(None, None, 0), ShapeError, "the step of a slice is 0", ""),
+        (slice(None, None, N), ShapeError, "the step n is no number", "A step is an int"),
         (slice(None, 1.5), GraphError, "1.5 bounds no slice", "ints or dimensions"),
         (slice(placeholder("i", (), "int64"), None), GraphError, "is a tensor", "symgraph.take"),
         ([2], ShapeError, "the index 2 at [0] is out of range along axis 0, which has 2", "from -2 to 1"),
