@@ -22,11 +22,11 @@ import numpy.typing as npt
 
 from symgraph.compile import Bound, Executable, bind_shape, feed_array, lowering
 from symgraph.data.batches import Position
-from symgraph.errors import CheckpointError, ExecutionError, FeedError, GraphError
+from symgraph.errors import CheckpointError, CompileError, ExecutionError, FeedError, GraphError
 from symgraph.fetches import Locator, Target, flatten, located_feeds
 from symgraph.ir import Array, Graph, Variable
 from symgraph.plan import Key, Plan, finisher, make_plan
-from symgraph.rewrite import Numerics
+from symgraph.rewrite import NUMERICS, Numerics
 from symgraph.text import fingerprint
 from symgraph.types import TensorType, show_shape
 
@@ -173,7 +173,7 @@ class Session:
 
     `backend` and `numerics` are those of `symgraph.compile`. `seed` decides the first values of variables:
     each draws from (seed, its name) alone, so that another layer changes no other's start. Same graph, seed,
-    data and backend: the same bits. Raises CompileError for an unknown backend.
+    data and backend: the same bits. Raises CompileError for an unknown backend or numerics.
 
     >>> from symgraph.expr import define, placeholder, variable
     >>> x, w = placeholder("x", ("n",)), variable("w", (), init=3.0)
@@ -192,6 +192,10 @@ class Session:
                 hint="Make one with symgraph.define(name=expression).",
             )
         self.graph = graph
+        if numerics not in NUMERICS:
+            raise CompileError(
+                f"there is no numerics {numerics!r}", hint=f"Use one of {', '.join(NUMERICS)}."
+            )
         self.backend, _ = lowering(backend)
         self.numerics: Numerics = numerics
         self._locate = Locator(graph)

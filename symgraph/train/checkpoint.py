@@ -76,21 +76,12 @@ def write(path: str | Path, checkpoint: Checkpoint) -> None:
     synced. After an exception the older file is as it was and no other is left behind.
     """
     data = _encode(path, checkpoint)
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise CheckpointError(f"{path} is a folder", hint="Name a file in it, such as latest.safetensors.")
-    temporary = target.with_name(f".symgraph-{secrets.token_hex(8)}.tmp")
     try:
-        try:
-            _write_synced(temporary, data)
-            os.replace(temporary, target)  # noqa: PTH105  one call, so that tests can make it fail
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
-    except OSError as error:
+        target = Path(os.path.realpath(path))  # a link stays a link
+        _replace(target, data)
+    except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"{path} could not be written: {error.strerror or error}",
+            f"{path} could not be written: {getattr(error, 'strerror', None) or error}",
             hint="What the file held before is whole.",
         ) from error
     try:
@@ -183,6 +174,18 @@ def _checksum(fields: Mapping[str, Any], tensors: Mapping[str, Array]) -> int:
         crc = zlib.crc32(f"{tensor.dtype.name}{tensor.shape}".encode(), crc)
         crc = zlib.crc32(tensor.tobytes(), crc)
     return crc
+
+
+def _replace(target: Path, data: bytes) -> None:
+    """Put `data` in the place of a file, in one step; after an exception nothing has changed."""
+    temporary = target.with_name(f".symgraph-{secrets.token_hex(8)}.tmp")
+    try:
+        _write_synced(temporary, data)
+        os.replace(temporary, target)  # noqa: PTH105
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def _write_synced(path: Path, data: bytes) -> None:
