@@ -14,6 +14,7 @@ from symgraph.types import Dimension, dimension_names, evaluate_dimension
 
 _HEAD = ("step", "pass", "rule", "numerics", "before", "after", "flops", "bytes", "lines")
 _TOTALS = ("", "rewrites", "flops", "bytes")
+_FUSION = ("fuse",)
 _IDS = 6  # node ids that a cell shows
 _LINES = 3  # user lines that a cell shows
 _PARTS: tuple[tuple[str, Callable[[Row], str]], ...] = (
@@ -24,11 +25,11 @@ _PARTS: tuple[tuple[str, Callable[[Row], str]], ...] = (
 
 
 def explain(executable: Executable, **sizes: int) -> str:
-    """The ledger of an executable as a table: one row a rewrite, then totals by pass, rule and numerics class.
+    """The ledger as a table: one row a rewrite, then totals by pass, rule and numerics class.
 
     A row names the nodes before (ids in the graph that the pass was given) and after (in the one it made),
-    the change in flops and in bytes read and written, and the user's lines. Costs are polynomials of the named
-    sizes, or numbers where `sizes` binds them. Raises GraphError for a size that the graph does not have.
+    the change in flops and in bytes read and written, and the user's lines. Costs are polynomials of the
+    named sizes, or numbers where `sizes` binds them. Raises GraphError for a size that the graph does not have.
 
     >>> from symgraph.compile import compile
     >>> from symgraph.expr import define, placeholder
@@ -89,13 +90,13 @@ def why_not(executable: Executable, a: int, b: int) -> str:
     for declined in executable.declined:
         if {declined.producer, declined.consumer} == {a, b}:
             return f"{pair} were not fused: {declined.reason}"
-    if not any(row.pass_name == "fuse" for row in executable.ledger) and not executable.declined:
+    if not _fusions(executable.ledger) and not executable.declined:
         return f"{pair} were not fused: nothing was fused for {executable.backend}"
     return f"{pair} were not fused: neither takes the other's result, or one of them is an input"
 
 
 def _fusions(ledger: Iterable[Row]) -> list[Row]:
-    return [row for row in ledger if row.pass_name == "fuse"]
+    return [row for row in ledger if row.pass_name in _FUSION]
 
 
 def _declined(declined: Sequence[Declined]) -> str:

@@ -32,9 +32,9 @@ from symgraph.lowering.plan import (
     is_tail,
 )
 from symgraph.lowering.program import Instance, MemoryPlan
-from symgraph.origin import Origin
 from symgraph.ops.base import Elementwise
 from symgraph.ops.shape import BroadcastTo
+from symgraph.origin import Origin
 from symgraph.transforms.expand import expand_pass
 from symgraph.transforms.fusion import fusion_pass
 
@@ -204,17 +204,29 @@ class _Writer:
         """How the generated code names operand `k` of a step: whole, or its rows of the block."""
         v = step.inputs[k]
         if step.loop is None:
-            return self.names[v]
+            return self.outside(step, v)
         if self.program.steps[v].loop == step.loop and self.layout.kind[v] != "known":
             return self.names[v]
         loop = self.program.loops[step.loop]
         if not _by_rows(step, self.program.steps[v], loop):
-            return self.names[v]
+            return self.outside(step, v)
         key = (step.loop, v)
         if key not in self.blocks:
             self.blocks[key] = f"s{v}"
-            self.line(f"s{v} = {self.names[v]}[i:j]", step.origin, 4)
+            self.line(f"s{v} = {self.outside(step, v)}[i:j]", step.origin, 4)
         return self.blocks[key]
+
+    def outside(self, step: Step | None, v: int) -> str:
+        """The whole of a value, for a step that is not in its loop: there its name means the last block."""
+        made = self.program.steps[v]
+        if made.loop is None or self.layout.kind[v] == "known":
+            return self.names[v]
+        if self.layout.kind[v] == "array":
+            return self.place(v)
+        whole = self.outside(step, made.inputs[0])
+        text = KERNELS[type(made.op)](made, [whole], self, None).lines("")[0]
+        self.line(f"w{v} = {text}", made.origin, 0 if step is None or step.loop is None else 4)
+        return f"w{v}"
 
     def open_loop(self, loop: Loop, index: int) -> None:
         self.line(f"for i in range(0, {loop.rows}, {loop.block}):", None)
@@ -296,15 +308,15 @@ class _Writer:
         program = self.program
         for k, v in enumerate(program.updates):
             if self.memory.places.get(v) is None or self.memory.places[v].holder != f"u{k}":
-                self.line(f"copyto(u{k}, {self.names[v]})", None)
+                self.line(f"copyto(u{k}, {self.outside(None, v)})", None)
         results = []
         for k, v in enumerate(program.outputs):
             if fresh.get(f"o{k}") == v:
                 results.append(f"o{k}")
             elif not program.steps[v].type.shape:
-                results.append(f"{self.names[v]}[()]")
+                results.append(f"{self.outside(None, v)}[()]")
             else:
-                results.append(f"{self.use('copy', np.array)}({self.names[v]}, order='C')")
+                results.append(f"{self.use('copy', np.array)}({self.outside(None, v)}, order='C')")
         return results
 
 

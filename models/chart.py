@@ -1,0 +1,56 @@
+"""The talk's chart: the training loss of each batch, drawn by matplotlib into a file."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import symgraph as sg
+
+
+def checked(path: Path) -> None:
+    """Raise DataError where matplotlib is missing, or cannot write the kind of file that the name says."""
+    figure = _figure()
+    known = figure.canvas.get_supported_filetypes()
+    kind = path.suffix.lstrip(".").lower()
+    if kind not in known:
+        raise sg.DataError(
+            f"--plot {path}: no chart can be written as {path.suffix or 'a file without an ending'}",
+            source=None,
+            hint=f"Use one of {', '.join('.' + name for name in sorted(known))}.",
+        )
+
+
+def draw(path: Path, curves: Mapping[str, Sequence[float]], title: str) -> None:
+    """Write a chart of the losses by batch, one curve a network; raises DataError.
+
+    A curve with one point is drawn as a point.
+    """
+    figure = _figure()
+    axes = figure.add_subplot()
+    for label, losses in curves.items():
+        axes.plot(range(1, len(losses) + 1), losses, label=label, marker="." if len(losses) < 4 else "")
+    axes.set(title=title, xlabel="batch", ylabel="training loss")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    if curves:
+        axes.legend()
+    try:
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise sg.DataError(f"{path} could not be written: {error.strerror or error}", source=None) from error
+
+
+def _figure() -> Any:
+    """A figure of its own, on no screen: no state of matplotlib's is touched."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise sg.DataError(
+            "--plot needs the package matplotlib, which is not installed",
+            source=None,
+            hint="Install it with: pip install 'symgraph[train]'",
+        ) from None
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
