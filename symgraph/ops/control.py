@@ -34,6 +34,7 @@ class StopGradient(Identity):
     """x, as a constant to derivatives."""
 
     name = "stop_gradient"
+    arity = 1
 
 
 def stop_gradient(x: Operand) -> Expr:
@@ -53,6 +54,7 @@ class PrintValue(Identity):
     """x; a run writes what it is to standard output. The cotangent passes without being printed."""
 
     name = "print_value"
+    arity = 1
     pure = False
     label: str = ""
 
@@ -69,7 +71,8 @@ def print_value(x: Operand, label: str = "") -> Expr:
     """The same value; each run that needs it prints its type, statistics and elements to standard output.
 
     `x` is a tensor of any shape and dtype, `label` any text. The value is printed when the result is used:
-    fetch it, or go on with it. Gradients pass. Raises GraphError when the label is no text.
+    fetch it, or go on with it. Two calls with one value and one label are one node, and print once. Gradients
+    pass. Raises GraphError when the label is no text.
 
     >>> from symgraph.expr import define
     >>> from symgraph.lowering.interpreter import evaluate
@@ -85,6 +88,7 @@ class AssertFinite(Identity):
     """x; a run stops with an ExecutionError where it is NaN or infinite."""
 
     name = "assert_finite"
+    arity = 1
     pure = False
     label: str = ""
 
@@ -123,6 +127,7 @@ class AssertIndex(Identity):
     """x; a run stops with an ExecutionError where it is not an index into `size` things."""
 
     name = "assert_index"
+    arity = 1
     pure = False
     size: Dimension
     label: str

@@ -39,6 +39,7 @@ class Softmax(Op):
     """exp(x) / sum(exp(x)) over sorted axes, counted from the front."""
 
     name = "softmax"
+    arity = 1
     axes: tuple[int, ...]
 
     def infer(self, *types: TensorType) -> TensorType:
@@ -83,6 +84,7 @@ class LogSoftmax(Op):
     """x - logsumexp(x) over sorted axes, counted from the front."""
 
     name = "log_softmax"
+    arity = 1
     axes: tuple[int, ...]
 
     def infer(self, *types: TensorType) -> TensorType:
@@ -132,8 +134,9 @@ def layer_norm(
 
     `x` is a tensor of floats; `scale` and `bias` have the sizes of `axes`, in ascending order, or are
     scalars. `epsilon` is added to the variance. Raises ShapeError for an axis that is not there, or a scale
-    or bias of another shape; GraphError when `epsilon` is no positive number. Source: Ba, Kiros, Hinton, Layer
-    Normalization (2016), equation 4.
+    or bias of another shape; GraphError when `epsilon` is no positive number.
+
+    Source: Ba, Kiros, Hinton, Layer Normalization (2016), equation 4.
 
     >>> from symgraph.expr import placeholder, variable
     >>> layer_norm(placeholder("x", ("batch", 64)), variable("scale", (64,)), variable("bias", (64,)))

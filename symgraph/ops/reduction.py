@@ -14,7 +14,7 @@ import attrs
 import numpy as np
 
 from symgraph import ops
-from symgraph.errors import ShapeError
+from symgraph.errors import GraphError, ShapeError
 from symgraph.expr import Expr, Operand, constant, operands
 from symgraph.ir import Array, Op
 from symgraph.ops.base import normalise_axes, normalise_axis, require_kind
@@ -62,7 +62,9 @@ class Reduction(Op):
 
     def keep(self, value: Expr, x: Expr) -> Expr:
         """`value`, of the shape of the result, in a shape that broadcasts against the operand `x`."""
-        return value if self.keepdims else ops.reshape(value, reduced_shape(x.shape, self.axes, True))
+        if self.keepdims or self.axes == tuple(range(len(self.axes))):
+            return value  # without leading axes it broadcasts as it is
+        return ops.reshape(value, reduced_shape(x.shape, self.axes, True))
 
 
 @attrs.frozen
@@ -388,7 +390,7 @@ def var(x: Operand, axis: Axes = None, ddof: int = 0, keepdims: bool = False) ->
 
     `x` is a tensor of floats; integers and bools become float32. The squares are divided by the number of
     elements less `ddof` (0: of a population, 1: unbiased from a sample); where that leaves nothing the result
-    is NaN. Raises ShapeError for an axis that is not there.
+    is NaN. Raises ShapeError for an axis that is not there, GraphError for a `ddof` that is no whole number.
 
     >>> from symgraph.expr import placeholder
     >>> var(placeholder("x", ("batch", 3)), axis=1, ddof=1)
@@ -396,6 +398,8 @@ def var(x: Operand, axis: Axes = None, ddof: int = 0, keepdims: bool = False) ->
     """
     (e,) = operands(x, floating=True)
     axes = normalise_axes("var", axis, e.rank)
+    if isinstance(ddof, bool) or not isinstance(ddof, int) or ddof < 0:
+        raise GraphError(f"var: ddof is a whole number that is not negative, and {ddof!r} is none")
     distance = e - mean(e, axes, keepdims=True)
     count = _count(e, axes)
     if isinstance(count, Expr):

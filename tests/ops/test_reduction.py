@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 
 from symgraph import ops
 from symgraph.autodiff import backward
-from symgraph.errors import DTypeError, FeedError, ShapeError
+from symgraph.errors import DTypeError, FeedError, GraphError, ShapeError
 from symgraph.expr import define, placeholder
 from symgraph.lowering.interpreter import evaluate
 from tests import jax_oracle
@@ -210,6 +210,12 @@ def test_too_few_degrees_of_freedom_are_nan():
     assert np.isnan(of(lambda e: ops.var(e, ddof=1), np.array([3.0])))
     assert np.isnan(of(lambda e: ops.var(e, ddof=2), np.array([3.0])))
     assert np.isnan(run(ops.var(placeholder("x", ("n",), "float64"), ddof=2), x=np.array([3.0])))
+
+
+@pytest.mark.parametrize("ddof", [-1, 0.5, "1", None, True])
+def test_degrees_of_freedom_are_whole(ddof):
+    with pytest.raises(GraphError, match="ddof is a whole number"):
+        ops.var(placeholder("x", (3,)), ddof=ddof)
 
 
 @pytest.mark.parametrize(
