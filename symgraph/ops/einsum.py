@@ -148,7 +148,10 @@ def _sizes(exprs: Iterable[Expr], inputs: Iterable[Labels]) -> dict[str, Dimensi
             if own.setdefault(label, size) != size or (known != 1 and size not in (1, known)):
                 what = "an axis of the ellipsis" if label.startswith(".") else repr(label)
                 other = own[label] if own[label] != size else known
-                raise ShapeError(f"einsum: {what} is {other} and {size}")
+                raise ShapeError(
+                    f"einsum: {what} is {other} and {size}",
+                    hint="Axes of one letter have one size; between operands, 1 broadcasts.",
+                )
             sizes[label] = size if known == 1 else known
     return sizes
 
