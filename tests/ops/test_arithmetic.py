@@ -13,6 +13,7 @@ from symgraph.errors import DTypeError, GradientError, ShapeError
 from symgraph.expr import Expr, constant, define, placeholder, variable
 from symgraph.lowering.interpreter import evaluate
 from symgraph.types import INT32, INT64
+from tests.jax_oracle import ORACLES, value_and_cotangents
 
 INF, NAN = float("inf"), float("nan")
 FLOATS = ("float32", "float64")
@@ -179,6 +180,25 @@ def test_derivatives_at_special_points(function, x: float, expected: float) -> N
 def test_power_of_two_tensors_has_finite_derivatives_at_zeros(x: float, y: float) -> None:
     assert np.isfinite(slope(ops.pow, x, y, by=0))
     assert np.isfinite(slope(ops.pow, x, y, by=1))
+
+
+@pytest.mark.parametrize("x", [-1.0, -0.5, 0.0, 0.5, 0.75])
+@pytest.mark.parametrize("name", ["relu", "elu", "clip", "softplus", "sqrt", "square", "sigmoid"])
+def test_jax_has_the_same_derivatives_at_kinks_and_bounds(name: str, x: float) -> None:
+    function = (lambda e: ops.clip(e, -0.5, 0.75)) if name == "clip" else getattr(ops, name)
+    _, (expected,) = value_and_cotangents(ORACLES[name], [np.array(x)], np.array(1.0))
+    np.testing.assert_allclose(slope(function, x), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["maximum", "minimum", "mod", "div"])
+def test_jax_has_the_same_derivatives_at_ties(name: str) -> None:
+    pair = [np.array([1.0, 2.0, -0.0, 3.0]), np.array([1.0, 1.5, 0.0, -2.0])]
+    _, expected = value_and_cotangents(ORACLES[name], pair, np.ones(4))
+    xs = [placeholder(f"x{i}", (4,), "float64") for i in range(2)]
+    found = backward(ops.sum(getattr(ops, name)(*xs)), xs)
+    made = evaluate(define(a=found[0], b=found[1]), {"x0": pair[0], "x1": pair[1]})[0]
+    np.testing.assert_allclose(made["a"], expected[0], rtol=1e-12)
+    np.testing.assert_allclose(made["b"], expected[1], rtol=1e-12)
 
 
 def test_mod_counts_how_often_it_subtracts() -> None:
