@@ -48,6 +48,7 @@ class Op:
     """
 
     name: ClassVar[str] = ""
+    arity: ClassVar[int | None] = None  # the number of operands; None where `infer` sees to it
     pure: ClassVar[bool] = True  # False: may not be folded, merged into a region, or run twice
     commutative: ClassVar[bool] = False
     associative: ClassVar[bool] = False
@@ -154,6 +155,7 @@ class Placeholder(Op):
     """An input that is fed; its `default`, if any, is used where a run does not feed it."""
 
     name: ClassVar[str] = "placeholder"
+    arity: ClassVar[int | None] = 0
     label: str
     type: TensorType
     default: ArrayValue | None = None
@@ -167,6 +169,7 @@ class Variable(Op):
     """A value that a session keeps from run to run; `init` makes the first one."""
 
     name: ClassVar[str] = "variable"
+    arity: ClassVar[int | None] = 0
     label: str
     type: TensorType
     init: Any
@@ -180,6 +183,7 @@ class Constant(Op):
     """An array known when the graph is declared."""
 
     name: ClassVar[str] = "constant"
+    arity: ClassVar[int | None] = 0
     value: ArrayValue
 
     def infer(self, *types: TensorType) -> TensorType:

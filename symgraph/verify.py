@@ -79,8 +79,8 @@ def type_problem(node: Node, types: tuple[Type, ...]) -> str:
     >>> type_problem(graph.nodes[1], (graph.nodes[0].type.with_shape((3,)),))
     '%1 neg: the type is f32[2], and f32[3] is what its operands give'
     """
-    if isinstance(node.op, Placeholder | Variable) and types:
-        return f"%{node.id} {node.op.name} takes no operands, and has {len(types)}"
+    if node.op.arity is not None and len(types) != node.op.arity:
+        return f"%{node.id} {node.op.name} takes {node.op.arity} operands, and has {len(types)}"
     try:
         expected = node.op.infer(*types)  # type: ignore[arg-type]
     except SymgraphError as error:

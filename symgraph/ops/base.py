@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import attrs
+import numpy as np
 
 from symgraph import ops
 from symgraph.errors import DTypeError, ShapeError
@@ -30,6 +31,12 @@ class Elementwise(Op):
     kinds: ClassVar[str] = "f"  # kinds of dtype it takes: f floats, i integers, b bools
     result: ClassVar[DType | None] = None  # None: the dtype of the operands
     cost: ClassVar[int] = 1  # flops an element
+    arity: ClassVar[int | None] = 1
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if isinstance(cls.ufunc, np.ufunc):
+            cls.arity = cls.ufunc.nin
 
     def infer(self, *types: TensorType) -> TensorType:
         first = types[0]

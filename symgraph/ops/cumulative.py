@@ -24,6 +24,7 @@ class CumSum(Op):
     """The sums of the elements up to each one on an axis, from the front or, reversed, from the back."""
 
     name = "cumsum"
+    arity = 1
     axis: int
     reverse: bool = False
 
@@ -60,6 +61,7 @@ class ExclusiveCumProd(Op):
     """The products of the elements strictly before each one on an axis, or after it; 1 for the first."""
 
     name = "exclusive_cumprod"
+    arity = 1
     axis: int
     reverse: bool = False
 

@@ -332,6 +332,7 @@ class Iota(Op):
     """0, 1, 2, ... along one axis of `shape`, the same along the others; a leaf, like a constant."""
 
     name = "iota"
+    arity = 0
     shape: Shape
     dtype: DType
     axis: int

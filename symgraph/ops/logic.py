@@ -299,6 +299,7 @@ class Where(Elementwise):
     """x where the condition is true, else y: the one elementwise op whose operands differ in dtype."""
 
     name = "where"
+    arity = 3
     kinds = "fib"
 
     def infer(self, *types: TensorType) -> TensorType:

@@ -31,6 +31,7 @@ class SigmoidCrossEntropy(Elementwise):
     """max(z, 0) - z y + log(1 + exp(-|z|)) of logits z and labels y."""
 
     name = "sigmoid_cross_entropy"
+    arity = 2
     cost = 24
 
     def evaluate(self, *arrays: Array) -> Array:

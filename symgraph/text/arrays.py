@@ -135,7 +135,7 @@ def _packed(reader: Reader, dtype: DType, shape: tuple[int, ...], at: int) -> Ar
     coded = read_string(reader, "base64 in quotes")
     unpacker = zlib.decompressobj()
     try:
-        raw = unpacker.decompress(base64.b64decode(coded.encode("ascii"), validate=True), size + 1)
+        raw = unpacker.decompress(binascii.a2b_base64(coded.encode("ascii"), strict_mode=True), size + 1)
     except (binascii.Error, zlib.error, UnicodeEncodeError) as error:
         raise reader.fail(f"the packed elements are damaged: {error}", at) from None
     if len(raw) != size or not unpacker.eof or unpacker.unused_data:
