@@ -1,11 +1,10 @@
 """Compilation: a graph becomes an Executable, specialised to each binding of its named sizes when first met.
 
-    compile : Graph -> Executable
-    call    : Executable -> feeds -> variables -> outputs, next values of the variables
+compile : Graph -> Executable
+call    : Executable -> feeds -> variables -> outputs, next values of the variables
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
 from threading import Lock
 from typing import Literal, TypeAlias
 
@@ -14,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from symgraph.errors import CompileError, FeedError
-from symgraph.expr import lift, number
 from symgraph.ir import Array, Graph, Placeholder, Variable, specialise
 from symgraph.lowering import interpreter
 from symgraph.lowering.program import Instance, MemoryPlan, Program, inputs
@@ -211,8 +209,12 @@ def feed_array(name: str, declared: TensorType, value: npt.ArrayLike) -> Array:
 
     Python numbers and lists take the declared dtype; an array must cast to it without loss. Raises FeedError.
     """
-    if isinstance(value, np.ndarray) and value.dtype == declared.dtype:
+    if type(value) is np.ndarray and value.dtype == declared.dtype:
         return value if value.flags.c_contiguous else np.ascontiguousarray(value)
+    if isinstance(value, np.ma.MaskedArray):
+        raise FeedError(
+            f"the feed {name!r} is a masked array, and a tensor has no mask", hint="Fill it: value.filled(0)."
+        )
     try:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:
@@ -234,7 +236,14 @@ def feed_array(name: str, declared: TensorType, value: npt.ArrayLike) -> Array:
             hint=f"Cast it yourself: value.astype(np.{wanted if wanted != 'bool' else 'bool_'}), "
             f"or declare {name!r} with another dtype.",
         )
-    return np.ascontiguousarray(array, dtype=declared.dtype).reshape(array.shape)
+    with np.errstate(over="ignore"):
+        cast = np.ascontiguousarray(array, dtype=declared.dtype).reshape(array.shape)
+    if weak and array.dtype.kind == "f" and not np.array_equal(np.isinf(cast), np.isinf(array)):
+        raise FeedError(
+            f"the feed {name!r} is larger than {SHORT_NAMES[declared.dtype.name]} can hold",
+            hint=f"Declare {name!r} as float64.",
+        )
+    return cast
 
 
 def bind_shape(

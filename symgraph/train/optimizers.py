@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import attrs
+import numpy as np
 
 from symgraph import ops
 from symgraph.autodiff import backward, topological
@@ -33,7 +34,7 @@ def _rate(value: Rate) -> Rate:
         return value
     if isinstance(value, str) and value:
         return value
-    if isinstance(value, bool) or not isinstance(value, int | float) or not (0 <= value < math.inf):
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value < math.inf:
         raise GraphError(
             f"a learning rate is a number from 0, and {value!r} is none",
             hint="Pass a number, a scalar expression, or the name of a placeholder to feed it by.",
