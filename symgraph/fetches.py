@@ -19,11 +19,11 @@ from symgraph.ir import Graph, Node, Op, Placeholder
 from symgraph.types import TensorType
 
 Target: TypeAlias = str | Node | Expr
-Shape: TypeAlias = Callable[[Sequence[Any]], Any]  # the values of the leaves, in order -> the nested result
+Nest: TypeAlias = Callable[[Sequence[Any]], Any]  # the values of the leaves, in order -> the nested result
 _UPDATE = "update"
 
 
-def flatten(fetches: Any) -> tuple[tuple[Target, ...], Shape]:
+def flatten(fetches: Any) -> tuple[tuple[Target, ...], Nest]:
     """The leaves of nested fetches in order, and the function that nests their values in the same way.
 
     Raises GraphError for what is neither a fetch nor a nesting of them.
@@ -37,7 +37,7 @@ def flatten(fetches: Any) -> tuple[tuple[Target, ...], Shape]:
     return tuple(leaves), nest
 
 
-def _nest(fetches: Any, leaves: list[Target]) -> Shape:
+def _nest(fetches: Any, leaves: list[Target]) -> Nest:
     # The depth of this recursion is that of the brackets the user wrote.
     if fetches is None:
         return lambda values: None
@@ -139,9 +139,13 @@ def spelled(target: Target, node: Node) -> str:
     return target if isinstance(target, str) else getattr(node.op, "label", f"%{node.id}")
 
 
-def located_feeds(locate: Locator, targets: Iterable[Target]) -> dict[int, Target]:
+def located_feeds(locate: Locator, targets: Iterable[Target] | Target) -> dict[int, Target]:
     """The ids of what is fed, each with its spelling; raises FeedError for unknown and for double feeds."""
     found: dict[int, Target] = {}
+    if isinstance(targets, str | Expr | Node):
+        targets = (targets,)
+    elif not isinstance(targets, Iterable):
+        raise FeedError(f"{targets!r} names nothing to feed", hint='Name what is fed: ("x", "y").')
     for target in targets:
         try:
             node = locate(target)

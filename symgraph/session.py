@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+from weakref import ref
 
 import attrs
 import numpy as np
@@ -37,18 +38,17 @@ A = TypeVar("A")
 Groups: TypeAlias = str | Iterable[str] | None
 
 
-@attrs.define(eq=False)
+@attrs.frozen(eq=False)
 class _State:
-    """The variables' values at one moment. `readers` counts the calls under way that read them.
+    """The variables' values at one moment. A call that reads them holds the state as long as it does.
 
-    `spare` holds arrays that no state uses any more, for the next update to write into.
+    `spare` has arrays of older states, for the next update to write into when no call holds those.
     """
 
     values: Mapping[str, Array]
     spare: Mapping[str, Array]
     step: int
     seed: int
-    readers: int = 0
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -201,8 +201,8 @@ class Session:
         self._locate = Locator(graph)
         self._plans: dict[Key, Plan] = {}
         self._steps: dict[tuple[str, tuple[Any, ...], str | None], Step] = {}
-        self._planning, self._writing, self._lock = Lock(), Lock(), Lock()
-        self._retired: list[_State] = []  # older states that calls under way still read
+        self._planning, self._writing = Lock(), Lock()
+        self._retired: list[ref[_State]] = []  # older states; those that calls under way hold are alive
         self._state: _State | None = _State(initial_values(graph, seed), {}, 0, seed)
 
     def __enter__(self) -> Self:
@@ -269,7 +269,7 @@ class Session:
                 self._steps[key] = step  # type: ignore[index]
         return step(given)
 
-    def prepare(self, fetches: Any, feeds: Iterable[Any] | str = (), update: Groups = None) -> Step:
+    def prepare(self, fetches: Any, feeds: Iterable[Any] | Target = (), update: Groups = None) -> Step:
         """The run of these fetches and updates as a Step, for feeds with these names, expressions or nodes.
 
         A step costs a few microseconds over what is computed. Raises FeedError, GraphError, CompileError.
@@ -283,7 +283,7 @@ class Session:
         self._open()
         leaves, nest = flatten(fetches)
         fetched = [self._locate(leaf).id for leaf in leaves]
-        fed = located_feeds(self._locate, (feeds,) if isinstance(feeds, str) else feeds)
+        fed = located_feeds(self._locate, feeds)
         ordered = tuple(sorted(fed))
         unique = tuple(dict.fromkeys(fetched))
         plan = self._planned((unique, ordered, _groups(update)), fed)
@@ -365,14 +365,8 @@ class Session:
 
     def _read(self, function: Callable[[_State], A]) -> A:
         """`function` of the state as it is now, whose arrays no update writes into before it returns."""
-        with self._lock:
-            state = self._open()
-            state.readers += 1
-        try:
-            return function(state)
-        finally:
-            with self._lock:
-                state.readers -= 1
+        state = self._open()  # this reference keeps the state alive, which `_unread` sees
+        return function(state)
 
     def _update(self, plan: Plan, bound: Bound, feeds: Sequence[Array]) -> tuple[Array, ...]:
         with self._writing:
@@ -393,27 +387,31 @@ class Session:
             self._commit(state, values, state.step, state.seed)
 
     def _unread(self) -> bool:
-        """Whether no call reads a state older than the present one, so that spare arrays may be written."""
-        if not self._retired:
-            return True
-        with self._lock:
-            self._retired = [state for state in self._retired if state.readers]
-            return not self._retired
+        """Whether no call holds a state older than the present one, so that spare arrays may be written.
+
+        A call takes the state before it is retired or not at all, so a dead one is read by nobody.
+        """
+        self._retired = [state for state in self._retired if state() is not None]
+        return not self._retired
 
     def _commit(self, state: _State, changed: Mapping[str, Array], step: int, seed: int) -> None:
         """Replace the state, by the one assignment at the end: before it nothing has happened."""
         spare = {**state.spare, **{name: state.values[name] for name in changed}}
         made = _State({**state.values, **changed}, spare, step, seed)
-        with self._lock:
-            if state.readers:
-                self._retired = [*self._retired, state]
-            self._state = made
+        self._retired.append(ref(state))
+        self._state = made
 
 
 def _groups(update: Groups) -> tuple[str, ...]:
     if update is None:
         return ()
-    return (update,) if isinstance(update, str) else tuple(sorted(set(update)))
+    groups = (
+        (update,) if isinstance(update, str) else tuple(update) if isinstance(update, Iterable) else (update,)
+    )
+    for group in groups:
+        if not isinstance(group, str):
+            raise GraphError(f"an update is the name of a group, and {group!r} is none")
+    return tuple(sorted(set(groups)))
 
 
 def initial_values(graph: Graph, seed: int) -> dict[str, Array]:

@@ -29,6 +29,7 @@ from symgraph.train import checkpoint, initializers, minimize, sgd
 from symgraph.train.checkpoint import Checkpoint, read, write
 
 BACKENDS = ["interpreter", "numpy"]
+ROOT = Path(__file__).parents[2]
 
 
 def model(width: int = 4) -> Graph:
@@ -431,7 +432,7 @@ def test_a_disk_that_fills_up_midway_costs_nothing(tmp_path: Path) -> None:
     path = tmp_path / "latest"
     write(path, some(1))
     command = [sys.executable, "-c", CHILD, str(path), "full"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, cwd=ROOT)
     assert done.stdout.startswith("CheckpointError") and "could not be written: File too large" in done.stdout
     assert same(read(path), some(1))
     assert list(tmp_path.iterdir()) == [path]
@@ -440,7 +441,9 @@ def test_a_disk_that_fills_up_midway_costs_nothing(tmp_path: Path) -> None:
 def test_a_process_killed_while_it_saves_leaves_a_whole_file(tmp_path: Path) -> None:
     path = tmp_path / "latest"
     for delay in (0.0, 0.013):
-        child = subprocess.Popen([sys.executable, "-c", CHILD, str(path)], stdout=subprocess.PIPE, text=True)
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
         assert child.stdout is not None
         with child.stdout as lines:
             saved = int(next(lines))
