@@ -11,6 +11,7 @@ arguments. One that lost a broadcast to the shape of what it replaces gets it ba
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -194,10 +195,11 @@ class Pass:
 def rule_pass(name: str, rules: Sequence[Rule]) -> Pass:
     """The pass that applies a list of rules until none applies."""
 
-    def apply(graph: Graph, numerics: Numerics) -> Rewritten:
-        return rewrite(graph, rules_rewriter([r for r in rules if r.allowed(numerics)]), name)
+    @cache
+    def rewriter(numerics: Numerics) -> Rewriter:
+        return rules_rewriter([rule for rule in rules if rule.allowed(numerics)])
 
-    return Pass(name, apply)
+    return Pass(name, lambda graph, numerics: rewrite(graph, rewriter(numerics), name))
 
 
 def rules_rewriter(rules: Iterable[Rule]) -> Rewriter:
@@ -336,16 +338,18 @@ def rewrite(graph: Graph, rewriter: Rewriter, name: str) -> Rewritten:
 def _sweep(graph: Graph, rewriter: Rewriter, name: str) -> Rewritten | None:
     old = lift(graph)
     new: list[Expr] = []
-    hits: list[Hit] = []
+    hits: list[tuple[Hit, list[Expr]]] = []
+    seen: set[Expr] = set()
     for node, expr in zip(graph.nodes, old, strict=True):
         inputs = tuple([new[i] for i in node.inputs])
         if any(a is not b for a, b in zip(inputs, expr.inputs, strict=True)):
             expr = Expr(expr.op, inputs, expr.type, expr.origin)
+        seen.add(expr)
         for _ in range(_MAX_HERE):
             hit = rewriter(expr)
             if hit is None:
                 break
-            hits.append(hit)
+            hits.append((hit, _added(hit.replacement, seen)))
             expr = hit.replacement
         new.append(expr)
     if not hits:
@@ -354,36 +358,39 @@ def _sweep(graph: Graph, rewriter: Rewriter, name: str) -> Rewritten | None:
     if made == graph:
         return None
     before = {expr: i for i, expr in enumerate(old)}
-    return Rewritten(made, tuple(_row(name, hit, before, ids) for hit in hits))
+    return Rewritten(made, tuple(_row(name, hit, added, before, ids) for hit, added in hits))
 
 
-def _row(name: str, hit: Hit, before: Mapping[Expr, int], after: Mapping[Expr, int]) -> Row:
+def _row(
+    name: str, hit: Hit, added: Sequence[Expr], before: Mapping[Expr, int], after: Mapping[Expr, int]
+) -> Row:
     gone = [e for e in hit.matched if e not in after]
-    made = _made(hit)
     return Row(
         step=0,
         pass_name=name,
         rule=hit.rule,
         numerics=hit.numerics,
         before=tuple(sorted({before[e] for e in hit.matched if e in before})),
-        after=tuple(sorted({after[e] for e in (hit.replacement, *made) if e in after})),
+        after=tuple(sorted({after[e] for e in (hit.replacement, *added) if e in after})),
         lines=tuple(f"{relative(s.file)}:{s.line}" for s in hit.replacement.origin.sources),
         removed=tuple(map(Operation.of, gone)),
-        added=tuple(map(Operation.of, made)),
+        added=tuple(map(Operation.of, added)),
     )
 
 
-def _made(hit: Hit) -> list[Expr]:
-    """The expressions that a replacement added: those it reaches before the operands of what it replaces."""
-    known = {operand for e in hit.matched for operand in e.inputs} | set(hit.matched)
-    found: dict[Expr, None] = {}
-    stack = [hit.replacement]
-    while stack and len(found) < 256:
+def _added(replacement: Expr, seen: set[Expr]) -> list[Expr]:
+    """The expressions that a replacement made: those that it reaches and that were not `seen`, into which they
+    go. Each expression is visited once in a sweep.
+    """
+    found: list[Expr] = []
+    stack = [replacement]
+    while stack:
         expr = stack.pop()
-        if expr not in known and expr not in found:
-            found[expr] = None
+        if expr not in seen:
+            seen.add(expr)
+            found.append(expr)
             stack.extend(expr.inputs)
-    return list(found)
+    return found
 
 
 def sum_dimensions(values: Iterable[Dimension]) -> Dimension:

@@ -53,6 +53,7 @@ from symgraph.transforms.facts import (
     number_of,
     numbers,
 )
+from symgraph.transforms.shapes import SHAPES
 from symgraph.types import BOOL, FLOAT32, FLOAT64, INT32, INT64
 
 
@@ -364,5 +365,5 @@ CASTS: list[Rule] = [
 ]
 
 RULES: Sequence[Rule] = (
-    NEUTRAL + ABSORBING + NEGATION + REPEATED + POWERS + INVERSES + CONSTANTS + LOGIC + CASTS
+    NEUTRAL + ABSORBING + NEGATION + REPEATED + POWERS + INVERSES + CONSTANTS + LOGIC + CASTS + SHAPES
 )
