@@ -48,7 +48,7 @@ def graph(learning_rate: float = 1.0, dtype: str = "float64") -> sg.Graph:
     w, b = sg.variable("w", (PIXELS, 1), dtype, 0.01), sg.variable("b", (1,), dtype, 0.0)
     z = x @ w + b
     loss = sg.mean(sg.softplus((1 - 2 * y) * z))
-    dz = (sg.sigmoid(z) - y) / sg.size(z, 0)
+    dz = (sg.sigmoid(z) - y) / sg.size(z.shape[0], dtype)
     dw, db = x.T @ dz, sg.sum(dz, axis=0)
     updates = {"train": {w: w - learning_rate * dw, b: b - learning_rate * db}}
     return sg.define({"loss": loss, "logits": z}, updates=updates)

@@ -184,7 +184,7 @@ def features(images: Array, dtype: str) -> Array:
     >>> features(np.full((2, 28, 28), 51, "uint8"), "float64")[0, :3]
     array([0.2, 0.2, 0.2])
     """
-    return (images.reshape(len(images), -1).astype(dtype)) / np.array(255, dtype)
+    return np.asarray(images.reshape(len(images), -1).astype(dtype) / np.array(255, dtype))
 
 
 def targets(labels: Array, classes: int, dtype: str) -> Array:
@@ -237,9 +237,9 @@ def train(
 ) -> Result:
     """Train a network, and test it.
 
-    `resume` is a checkpoint to go on from, `checkpoint` the file that is replaced after each epoch and at the
-    end; `stopped` is asked between steps, and ends training early. Losses of the steps before a resumption are
-    part of the result. Raises CheckpointError, DataError.
+    `resume` is a checkpoint to go on from, `checkpoint` the file that is replaced after each epoch and at
+    the end; `stopped` is asked between steps, and ends training early. Losses of the steps before a
+    resumption are part of the result. Raises CheckpointError, DataError.
     """
     losses, position = _resumed(network, task, resume)
     stream = batches(

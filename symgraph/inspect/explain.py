@@ -29,7 +29,7 @@ def explain(executable: Executable, **sizes: int) -> str:
 
     A row names the nodes before (ids in the graph that the pass was given) and after (in the one it made),
     the change in flops and in bytes read and written, and the user's lines. Costs are polynomials of the
-    named sizes, or numbers where `sizes` binds them. Raises GraphError for a size that the graph does not have.
+    named sizes, or numbers where `sizes` binds them. Raises GraphError for a size that the graph has not.
 
     >>> from symgraph.compile import compile
     >>> from symgraph.expr import define, placeholder
@@ -147,7 +147,7 @@ def _bound(dimension: Dimension, sizes: Mapping[str, int]) -> Dimension:
 
 def _totals(ledger: Sequence[Row], costs: Sequence[tuple[Dimension, Dimension]]) -> list[tuple[str, ...]]:
     """A line for each pass, each rule and each numerics class, in the order they first occur, and the sum."""
-    lines = []
+    lines: list[tuple[str, ...]] = []
     for title, part in _PARTS:
         groups: dict[str, list[tuple[Dimension, Dimension]]] = {}
         for row, cost in zip(ledger, costs, strict=True):
