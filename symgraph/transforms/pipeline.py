@@ -62,7 +62,7 @@ def optimise(
         if unchanged == len(pipeline):
             break
         done = one.apply(graph, numerics)
-        rows.extend(attrs.evolve(row, step=len(rows) + i + 1) for i, row in enumerate(done.rows))
+        rows.extend([attrs.evolve(row, step=len(rows) + i + 1) for i, row in enumerate(done.rows)])
         declined = done.declined or declined
         unchanged = unchanged + 1 if done.graph is graph else 0
         graph = done.graph

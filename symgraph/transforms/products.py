@@ -10,7 +10,7 @@ import attrs
 
 from symgraph import ops
 from symgraph.expr import Expr, apply, constant
-from symgraph.ops.arithmetic import Add, Div, Mul, Neg, Reciprocal, Sub
+from symgraph.ops.arithmetic import Add, Div, Mul, Neg, Reciprocal, Square, Sub
 from symgraph.ops.nn import Softmax
 from symgraph.ops.reduction import Sum
 from symgraph.ops.shape import BroadcastTo, Reshape
@@ -19,13 +19,19 @@ from symgraph.rewrite import same_number, splat
 
 _DEPTH = 6  # levels of a product that are looked into
 _VISITS = 24  # and nodes
-_PRODUCTS = (Mul, Div, Neg, Reciprocal)
+_PRODUCTS = (Mul, Div, Neg, Reciprocal, Square)
 
 
 def is_one(expr: Expr) -> bool:
     """Whether the expression is the constant 1."""
     value = splat(expr)
     return value is not None and same_number(value, 1.0)
+
+
+def is_zero(expr: Expr) -> bool:
+    """Whether the expression is the constant 0."""
+    value = splat(expr)
+    return value is not None and bool(value == 0)
 
 
 def times(x: Expr, y: Expr) -> Expr:
@@ -77,8 +83,8 @@ def factors(expr: Expr) -> list[tuple[Expr, bool]]:
             found.append((here, inverse))
             continue
         x = here.inputs[0]
-        if kind is Mul or kind is Div:
-            stack.append((here.inputs[1], inverse != (kind is Div), depth - 1))
+        if kind is Mul or kind is Div or kind is Square:
+            stack.append((here.inputs[-1], inverse != (kind is Div), depth - 1))
         stack.append((x, inverse != (kind is Reciprocal), depth - 1))
     return found
 
@@ -96,12 +102,12 @@ def without(expr: Expr, factor: Expr, inverse: bool = False, depth: int = _DEPTH
     if isinstance(op, Reciprocal):
         rest = without(inputs[0], factor, not inverse, depth - 1)
         return None if rest is None else over(constant(1.0, expr.dtype), rest)
-    if not isinstance(op, Mul | Div):
+    if not isinstance(op, Mul | Div | Square):
         return None
-    x, y = inputs
+    x, y = inputs[0], inputs[-1]
     rest = without(x, factor, inverse, depth - 1)
     if rest is not None:
-        return times(rest, y) if isinstance(op, Mul) else over(rest, y)
+        return over(rest, y) if isinstance(op, Div) else times(rest, y)
     rest = without(y, factor, inverse != isinstance(op, Div), depth - 1)
     if rest is None:
         return None
@@ -159,8 +165,8 @@ def times_partition(expr: Expr, exponential: Expr, depth: int = _DEPTH) -> Divid
 
     if isinstance(op, Div):
         return _quotient(inputs[0], inputs[1], exponential, inside)
-    if isinstance(op, Mul):
-        x, y = inputs
+    if isinstance(op, Mul | Square):
+        x, y = inputs[0], inputs[-1]
         found = inside(x)
         if found is not None:
             return times(found[0], y), found[1]
@@ -168,6 +174,8 @@ def times_partition(expr: Expr, exponential: Expr, depth: int = _DEPTH) -> Divid
         return None if found is None else (times(x, found[0]), found[1])
     if isinstance(op, Add | Sub):
         left, right = inside(inputs[0]), inside(inputs[1])
+        if left is not None and is_zero(inputs[1]):  # 0 is 0 divided by anything
+            right = (inputs[1], left[1])
         same = left is not None and right is not None and left[1] == right[1]
         return (apply(op, left[0], right[0]), left[1]) if same and left and right else None
     if isinstance(op, Neg | BroadcastTo | Sum):
