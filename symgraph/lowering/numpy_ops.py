@@ -177,13 +177,15 @@ def _extreme(step: Step, operands: list[str], writer: Any, rows: str | None) -> 
     ufunc = type(step.op).ufunc  # type: ignore[attr-defined]
     name = writer.use(f"f_{ufunc.__name__}", ufunc)
     shape = concrete(step.type.shape)
+    length = shape[-1] if shape else 0
+    if step.loop is not None and len(shape) == 1:
+        length = writer.program.loops[step.loop].block
     named = list(operands)
     for k, v in enumerate(step.inputs):
         value = writer.layout.known.get(v)
-        if value is not None and value.ndim == 0 and shape and shape[-1] >= 8:
-            named[k] = writer.use(f"c{v}_row", np.full(min(shape[-1], 1 << 16), value))
-            if shape[-1] > 1 << 16:
-                named[k] = operands[k]
+        if value is not None and value.ndim == 0 and 8 <= length <= 1 << 16:
+            row = writer.use(f"c{v}_row{length}", np.full(length, value))
+            named[k] = f"{row}[:{rows}]" if rows is not None and len(shape) == 1 else row
     return Emitted(lambda out: [f"{name}({', '.join(named)}, out={out})"])
 
 
