@@ -38,6 +38,8 @@ SHORT_NAMES: Mapping[str, str] = {
 FLOAT32, FLOAT64, INT32, INT64, BOOL = (np.dtype(name) for name in SHORT_NAMES)
 DTYPES: tuple[DType, ...] = (FLOAT32, FLOAT64, INT32, INT64, BOOL)
 _RANK: Mapping[DType, int] = {BOOL: 0, INT32: 1, INT64: 2, FLOAT32: 3, FLOAT64: 4}
+_LONGEST = 64  # factors of a product, and quotients of a text
+_MOST_TERMS = 512
 LIMIT = 2**48  # elements: larger sizes are a mistake, and would overflow address arithmetic
 
 
@@ -96,9 +98,7 @@ class Dim:
         return _canonical([(m, -c) for m, c in self.terms])
 
     def __mul__(self, other: Dimension) -> Dimension:
-        return _canonical(
-            [(_times(m, n), c * d) for m, c in self.terms for n, d in _terms(other)]
-        )
+        return _canonical([(_times(m, n), c * d) for m, c in self.terms for n, d in _terms(other)])
 
     __radd__ = __add__
     __rmul__ = __mul__
@@ -163,27 +163,36 @@ def exact_division(dividend: Dimension, divisor: Dimension) -> Dimension | None:
     """
     if isinstance(dividend, int) and isinstance(divisor, int):
         return dividend // divisor if divisor and dividend % divisor == 0 else None
-    lead = _terms(divisor)[:1]
-    if not lead:
+    if not _terms(divisor):
         return None
-    (lead_monomial, lead_coefficient) = lead[0]
-    remainder, quotient = dividend, 0
-    for _ in range(len(_terms(dividend)) * 4 + 4):
+    atoms = sorted({atom for d in (dividend, divisor) for m, _ in _terms(d) for atom, _ in m}, key=str)
+
+    def lead(dimension: Dimension) -> tuple[Monomial, int]:
+        # The printed order is no monomial order, and long division needs one: by degree, then by powers.
+        return max(_terms(dimension), key=lambda term: _graded(term[0], atoms))
+
+    lead_monomial, lead_coefficient = lead(divisor)
+    remainder: Dimension = dividend
+    quotient: Dimension = 0
+    for _ in range(_MOST_TERMS):
         if not _terms(remainder):
             return quotient
-        monomial, coefficient = _terms(remainder)[0]
+        monomial, coefficient = lead(remainder)
         powers = dict(monomial)
         for atom, power in lead_monomial:
             powers[atom] = powers.get(atom, 0) - power
         if any(power < 0 for power in powers.values()) or coefficient % lead_coefficient:
             return None
-        factor = tuple(
-            sorted(((a, p) for a, p in powers.items() if p), key=lambda item: str(item[0]))
-        )
+        factor = tuple(sorted(((a, p) for a, p in powers.items() if p), key=lambda item: str(item[0])))
         step = _canonical([(factor, coefficient // lead_coefficient)])
-        quotient = quotient + step  # type: ignore[assignment]
+        quotient = quotient + step
         remainder = remainder - step * divisor
     return None
+
+
+def _graded(monomial: Monomial, atoms: Sequence[Atom]) -> tuple[int, ...]:
+    powers = dict(monomial)
+    return (sum(powers.values()), *(powers.get(atom, 0) for atom in atoms))
 
 
 def evaluate_dimension(dimension: Dimension, sizes: Mapping[str, int]) -> int:
@@ -195,8 +204,7 @@ def evaluate_dimension(dimension: Dimension, sizes: Mapping[str, int]) -> int:
     if isinstance(dimension, int):
         return dimension
     return sum(
-        coefficient
-        * math.prod(_evaluate_atom(atom, sizes) ** power for atom, power in monomial)
+        coefficient * math.prod(_evaluate_atom(atom, sizes) ** power for atom, power in monomial)
         for monomial, coefficient in dimension.terms
     )
 
@@ -219,10 +227,6 @@ def dimension_names(dimension: Dimension) -> frozenset[str]:
     return frozenset().union(
         *(dimension_names(a.dividend) if isinstance(a, FloorDiv) else {a} for a in atoms)
     )
-
-
-_LONGEST = 64  # factors of a product, and quotients of a text
-_MOST_TERMS = 512
 
 
 def _small(left: Dimension, right: Dimension) -> Dimension:
