@@ -78,8 +78,9 @@ class Step:
     def __call__(self, *feeds: Any) -> Any:
         """Run once; the values have the nesting of the fetches. Raises FeedError, and what the run raises."""
         plan = self._plan
-        if len(feeds) == 1 and (type(feeds[0]) is dict or isinstance(feeds[0], Mapping)):
-            values: Sequence[Any] = self._named(feeds[0])
+        first = feeds[0] if len(feeds) == 1 else None
+        if type(first) is dict or (type(first) is not np.ndarray and isinstance(first, Mapping)):
+            values: Sequence[Any] = self._named(first)
         elif len(feeds) != len(plan.feeds):
             raise self._miscounted(len(feeds))
         else:
@@ -396,8 +397,11 @@ class Session:
 
     def _commit(self, state: _State, changed: Mapping[str, Array], step: int, seed: int) -> None:
         """Replace the state, by the one assignment at the end: before it nothing has happened."""
-        spare = {**state.spare, **{name: state.values[name] for name in changed}}
-        made = _State({**state.values, **changed}, spare, step, seed)
+        if len(changed) == len(state.values):
+            made = _State(changed, state.values, step, seed)
+        else:
+            spare = {**state.spare, **{name: state.values[name] for name in changed}}
+            made = _State({**state.values, **changed}, spare, step, seed)
         self._retired.append(ref(state))
         self._state = made
 
@@ -405,9 +409,7 @@ class Session:
 def _groups(update: Groups) -> tuple[str, ...]:
     if update is None:
         return ()
-    groups = (
-        (update,) if isinstance(update, str) else tuple(update) if isinstance(update, Iterable) else (update,)
-    )
+    groups = tuple(update) if isinstance(update, Iterable) and not isinstance(update, str) else (update,)
     for group in groups:
         if not isinstance(group, str):
             raise GraphError(f"an update is the name of a group, and {group!r} is none")

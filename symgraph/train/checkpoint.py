@@ -148,7 +148,7 @@ def _encode(path: str | Path, checkpoint: Checkpoint) -> bytes:
         "step": checkpoint.step,
         "seed": checkpoint.seed,
         "position": None if checkpoint.position is None else attrs.asdict(checkpoint.position),
-        "names": list(checkpoint.tensors),
+        "names": sorted(checkpoint.tensors),
         "extra": checkpoint.extra,
     }
     fields["checksum"] = _checksum(fields, checkpoint.tensors)

@@ -90,7 +90,7 @@ def test_the_file_is_plain_safetensors_without_pickle(tmp_path: Path) -> None:
     assert np.array_equal(loaded["w"], some().tensors["w"])
     with safetensors.safe_open(tmp_path / "a.safetensors", "np") as file:
         header = json.loads(file.metadata()["symgraph"])
-    assert header["format"] == 1 and header["names"] == ["w", "n"]
+    assert header["format"] == 1 and header["names"] == ["n", "w"]
     assert header["position"] == {"epoch": 1, "index": 2}
 
 
