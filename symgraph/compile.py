@@ -167,7 +167,7 @@ def bind(
     Names that `declared` has and the optimised graph lost are accepted. Raises FeedError for a name that is
     unknown or missing, another rank, shape or dtype, or two values that bind one size differently.
     """
-    known = set(inputs(declared)) if declared is not None else set()
+    known = declared.placeholders if declared is not None else {}
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     bound_by: dict[str, str] = {}
@@ -176,7 +176,11 @@ def bind(
             array = leaf_value(node.op, values)
             arrays.append(array)
             bind_shape(node.op.label, node.type, array.shape, sizes, bound_by)
-    unknown = [name for name in values if name not in known and name not in inputs(graph)]
+    for name in known.keys() & values.keys() - graph.placeholders.keys():  # rewritten away, and may bind sizes
+        lost = feed_array(name, known[name].type, values[name])
+        bind_shape(name, known[name].type, lost.shape, sizes, bound_by)
+    takes = {*inputs(graph), *(inputs(declared) if declared is not None else ())}
+    unknown = [name for name in values if name not in takes]
     if unknown:
         raise FeedError(
             f"{unknown[0]!r} is no input of this graph", hint=f"It takes {', '.join(map(repr, inputs(graph)))}."

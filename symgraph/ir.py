@@ -108,9 +108,19 @@ def _bind(value: Any, sizes: Mapping[str, int]) -> Any:
     return value
 
 
-def broadcast_flops(out: TensorType, per_element: int = 1) -> Dimension:
-    """The cost of an elementwise operation: a number of operations for each element of the result."""
-    return out.size * per_element
+def _names(value: Any) -> frozenset[str]:
+    """The named sizes in a dimension, or in a tuple, type or graph of them."""
+    match value:
+        case Dim():
+            return dimension_names(value)
+        case tuple():
+            return frozenset().union(*map(_names, value))
+        case TensorType():
+            return _names(value.shape)
+        case Graph():
+            return value.names
+        case _:
+            return frozenset()
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -280,9 +290,11 @@ class Graph:
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """The named sizes that occur in the types of the graph."""
-        shapes = (t.shape for n in self.nodes for t in ((n.type,) if isinstance(n.type, TensorType) else ()))
-        return frozenset().union(*(dimension_names(d) for shape in set(shapes) for d in shape))
+        """The named sizes that occur in the types and the attributes of the graph."""
+        shapes = {n.type.shape for n in self.nodes if isinstance(n.type, TensorType)}
+        ops = {n.op for n in self.nodes}
+        attributes = (getattr(op, name) for op in ops for name in attribute_names(type(op)))
+        return frozenset().union(*map(_names, shapes), *map(_names, attributes))
 
     def __getitem__(self, name: str) -> Node:
         """The node of an output, a placeholder or a variable; raises GraphError for an unknown name."""
@@ -318,6 +330,11 @@ def specialise(graph: Graph, sizes: Mapping[str, int]) -> Graph:
     """
     if not graph.names:
         return graph
+    missing = sorted(graph.names - sizes.keys())
+    if missing:
+        raise FeedError(
+            f"nothing binds the size {missing[0]!r}", hint="Feed a placeholder that has it as an axis of its own."
+        )
     nodes: list[Node] = []
     for node in graph.nodes:
         op = node.op.bind(sizes)
@@ -330,7 +347,7 @@ def specialise(graph: Graph, sizes: Mapping[str, int]) -> Graph:
             given = ", ".join(f"{name}={size}" for name, size in sizes.items())
             source = node.origin.sources[0] if node.origin.sources else None
             raise FeedError(
-                f"the graph does not fit the sizes {given}: {error.message}", source=source
+                f"the graph does not fit the sizes {given}: {error.message}", source=source, hint=error.hint
             ) from None
         nodes.append(Node(node.id, op, node.inputs, made, node.origin))
     return Graph(tuple(nodes), graph.outputs, graph.updates)

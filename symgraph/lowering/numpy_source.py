@@ -58,10 +58,11 @@ class NumpyProgram:
     def instance(self) -> Instance:
         """A function with an arena of its own."""
         namespace = dict(self._namespace)
-        exec(self._code, namespace)  # noqa: S102  our own text: no name or value of a user's is in it
         raw = np.empty(self.memory.peak + 64, np.uint8)
         start = -raw.ctypes.data % 64
-        run = namespace["make"](raw[start : start + self.memory.peak])
+        namespace["arena"] = raw[start : start + self.memory.peak]
+        exec(self._code, namespace)  # noqa: S102  our own text: no name or value of a user's is in it
+        run = namespace["run"]
         errstate, origins = np.errstate, self._origins
 
         def call(values: Sequence[Array], destinations: Sequence[Array]) -> tuple[Array, ...]:
@@ -122,14 +123,14 @@ class _Writer:
         for holder, v in fresh.items():
             type_ = program.steps[v].type
             self.line(f"{holder} = empty({concrete(type_.shape)!r}, {self.dtype(type_.dtype)})", None)
+        opened: set[int] = set()  # a loop opens at its first step that is not known before the run
         for step in program.steps:
             if layout.kind[step.value] == "known":
                 self.known(step)
                 continue
-            if step.loop is not None:
-                loop = program.loops[step.loop]
-                if step.value == loop.first:
-                    self.open_loop(loop, step.loop)
+            if step.loop is not None and step.loop not in opened:
+                opened.add(step.loop)
+                self.open_loop(program.loops[step.loop])
             if layout.kind[step.value] != "input":
                 self.step(step)
         returned = self.returned(fresh)
@@ -150,13 +151,13 @@ class _Writer:
         return self.use(f"d_{dtype.kind}{8 * dtype.itemsize}", dtype)
 
     def assemble(self, arguments: list[str], returned: list[str]) -> NumpyProgram:
-        lines: list[tuple[str, Origin | None]] = [("def make(arena):", None)]
-        lines += [(f"    {text}", None) for text in self.head]
-        lines.append((f"    def run({', '.join(arguments)}):", None))
-        lines += [(f"        {text}", origin) for text, origin in self.body]
+        # Buffers are globals of the instance's own namespace: as free variables of a closure, thousands of
+        # them would take CPython's compiler quadratic time.
+        lines: list[tuple[str, Origin | None]] = [(text, None) for text in self.head]
+        lines.append((f"def run({', '.join(arguments)}):", None))
+        lines += [(f"    {text}", origin) for text, origin in self.body]
         closing = f"({', '.join(returned)}{',' if len(returned) == 1 else ''})"
-        lines.append((f"        return {closing}", None))
-        lines.append(("    return run", None))
+        lines.append((f"    return {closing}", None))
         self.use("empty", np.empty)
         self.use("copyto", np.copyto)
         source = "\n".join(text for text, _ in lines) + "\n"
@@ -228,7 +229,7 @@ class _Writer:
         self.line(f"w{v} = {text}", made.origin, 0 if step is None or step.loop is None else 4)
         return f"w{v}"
 
-    def open_loop(self, loop: Loop, index: int) -> None:
+    def open_loop(self, loop: Loop) -> None:
         self.line(f"for i in range(0, {loop.rows}, {loop.block}):", None)
         self.line(f"j = min(i + {loop.block}, {loop.rows})", None, 4)
         self.line("m = j - i", None, 4)
@@ -292,7 +293,8 @@ class _Writer:
 
     def emit(self, step: Step, operands: list[str]) -> Emitted:
         kernel = KERNELS.get(type(step.op))
-        made = kernel(step, operands, self, None) if kernel is not None else None
+        rows = "m" if step.loop is not None else None
+        made = kernel(step, operands, self, rows) if kernel is not None else None
         if made is None and isinstance(step.op, Elementwise) and native_ufunc(step):
             ufunc = type(step.op).ufunc
             name = self.use(f"f_{ufunc.__name__}", ufunc)  # type: ignore[union-attr]
