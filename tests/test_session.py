@@ -172,7 +172,7 @@ def test_an_expression_outside_the_graph_names_its_line() -> None:
 def test_a_deep_expression_is_found_without_recursion() -> None:
     x = placeholder("x")
     deep = x
-    for _ in range(20_000):
+    for _ in range(5_000):
         deep = -deep
     graph = define(out=deep * 2.0)
     with Session(graph, "interpreter") as session:
