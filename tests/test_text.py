@@ -22,6 +22,7 @@ from symgraph.build import do, parameter, run, scope
 from symgraph.errors import GraphError
 from symgraph.expr import apply, constant, define, placeholder, variable
 from symgraph.ir import ArrayValue, Graph, Node, Op, Placeholder
+from symgraph.ops.region import Fused, project
 from symgraph.origin import Origin, Source
 from symgraph.text import fingerprint, from_text, to_text
 from symgraph.text.comments import parse_origin, show_origin
@@ -85,9 +86,19 @@ class TestRegion(Op):
 
 def everything(**changes) -> Everything:
     base = Everything(
-        7, 0.1, True, 'q"\n', (1, 2), dim("n") * 2, FLOAT32, TensorType("int64", ("n", 2)), None,
-        ArrayValue.of([1.5, -0.0]), init.uniform(-1, 1), ops.arithmetic.Neg(),
-    )  # fmt: skip
+        7,
+        0.1,
+        True,
+        'q"\n',
+        (1, 2),
+        dim("n") * 2,
+        FLOAT32,
+        TensorType("int64", ("n", 2)),
+        None,
+        ArrayValue.of([1.5, -0.0]),
+        init.uniform(-1, 1),
+        ops.arithmetic.Neg(),
+    )
     return attrs.evolve(base, **changes)
 
 
@@ -216,18 +227,37 @@ def test_nasty_names_round_trip_and_never_break_a_line(name: str) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"number": -(2**62)}, {"real": float("nan")}, {"real": float("-inf")}, {"real": -0.0}, {"real": 1e300},
-        {"real": 5e-324}, {"flag": False}, {"label": ""}, {"axes": ()}, {"axes": (3,)}, {"size": 5},
-        {"size": (dim("n") + 1) // 2 * -3}, {"size": dim("true") + 1}, {"size": dim("f32")},
-        {"size": dim("nan") * dim("inf")}, {"size": dim("n") - 4}, {"size": dim("zeros")},
-        {"type": TensorType("bool", ())}, {"types": TupleType((TensorType("float32", ("m",)),))},
-        {"types": TupleType(())}, {"array": ArrayValue.of(np.arange(100.0))}, {"array": ArrayValue.of(True)},
-        {"start": init.constant(float("nan"))}, {"start": init.array([[1.0]])},
-        {"start": init.variance_scaling(2, "fan_out", "normal")}, {"start": init.orthogonal(2)},
-        {"nested": ((1, None), (), (None,))}, {"op": ops.reduction.Sum((1,), True)},
+        {"number": -(2**62)},
+        {"real": float("nan")},
+        {"real": float("-inf")},
+        {"real": -0.0},
+        {"real": 1e300},
+        {"real": 5e-324},
+        {"flag": False},
+        {"label": ""},
+        {"axes": ()},
+        {"axes": (3,)},
+        {"size": 5},
+        {"size": (dim("n") + 1) // 2 * -3},
+        {"size": dim("true") + 1},
+        {"size": dim("f32")},
+        {"size": dim("nan") * dim("inf")},
+        {"size": dim("n") - 4},
+        {"size": dim("zeros")},
+        {"type": TensorType("bool", ())},
+        {"types": TupleType((TensorType("float32", ("m",)),))},
+        {"types": TupleType(())},
+        {"array": ArrayValue.of(np.arange(100.0))},
+        {"array": ArrayValue.of(True)},
+        {"start": init.constant(float("nan"))},
+        {"start": init.array([[1.0]])},
+        {"start": init.variance_scaling(2, "fan_out", "normal")},
+        {"start": init.orthogonal(2)},
+        {"nested": ((1, None), (), (None,))},
+        {"op": ops.reduction.Sum((1,), True)},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_every_kind_of_attribute_round_trips(change) -> None:
     op = everything(**change)
     graph = define(y=apply(op, placeholder("x", ("n",))))
@@ -310,7 +340,8 @@ def test_origins_round_trip_as_comments(origin: Origin) -> None:
 def test_any_comment_is_taken(comment: str) -> None:
     clean = comment.replace("\n", " ")
     parse_origin(clean)
-    text = f"graph(x: f32[]) {{  # {clean}\n  # {clean}\n  %1: f32[] = neg %x  # {clean}\n  return y=%1 # {clean}\n}}"
+    lines = ("graph(x: f32[]) {", "", "  %1: f32[] = neg %x", "  return y=%1")
+    text = "\n".join([*(f"{line}  # {clean}" for line in lines), "}"])
     assert from_text(text) == define(y=-placeholder("x"))
 
 
@@ -420,7 +451,7 @@ BAD = [
     ("  return z=%4\n}", "", 5, "'update' or 'return'"),
     ("}", "}\ngraph() {\n return\n}", 7, "end of the text"),
     ("}", "\0", 6, "'}' was expected"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("old", "new", "line", "message"), BAD, ids=lambda v: str(v)[:40])
@@ -501,10 +532,16 @@ def test_attributes_are_checked_against_their_declared_types() -> None:
     graph = define(y=apply(everything(), placeholder("x")))
     text = to_text(graph, comments=False)
     for right, wrong in (
-        ("number=7", 'number="a"'), ("flag=true", "flag=0"), ("axes=(1, 2)", "axes=((1,),)"), ("real=0.1", "real=true"),
-        ("dtype=f32", "dtype=i64[]"), ("op=op neg()", "op=zeros()"), ("size=2*n", "size=1.5"), ("types=none", "types=()"),
+        ("number=7", 'number="a"'),
+        ("flag=true", "flag=0"),
+        ("axes=(1, 2)", "axes=((1,),)"),
+        ("real=0.1", "real=true"),
+        ("dtype=f32", "dtype=i64[]"),
+        ("op=op neg()", "op=zeros()"),
+        ("size=2*n", "size=1.5"),
+        ("types=none", "types=()"),
         ("start=uniform(low=-1.0, high=1.0)", "start=op neg()"),
-    ):  # fmt: skip
+    ):
         assert right in text
         with pytest.raises(GraphError, match=f"the attribute '{wrong.split('=')[0]}' cannot be"):
             from_text(text.replace(right, wrong, 1))
@@ -552,11 +589,17 @@ def test_fingerprints() -> None:
     assert fingerprint(network()) == fingerprint(network())
     x = placeholder("x", (2,))
     graphs = [
-        define(y=x + 1.0), define(y=x + 2.0), define(y=x - 1.0), define(z=x + 1.0), define(y=placeholder("x", (3,)) + 1.0),
-        define(y=x + constant(0.0)), define(y=x + constant(-0.0)),
+        define(y=x + 1.0),
+        define(y=x + 2.0),
+        define(y=x - 1.0),
+        define(z=x + 1.0),
+        define(y=placeholder("x", (3,)) + 1.0),
+        define(y=x + constant(0.0)),
+        define(y=x + constant(-0.0)),
         *(define(y=constant(np.arange(n, dtype=np.float32))) for n in (40, 41)),
-        define(y=constant(np.arange(40, dtype=np.float32)[::-1])), define(y=constant(np.arange(40, dtype=np.float64))),
-    ]  # fmt: skip
+        define(y=constant(np.arange(40, dtype=np.float32)[::-1])),
+        define(y=constant(np.arange(40, dtype=np.float64))),
+    ]
     assert len({fingerprint(graph) for graph in graphs}) == len(graphs)
     assert all(len(fingerprint(g)) == 64 for g in graphs)
 
@@ -605,3 +648,13 @@ def test_public_names() -> None:
     assert sg.to_text is to_text and sg.from_text is from_text
     graph = network()
     assert pickle.loads(pickle.dumps(graph)) == from_text(to_text(graph))
+
+
+def test_fused_regions_and_their_projections_round_trip() -> None:
+    a, b = placeholder("0", ("n",)), placeholder("1", ("n",))
+    inner = define(r0=a + b, r1=a * b * 2.0)
+    both = apply(Fused(inner), placeholder("x", ("n",)), placeholder("y", ("n",)))
+    graph = define(p=project(both, 0), q=project(both, 1))
+    verify(round_trip(graph))
+    with pytest.raises(GraphError, match="line 2, column"):
+        from_text(to_text(graph).replace("f32[n]) = fused", "f64[n]) = fused"))

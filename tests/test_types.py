@@ -123,8 +123,12 @@ def test_solve_leaves_alone_what_it_cannot() -> None:
 def test_a_quotient_among_factors_keeps_its_parentheses() -> None:
     half = (dim("n") + 1) // 2
     assert [str(d) for d in (half, half * 2, -half, half * half, half * dim("m"))] == [
-        "(n+1)//2", "2*((n+1)//2)", "-((n+1)//2)", "((n+1)//2)**2", "((n+1)//2)*m",
-    ]  # fmt: skip
+        "(n+1)//2",
+        "2*((n+1)//2)",
+        "-((n+1)//2)",
+        "((n+1)//2)**2",
+        "((n+1)//2)*m",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -137,10 +141,19 @@ def test_malformed_dimensions(text) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["(a+b+c+d+e+f)**16", "9**16**16**16", "n" + "//2" * 5000, "(" * 50_000, "*".join(f"n{i}" for i in range(5000)),
-     "+".join(f"n{i}" for i in range(5000)), "((a+b+1)**16)**16", "9" * 9999, "7//n"],
+    [
+        "(a+b+c+d+e+f)**16",
+        "9**16**16**16",
+        "n" + "//2" * 5000,
+        "(" * 50_000,
+        "*".join(f"n{i}" for i in range(5000)),
+        "+".join(f"n{i}" for i in range(5000)),
+        "((a+b+1)**16)**16",
+        "9" * 9999,
+        "7//n",
+    ],
     ids=lambda t: t[:12],
-)  # fmt: skip
+)
 def test_hostile_dimensions_are_errors_at_once(text) -> None:
     with pytest.raises(ShapeError):
         parse_dimension(text)

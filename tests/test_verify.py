@@ -38,10 +38,8 @@ def wrong() -> dict[str, Graph]:
     other = variable("w", (3,)).op
     floating = np.dtype("float64")
     swapped = (g.nodes[1], g.nodes[0], attrs.evolve(mul, inputs=(1, 0)))
-    renumbered = tuple(attrs.evolve(n, id=i) for i, n in enumerate(swapped)) + (
-        *g.nodes[3:6],
-        attrs.evolve(g.nodes[6], inputs=(0, 5)),
-    )
+    first = (attrs.evolve(n, id=i) for i, n in enumerate(swapped))
+    renumbered = (*first, *g.nodes[3:6], attrs.evolve(g.nodes[6], inputs=(0, 5)))
     twice = (*g.nodes, Node(7, one.op, (), one.type))
     return {
         "an id is a node's position": replaced(g, 2, id=9),

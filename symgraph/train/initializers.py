@@ -418,8 +418,8 @@ def orthogonal(gain: float = 1.0) -> Orthogonal:
 def array(values: npt.ArrayLike) -> Values:
     """The values of an array or of nested lists, which must have the variable's shape.
 
-    Python numbers round to the variable's dtype; arrays must convert to it exactly. Raises ShapeError for rows
-    of unequal length, DTypeError for what is no array of numbers.
+    Python numbers round to the variable's dtype; arrays must convert to it exactly. Raises ShapeError for
+    rows of unequal length, DTypeError for what is no array of numbers.
 
     >>> array([[1, 2], [3, 4]]).sample(np.random.default_rng(0), (2, 2), np.dtype("float32"))
     array([[1., 2.],

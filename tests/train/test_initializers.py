@@ -12,10 +12,18 @@ from symgraph.train import initializers as init
 from symgraph.types import FLOAT32, FLOAT64, TensorType
 
 RANDOM = [
-    init.uniform(-1, 2), init.normal(1, 0.5), init.truncated_normal(1, 0.5), init.glorot_uniform, init.glorot_normal,
-    init.he_uniform, init.he_normal, init.lecun_uniform, init.lecun_normal, init.orthogonal(2.0),
+    init.uniform(-1, 2),
+    init.normal(1, 0.5),
+    init.truncated_normal(1, 0.5),
+    init.glorot_uniform,
+    init.glorot_normal,
+    init.he_uniform,
+    init.he_normal,
+    init.lecun_uniform,
+    init.lecun_normal,
+    init.orthogonal(2.0),
     init.variance_scaling(3.0, "fan_out", "uniform"),
-]  # fmt: skip
+]
 SHAPE = (3, 5, 40, 60)  # a kernel: fans 15 * 40 = 600 in and 15 * 60 = 900 out
 
 
@@ -95,11 +103,21 @@ def test_what_stands_for_an_initializer() -> None:
     f, i, b = (TensorType(d, (2,)) for d in ("float32", "int32", "bool"))
     rng = np.random.default_rng(0)
     for given, type_, expected in [
-        (None, f, [0, 0]), (3, f, [3, 3]), (True, b, [True, True]), (-7, i, [-7, -7]), (np.float64(0.5), f, [0.5, 0.5]),
-        ([1, 2], f, [1, 2]), ((0.1, 0.2), f, [0.1, 0.2]), (np.array([1.5, 2.5]), f, [1.5, 2.5]), ([True, False], i, [1, 0]),
-        (init.ones, b, [True, True]), (init.zeros, i, [0, 0]), (init.constant(float("inf")), f, [np.inf, np.inf]),
-        (np.array([1, 2], np.int32), f, [1, 2]), (init.array([0.1, 0.2]), f, [0.1, 0.2]),
-    ]:  # fmt: skip
+        (None, f, [0, 0]),
+        (3, f, [3, 3]),
+        (True, b, [True, True]),
+        (-7, i, [-7, -7]),
+        (np.float64(0.5), f, [0.5, 0.5]),
+        ([1, 2], f, [1, 2]),
+        ((0.1, 0.2), f, [0.1, 0.2]),
+        (np.array([1.5, 2.5]), f, [1.5, 2.5]),
+        ([True, False], i, [1, 0]),
+        (init.ones, b, [True, True]),
+        (init.zeros, i, [0, 0]),
+        (init.constant(float("inf")), f, [np.inf, np.inf]),
+        (np.array([1, 2], np.int32), f, [1, 2]),
+        (init.array([0.1, 0.2]), f, [0.1, 0.2]),
+    ]:
         made = init.as_initializer(given, type_, "w").sample(rng, (2,), type_.dtype)
         assert made.dtype == type_.dtype
         np.testing.assert_array_equal(made, np.array(expected, type_.dtype))
@@ -130,7 +148,7 @@ def test_what_stands_for_an_initializer() -> None:
         (3j, "float32", GraphError, "no initializer"),
         (lambda: 0, "float32", GraphError, "no initializer"),
     ],
-    ids=str,
+    ids=lambda v: getattr(v, "__name__", str(v)),
 )
 def test_what_does_not(given, dtype, error, message) -> None:
     with pytest.raises(error, match=message):
@@ -139,10 +157,16 @@ def test_what_does_not(given, dtype, error, message) -> None:
 
 def test_parameters_are_checked() -> None:
     for make in (
-        lambda: init.uniform(2, 1), lambda: init.normal(0, -1), lambda: init.normal(float("nan")),
-        lambda: init.uniform(0, float("inf")), lambda: init.variance_scaling(-1), lambda: init.variance_scaling(1, "fan"),
-        lambda: init.variance_scaling(1, "fan_in", "beta"), lambda: init.constant("a"), lambda: init.orthogonal("a"),
-    ):  # fmt: skip
+        lambda: init.uniform(2, 1),
+        lambda: init.normal(0, -1),
+        lambda: init.normal(float("nan")),
+        lambda: init.uniform(0, float("inf")),
+        lambda: init.variance_scaling(-1),
+        lambda: init.variance_scaling(1, "fan"),
+        lambda: init.variance_scaling(1, "fan_in", "beta"),
+        lambda: init.constant("a"),
+        lambda: init.orthogonal("a"),
+    ):
         with pytest.raises(GraphError):
             make()
 
