@@ -27,8 +27,11 @@ def draw(path: Path, curves: Mapping[str, Sequence[float]], title: str) -> None:
     """
     figure = _figure()
     axes = figure.add_subplot()
-    for label, losses in curves.items():
-        axes.plot(range(1, len(losses) + 1), losses, label=label, marker="." if len(losses) < 4 else "")
+    for i, (label, losses) in enumerate(curves.items()):
+        # The first two networks have one curve: the earlier is drawn wider, and shows at both sides.
+        width = 1.5 + 1.5 * (len(curves) - 1 - i)
+        mark = "." if len(losses) < 4 else ""
+        axes.plot(range(1, len(losses) + 1), losses, label=label, linewidth=width, marker=mark)
     axes.set(title=title, xlabel="batch", ylabel="training loss")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)

@@ -136,11 +136,11 @@ def test_steps_and_operators_are_one_graph():
 
 
 def test_better_choices_learn_all_ten_digits(digits):
-    options = {"initializer": "glorot", "classes": 10, "batch_size": 50, "used": None, "epochs": 20}
+    options = {"initializer": "glorot", "classes": 10, "batch_size": 50, "used": None, "epochs": 8}
     _, result = trained(one_hidden_layer.MODEL, digits, **options)
     _, talk = trained(one_hidden_layer.MODEL, digits, **{**options, "initializer": "constant"})
-    assert result.test_accuracy >= 0.95
-    assert talk.test_accuracy < result.test_accuracy  # units that start alike stay alike
+    assert result.test_accuracy >= 0.92
+    assert talk.test_accuracy < 0.6  # units that start alike stay alike
 
 
 @pytest.mark.heavy
