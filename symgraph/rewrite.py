@@ -124,8 +124,8 @@ class Row:
     """A line of the ledger: one application of a rule.
 
     `before` are node ids in the graph that the pass was given, `after` in the one it returned (a node that an
-    earlier rewrite of the same sweep made has no id before). `removed` and `added` are the operations that the
-    rewrite took out and put in; `flops` and `bytes` the change in cost that follows.
+    earlier rewrite of the same sweep made has no id before). `removed` and `added` are the operations that
+    the rewrite took out and put in; `flops` and `bytes` the change in cost that follows.
     """
 
     step: int
@@ -379,8 +379,8 @@ def _row(
 
 
 def _added(replacement: Expr, seen: set[Expr]) -> list[Expr]:
-    """The expressions that a replacement made: those that it reaches and that were not `seen`, into which they
-    go. Each expression is visited once in a sweep.
+    """The expressions that a replacement made: those that it reaches and that were not `seen`, to which they
+    are added. Each expression is visited once in a sweep.
     """
     found: list[Expr] = []
     stack = [replacement]
@@ -395,4 +395,4 @@ def _added(replacement: Expr, seen: set[Expr]) -> list[Expr]:
 
 def sum_dimensions(values: Iterable[Dimension]) -> Dimension:
     """The sum of dimensions."""
-    return sum(values, start=0)  # type: ignore[return-value]
+    return sum(values, start=0)

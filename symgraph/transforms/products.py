@@ -151,7 +151,8 @@ Divided: TypeAlias = tuple[Expr, Partition]
 def times_partition(expr: Expr, exponential: Expr, depth: int = _DEPTH) -> Divided | None:
     """X, and the normaliser of `exponential`, for an expression that is X divided by it; None for others.
 
-    The division may stand in the terms of a sum, behind a broadcast, or below a reduction that it commutes with.
+    The division may stand in the terms of a sum, behind a broadcast, or below a reduction that it commutes
+    with.
     """
     op, inputs = expr.op, expr.inputs
     if isinstance(op, Sigmoid):
@@ -178,10 +179,20 @@ def times_partition(expr: Expr, exponential: Expr, depth: int = _DEPTH) -> Divid
             right = (inputs[1], left[1])
         same = left is not None and right is not None and left[1] == right[1]
         return (apply(op, left[0], right[0]), left[1]) if same and left and right else None
+    if isinstance(op, Reshape):
+        moved = _reshaped_operands(inputs[0], expr)
+        return None if moved is None else inside(moved)
     if isinstance(op, Neg | BroadcastTo | Sum):
         found = inside(inputs[0])
         return None if found is None else _under(op, found, inputs[0], exponential)
     return None
+
+
+def _reshaped_operands(x: Expr, out: Expr) -> Expr | None:
+    """A reshape of a product as the product of reshaped operands."""
+    if not isinstance(x.op, Mul | Div | Neg) or any(e.rank and e.shape != x.shape for e in x.inputs):
+        return None
+    return apply(x.op, *(ops.reshape(e, out.shape) if e.rank else e for e in x.inputs))
 
 
 def _quotient(

@@ -1,4 +1,4 @@
-"""Rules about ops that move elements without computing: two in a row are one, and one that moves nothing none."""
+"""Rules about ops that move elements without computing: two are one, and one that moves nothing is none."""
 
 from itertools import accumulate
 
@@ -46,7 +46,7 @@ def _slice_of_concatenation(c: Expr, out: Expr) -> Expr | None:
         if offset == 0 and size == length and step == 1:
             here = (0, size)
         elif all(isinstance(d, int) for d in (offset, size, length)) and (
-            offset >= 0 and size > 0 and offset + (size - 1) * step < length  # type: ignore[operator]
+            offset >= 0 and size > 0 and offset + (size - 1) * step < length
         ):
             here = (offset, size)
         else:
