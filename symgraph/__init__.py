@@ -51,6 +51,7 @@ from symgraph.errors import (
     SymgraphError,
 )
 from symgraph.expr import Expr, constant, define, lift, placeholder, rebuild, variable
+from symgraph.inspect.diagram import to_dot, to_mermaid
 from symgraph.inspect.explain import explain, why_not
 from symgraph.ir import Graph, Node, Op
 from symgraph.ops import (
@@ -177,6 +178,8 @@ from symgraph.ops import (
     tanh,
     tile,
     transpose,
+    tril,
+    triu,
     trunc,
     var,
     where,
@@ -377,10 +380,14 @@ __all__ = [
     "tan",
     "tanh",
     "tile",
+    "to_dot",
+    "to_mermaid",
     "to_text",
     "train",
     "transpose",
     "traverse",
+    "tril",
+    "triu",
     "trunc",
     "var",
     "variable",

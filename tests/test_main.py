@@ -1,0 +1,211 @@
+"""`symgraph show`: each stage, each source, and each mistake."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import symgraph as sg
+from models import logistic_regression_graph, one_hidden_layer
+from symgraph.__main__ import forward, main, with_gradient
+
+ROOT = Path(__file__).parents[1]
+NAME = "models.one_hidden_layer"
+
+
+@pytest.fixture(autouse=True)
+def _in_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def show(capsys, *words):
+    code = main(["show", *words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_declared_is_the_graph_itself(capsys):
+    code, out, err = show(capsys, NAME)
+    assert (code, err) == (0, "")
+    assert sg.from_text(out) == one_hidden_layer.graph()
+    assert "models/one_hidden_layer.py:" in out
+
+
+def test_forward_is_what_the_outputs_need(capsys):
+    _, out, _ = show(capsys, NAME, "--stage", "forward")
+    assert sg.from_text(out) == one_hidden_layer.declare()
+
+
+def test_gradient_adds_that_of_each_variable(capsys):
+    _, out, _ = show(capsys, NAME, "--stage", "gradient")
+    expected = sg.gradient(one_hidden_layer.declare(), "loss")
+    assert sg.from_text(out) == expected
+    assert {f"d_loss/d_{name}" for name in ("W1", "b1", "W2", "b2")} <= set(dict(expected.outputs))
+
+
+def test_optimised_is_what_compile_makes(capsys):
+    for words in ([], ["--numerics", "bitwise"], ["--backend", "interpreter"]):
+        _, out, _ = show(capsys, NAME, "--stage", "optimised", *words)
+        options = dict(zip([w.lstrip("-") for w in words[::2]], words[1::2], strict=True))
+        assert sg.from_text(out) == sg.compile(one_hidden_layer.graph(), **options).graph
+
+
+def test_sizes_are_put_in(capsys):
+    _, out, _ = show(capsys, NAME, "--size", "batch=128")
+    assert "x: f64[128,784]" in out
+    assert "batch" not in out
+
+
+def test_source_and_memory_are_those_of_the_sizes(capsys):
+    executable = sg.compile(one_hidden_layer.graph(), backend="numpy")
+    words = ["--backend", "numpy", "--size", "batch=128"]
+    _, source, _ = show(capsys, NAME, "--stage", "source", *words)
+    assert source.strip() == executable.source(batch=128).strip()
+    _, memory, _ = show(capsys, NAME, "--stage", "memory", *words)
+    assert memory.strip() == str(executable.memory_plan(batch=128))
+
+
+def test_ledger_is_explain(capsys):
+    executable = sg.compile(one_hidden_layer.graph(), backend="numpy")
+    _, out, _ = show(capsys, NAME, "--stage", "ledger", "--backend", "numpy")
+    assert out.strip() == sg.explain(executable)
+    _, out, _ = show(capsys, NAME, "--stage", "ledger", "--backend", "numpy", "--size", "batch=7")
+    assert out.strip() == sg.explain(executable, batch=7)
+
+
+@pytest.mark.parametrize("ending", ["txt", "sg"])
+def test_a_text_is_read_back(ending, tmp_path, capsys):
+    _, out, _ = show(capsys, NAME)
+    path = tmp_path / f"network.{ending}"
+    path.write_text(out)
+    assert show(capsys, str(path))[1] == out
+    assert show(capsys, str(path), "--stage", "gradient")[0] == 0
+
+
+def test_a_python_file_is_a_module(capsys):
+    _, out, _ = show(capsys, "models/logistic_regression_graph.py")
+    assert sg.from_text(out) == logistic_regression_graph.graph()
+
+
+def test_dot_goes_to_a_file_or_out(tmp_path, capsys):
+    path = tmp_path / "network.dot"
+    code, out, _ = show(capsys, NAME, "--stage", "forward", "--dot", str(path))
+    assert (code, out) == (0, "")
+    drawn = path.read_text()
+    assert drawn.startswith("digraph")
+    assert "variable" in drawn
+    assert show(capsys, NAME, "--stage", "forward", "--dot", "-")[1] == drawn
+    assert show(capsys, NAME, "--stage", "source", "--dot", "-")[1].startswith("digraph")
+
+
+WRONG = [
+    (["no_such_module"], "there is no module 'no_such_module'"),
+    (["models..x"], "there is no module 'models..x'"),
+    ([""], "there is no module ''"),
+    (["json"], "json has no function graph()"),
+    (["no_such.txt"], "no_such.txt cannot be read: No such file"),
+    (["no_such.py"], "no_such.py cannot be read"),
+    (["models"], "models has no function graph()"),
+    ([NAME, "--size", "rows=3"], "'rows' is no named size of this graph"),
+    ([NAME, "--stage", "source"], "Add --size batch=128"),
+    ([NAME, "--stage", "memory"], "batch is not given"),
+    ([NAME, "--stage", "optimised", "--backend", "abacus"], "there is no backend 'abacus'"),
+    ([NAME, "--stage", "gradient", "--of", "cost"], "'cost' is no output"),
+    ([NAME, "--stage", "gradient", "--of", "logits"], "the gradient is of a scalar"),
+    ([NAME, "--dot", "no/such/folder/x.dot"], "could not be written"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), WRONG, ids=[said for _, said in WRONG])
+def test_a_mistake_is_one_message(words, said, capsys):
+    code, out, err = show(capsys, *words)
+    assert (code, out) == (2, "")
+    assert err.startswith("symgraph: error: ")
+    assert said in err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def graph():\n    return 3\n", "graph() returned a int, not a Graph"),
+        ("def graph(size):\n    return size\n", "graph() failed: graph() missing 1 required"),
+        ("1 / 0\n", "cannot be imported: ZeroDivisionError: division by zero"),
+        ("def graph(:\n", "cannot be imported: SyntaxError"),
+        (
+            "import symgraph as sg\ndef graph():\n    return sg.define(y=sg.placeholder('x', (2,)) @ "
+            "sg.placeholder('w', (3,)))\n",
+            "faulty.py:3",
+        ),
+    ],
+)
+def test_a_faulty_module_is_named(text, said, tmp_path, capsys):
+    path = tmp_path / "faulty.py"
+    path.write_text(text)
+    code, _, err = show(capsys, str(path))
+    assert code == 2
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_a_faulty_text_is_named_with_its_line(tmp_path, capsys):
+    path = tmp_path / "faulty.sg"
+    path.write_text("graph(x: f32[n]) {\n  %1: f32[n] = frobnicate %x\n  return y=%1\n}\n")
+    code, _, err = show(capsys, str(path))
+    assert code == 2
+    assert "faulty.sg" in err
+    assert "frobnicate" in err
+    assert "2" in err
+
+
+@pytest.mark.parametrize("size", ["batch", "batch=", "batch=x", "=3", "batch=-1", "a b=3"])
+def test_a_wrong_size_is_refused(size, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["show", NAME, "--size", size])
+    assert exit_.value.code == 2
+    assert "write such as batch=128" in capsys.readouterr().err
+
+
+def test_help_teaches_and_version_tells(capsys):
+    for words, said in (
+        (["show", "--help"], "--stage source --size batch=128"),
+        (["--version"], sg.__version__),
+    ):
+        with pytest.raises(SystemExit) as exit_:
+            main(words)
+        assert exit_.value.code == 0
+        assert said in capsys.readouterr().out
+
+
+def test_gradient_needs_to_know_of_what():
+    w = sg.variable("w", (3,))
+    one = sg.define(total=sg.sum(w))
+    assert "d_total/d_w" in dict(with_gradient(one).outputs)
+    two = sg.define(a=sg.sum(w), b=sg.mean(w))
+    with pytest.raises(sg.GraphError, match="there is no output 'loss'"):
+        with_gradient(two)
+    assert "d_b/d_w" in dict(with_gradient(two, "b").outputs)
+    with pytest.raises(sg.GradientError, match="no float variable"):
+        with_gradient(sg.define(loss=sg.sum(sg.placeholder("x", (3,)))))
+
+
+def test_forward_drops_variables_that_only_updates_need():
+    w, count = sg.variable("w", (3,)), sg.variable("count", (), init=0.0)
+    graph = sg.define({"y": sg.sum(w)}, updates={"tick": {count: count + 1.0}})
+    assert list(forward(graph).variables) == ["w"]
+
+
+def test_a_reader_that_stops_early_is_no_error():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "symgraph", "show", NAME],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 0
+    assert err == b""

@@ -1,0 +1,40 @@
+"""`import symgraph as sg` is all that a user needs, and is light."""
+
+import subprocess
+import sys
+
+import symgraph as sg
+from symgraph import errors, ops
+from symgraph.train import initializers, optimizers
+
+
+def test_names_are_sorted_unique_and_there():
+    assert list(sg.__all__) == sorted(set(sg.__all__))
+    assert all(getattr(sg, name) is not None for name in sg.__all__)
+
+
+def test_all_ops_are_public():
+    for name in ops.__all__:
+        assert getattr(sg, name) is getattr(ops, name), name
+        assert name in sg.__all__
+
+
+def test_all_errors_are_public():
+    for name, value in vars(errors).items():
+        if isinstance(value, type) and issubclass(value, errors.SymgraphError):
+            assert name in sg.__all__
+
+
+def test_functions_win_over_modules_of_their_name():
+    assert callable(sg.compile)
+    assert callable(sg.verify)
+    assert sg.init is initializers
+    assert sg.train.sgd is optimizers.sgd is sg.sgd
+    assert sg.train.minimize is sg.minimize
+
+
+def test_importing_loads_no_heavy_package():
+    heavy = ("jax", "llvmlite", "matplotlib", "sklearn", "scipy", "rich", "pooch", "safetensors", "requests")
+    text = f"import sys, symgraph; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
