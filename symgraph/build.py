@@ -420,7 +420,8 @@ def step(function: Callable[..., Expr], arity: int | None = None) -> Build[Expr]
     label = getattr(function, "__name__", str(function))
 
     def take(now: BuildState) -> tuple[Expr, BuildState]:
-        stack, taken = now.stack, []
+        stack = now.stack
+        taken: list[Expr] = []
         while len(taken) < count:
             if stack is None:
                 raise GraphError(

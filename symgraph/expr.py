@@ -287,7 +287,7 @@ def constant(value: npt.ArrayLike, dtype: DTypeLike | None = None) -> Expr:
     <constant: f32[2]>
     """
     target = None if dtype is None else dtype_of(dtype)
-    if type(value) in _SCALARS:
+    if isinstance(value, bool | int | float) and type(value) in _SCALARS:
         sign = math.copysign(1.0, value) if type(value) is float else 1.0  # 0.0 == -0.0
         return apply(_scalar(type(value), value, sign, target))
     return apply(Constant(_array(value, target)))
@@ -297,7 +297,7 @@ _SCALARS: dict[type, DType] = {bool: BOOL, int: INT64, float: FLOAT32}
 
 
 @lru_cache(4096)
-def _scalar(kind: type, value: Any, sign: float, dtype: DType | None) -> Constant:
+def _scalar(kind: Any, value: Any, sign: float, dtype: DType | None) -> Constant:
     """The op of a Python number, once for each: a graph holds the same few over and over."""
     return Constant(_array(value, dtype))
 

@@ -88,8 +88,8 @@ class Op:
 
 
 @lru_cache(1024)
-def attribute_names(op: type[Op]) -> tuple[str, ...]:
-    """The names of an op's static attributes, in order."""
+def attribute_names(op: Any) -> tuple[str, ...]:
+    """The names of the static attributes of an op's class, in order."""
     return tuple(field.name for field in attrs.fields(op))
 
 

@@ -11,7 +11,7 @@ so that `concatenate`, `reshape`, strides and pooling have exact results:
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache, reduce
+from functools import reduce
 from typing import Any, TypeAlias, Union
 
 import attrs

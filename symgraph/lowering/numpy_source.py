@@ -225,7 +225,7 @@ class _Writer:
         if self.layout.kind[v] == "array":
             return self.place(v)
         whole = self.outside(step, made.inputs[0])
-        text = KERNELS[type(made.op)](made, [whole], self, None).lines("")[0]
+        text = self.expression(made, whole, None)
         self.line(f"w{v} = {text}", made.origin, 0 if step is None or step.loop is None else 4)
         return f"w{v}"
 
@@ -271,18 +271,24 @@ class _Writer:
         for text in emitted.lines(partial):
             self.line(text + _comment(step), step.origin, 4)
         join = self.use(f"f_{emitted.combine.__name__}", emitted.combine)
-        self.line(f"{join}({out}, {partial}, {out}) if i else copyto({out}, {partial})", step.origin, 4)
+        self.line(f"{join}({out}, {partial}, out={out}) if i else copyto({out}, {partial})", step.origin, 4)
 
     def view(self, step: Step, operand: str, indent: int) -> None:
         v = step.value
         rows = "m" if step.loop is not None else None
-        text = KERNELS[type(step.op)](step, [operand], self, rows).lines("")[0]
+        text = self.expression(step, operand, rows)
         self.names[v] = f"v{v}"
         if step.loop is None and self.steady(step.inputs[0]):
             self.fixed.add(v)
             self.head.append(f"v{v} = {text}")
             return
         self.line(f"v{v} = {text}{_comment(step)}", step.origin, indent)
+
+    def expression(self, step: Step, operand: str, rows: str | None) -> str:
+        """The one expression that a view is."""
+        made = KERNELS[type(step.op)](step, [operand], self, rows)
+        assert made is not None
+        return made.lines("")[0]
 
     def steady(self, v: int) -> bool:
         """Whether the array object is the same in every call: a constant, or in the arena."""

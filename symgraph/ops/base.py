@@ -48,8 +48,9 @@ class Elementwise(Op):
         return make_type(first.dtype if self.result is None else self.result, shape)
 
     def evaluate(self, *arrays: Array) -> Array:
-        assert type(self).ufunc is not None, self.name
-        made: Array = type(self).ufunc(*arrays)
+        ufunc = type(self).ufunc
+        assert ufunc is not None, self.name
+        made: Array = ufunc(*arrays)
         return made
 
     def flops(self, out: TensorType, *types: TensorType) -> Dimension:

@@ -1,0 +1,1 @@
+"""The passes: pure functions from graph to graph, one a file."""
