@@ -52,7 +52,7 @@ from symgraph.errors import (
 )
 from symgraph.expr import Expr, constant, define, lift, placeholder, rebuild, variable
 from symgraph.inspect.diagram import to_dot, to_mermaid
-from symgraph.inspect.explain import explain, why_not
+from symgraph.inspect.explain import explain, unfused, why_not
 from symgraph.ir import Graph, Node, Op
 from symgraph.ops import (
     abs,
@@ -389,6 +389,7 @@ __all__ = [
     "tril",
     "triu",
     "trunc",
+    "unfused",
     "var",
     "variable",
     "verify",

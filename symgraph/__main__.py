@@ -14,6 +14,7 @@ from types import ModuleType
 
 import symgraph as sg
 from symgraph.expr import lift, rebuild
+from symgraph.inspect.explain import unfused
 from symgraph.ir import Graph, specialise
 from symgraph.rewrite import NUMERICS
 
@@ -39,6 +40,7 @@ the stages:
   forward     what the outputs need, without the updates
   gradient    forward, with the gradients of the loss by all variables (--of names another output)
   optimised   what the compiler makes of the declared graph for --backend
+  unfused     the optimised graph before nodes are fused into kernels
   source      the code that runs, for the sizes of --size
   ledger      each rewrite the compiler made, with the user's lines, and the totals
   memory      the buffers by time and the peak, for the sizes of --size
@@ -215,6 +217,7 @@ _STAGE: dict[str, _Stage] = {
     "forward": _graph_stage(lambda graph, args: forward(graph)),
     "gradient": _graph_stage(lambda graph, args: with_gradient(graph, args.of)),
     "optimised": _graph_stage(lambda graph, args: _compiled(graph, args).graph),
+    "unfused": _graph_stage(lambda graph, args: unfused(_compiled(graph, args))),
     "source": _program_stage(lambda executable, sizes: executable.source(**sizes).rstrip()),
     "ledger": _program_stage(lambda executable, sizes: sg.explain(executable, **sizes), False),
     "memory": _program_stage(lambda executable, sizes: str(executable.memory_plan(**sizes))),

@@ -52,6 +52,11 @@ def test_optimised_is_what_compile_makes(capsys):
         assert sg.from_text(out) == sg.compile(one_hidden_layer.graph(), **options).graph
 
 
+def test_unfused_has_the_ids_that_fusions_are_told_by(capsys):
+    _, out, _ = show(capsys, NAME, "--stage", "unfused", "--backend", "numpy")
+    assert sg.from_text(out) == sg.unfused(sg.compile(one_hidden_layer.graph(), backend="numpy"))
+
+
 def test_sizes_are_put_in(capsys):
     _, out, _ = show(capsys, NAME, "--size", "batch=128")
     assert "x: f64[128,784]" in out

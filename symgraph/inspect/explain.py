@@ -2,14 +2,17 @@
 
 explain : Executable -> text
 why_not : Executable -> producer -> consumer -> text
+unfused : Executable -> Graph                          the graph whose ids fusion speaks of
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
-from symgraph.compile import Executable
+from symgraph.compile import Executable, lowering
 from symgraph.errors import GraphError
-from symgraph.rewrite import Declined, Row, sum_dimensions
+from symgraph.ir import Graph
+from symgraph.rewrite import Row, sum_dimensions
+from symgraph.transforms.pipeline import optimise
 from symgraph.types import Dimension, dimension_names, evaluate_dimension
 
 _HEAD = ("step", "pass", "rule", "numerics", "before", "after", "flops", "bytes", "lines")
@@ -59,7 +62,7 @@ def explain(executable: Executable, **sizes: int) -> str:
             "",
             *_table(_TOTALS, _totals(executable.ledger, costs)),
             "",
-            _declined(executable.declined),
+            _declined(executable),
         ]
     )
 
@@ -67,8 +70,9 @@ def explain(executable: Executable, **sizes: int) -> str:
 def why_not(executable: Executable, a: int, b: int) -> str:
     """Why the nodes `a` and `b` do not run as one kernel, or that they do.
 
-    `a` and `b` are node ids, in either order, of the graph that the fusion pass was given: those in the
-    column `before` of its rows in `explain`. Raises GraphError where an id is no whole number from 0.
+    `a` and `b` are node ids, in either order, of the graph that the fusion pass was given, which `unfused`
+    shows; the column `before` of its rows in `explain` has the same. Raises GraphError where an id is no
+    whole number from 0.
 
     >>> from symgraph import ops
     >>> from symgraph.compile import compile
@@ -76,14 +80,15 @@ def why_not(executable: Executable, a: int, b: int) -> str:
     >>> x, w = placeholder("x", ("n", 3)), placeholder("w", (3, 3))
     >>> executable = compile(define(y=ops.exp(x) @ w), backend="numpy")
     >>> print(why_not(executable, 1, 3))
-    %1 and %3 were not fused: matmul reads each operand many times
+    %1 exp and %3 matmul were not fused: matmul reads each operand many times
     """
     for node in (a, b):
         if isinstance(node, bool) or not isinstance(node, int) or node < 0:
             raise GraphError(
                 f"why_not takes two node ids, and {node!r} is none", hint="Write why_not(e, 3, 5)."
             )
-    pair = f"%{a} and %{b}"
+    tell = _teller(executable)
+    pair = f"{tell(a)} and {tell(b)}"
     for row in _fusions(executable.ledger):
         if a in row.before and b in row.before:
             return f"{pair} were fused: both are in {row.rule} (step {row.step})"
@@ -99,10 +104,45 @@ def _fusions(ledger: Iterable[Row]) -> list[Row]:
     return [row for row in ledger if row.pass_name in _FUSION]
 
 
-def _declined(declined: Sequence[Declined]) -> str:
-    if not declined:
+def unfused(executable: Executable) -> Graph:
+    """The graph that the fusion pass was given; raises GraphError where other passes were asked for.
+
+    >>> from symgraph.compile import compile
+    >>> from symgraph.expr import define, placeholder
+    >>> x = placeholder("x", ("n",))
+    >>> executable = compile(define(y=x * (x + x)), backend="numpy")
+    >>> [node.op.name for node in executable.graph.nodes], [node.op.name for node in unfused(executable).nodes]
+    (['placeholder', 'fused'], ['placeholder', 'add', 'mul'])
+    """
+    graph = optimise(executable.declared, executable.numerics).graph
+    given = graph
+    for one in lowering(executable.backend)[1].passes:
+        given = graph if one.name in _FUSION else given
+        graph = one.apply(graph, executable.numerics).graph
+    if graph != executable.graph:
+        raise GraphError(
+            "the graph before fusion is not known: it was compiled with passes of its own",
+            hint="Apply those passes up to fusion yourself.",
+        )
+    return given
+
+
+def _teller(executable: Executable) -> Callable[[int], str]:
+    """How a node is named: by its id and op, and by the id alone where the graph is not known."""
+    try:
+        nodes = unfused(executable).nodes
+    except GraphError:
+        nodes = ()
+    return lambda i: f"%{i} {nodes[i].op.name}" if i < len(nodes) else f"%{i}"
+
+
+def _declined(executable: Executable) -> str:
+    if not executable.declined:
         return "no fusion was declined"
-    listed = [f"  %{one.producer} into %{one.consumer}: {one.reason}" for one in declined]
+    tell = _teller(executable)
+    listed = [
+        f"  {tell(one.producer)} into {tell(one.consumer)}: {one.reason}" for one in executable.declined
+    ]
     return "\n".join([f"{len(listed)} fusions were not made", *listed])
 
 

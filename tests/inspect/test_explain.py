@@ -75,7 +75,29 @@ def test_why_not_says_the_reason(executable):
     for declined in executable.declined:
         for pair in ((declined.producer, declined.consumer), (declined.consumer, declined.producer)):
             assert sg.why_not(executable, *pair).endswith(f"were not fused: {declined.reason}")
-        assert f"%{declined.producer} into %{declined.consumer}" in sg.explain(executable)
+        producer, consumer = (sg.unfused(executable).nodes[i] for i in (declined.producer, declined.consumer))
+        assert producer.id in consumer.inputs
+        told = f"%{producer.id} {producer.op.name} into %{consumer.id} {consumer.op.name}: {declined.reason}"
+        assert told in sg.explain(executable)
+
+
+def test_unfused_is_the_graph_that_fusion_was_given(executable):
+    graph = sg.unfused(executable)
+    assert not any(node.op.name in ("fused", "project") for node in graph.nodes)
+    for row in executable.ledger:
+        if row.pass_name == "fuse":
+            assert all(i < len(graph) for i in row.before)
+    plain = sg.compile(one_hidden_layer.graph(), backend="interpreter")
+    assert sg.unfused(plain) == plain.graph
+
+
+def test_other_passes_are_said_to_be_unknown():
+    graph = one_hidden_layer.graph()
+    executable = sg.compile(graph, backend="numpy", passes=())
+    with pytest.raises(sg.GraphError, match="passes of its own"):
+        sg.unfused(executable)
+    declined = executable.declined[0]
+    assert declined.reason in sg.why_not(executable, declined.producer, declined.consumer)
 
 
 def test_why_not_of_what_was_fused(executable):
