@@ -1,0 +1,133 @@
+"""Fusion: which nodes share a kernel, which do not and why, and that a region means what its nodes mean."""
+
+import numpy as np
+import pytest
+
+import symgraph as sg
+from symgraph.ir import Graph
+from symgraph.lowering import interpreter
+from symgraph.ops.region import Fused
+from symgraph.transforms.expand import expand_pass
+from symgraph.transforms.fusion import fuse, fusion_pass
+from symgraph.transforms.pipeline import optimise
+from symgraph.verify import verify
+
+
+def regions(graph: Graph) -> list[list[str]]:
+    """The names of the ops of each region, leaves apart, in the order of its nodes."""
+    return [
+        [n.op.name for n in node.op.graph.nodes if n.inputs] for node in graph.nodes if isinstance(node.op, Fused)
+    ]
+
+
+def x(name: str = "x", *shape: str | int) -> sg.Expr:
+    return sg.placeholder(name, shape or ("n", 5))
+
+
+def test_a_chain_is_one_kernel() -> None:
+    graph = sg.define(y=sg.tanh(sg.exp(x()) * 2.0 + 1.0))
+    assert regions(fusion_pass()(graph)) == [["exp", "mul", "add", "tanh"]]
+
+
+def test_one_node_needs_no_region() -> None:
+    graph = sg.define(y=sg.exp(x()))
+    assert fusion_pass()(graph) is graph
+
+
+def test_a_reduction_of_each_row_is_inside() -> None:
+    a = x()
+    graph = sg.define(y=a - sg.logsumexp(a, axis=1, keepdims=True))
+    (found,) = regions(fusion_pass()(expand_pass(())(graph)))
+    assert found[-1] == "sub"
+    assert "max" in found
+    assert "sum" in found
+
+
+def test_a_reduction_over_rows_ends_a_region() -> None:
+    a = x()
+    graph = sg.define(y=sg.exp(a) - sg.sum(sg.exp(a), axis=0))
+    fused = fuse(graph, "safe")
+    assert regions(fused.graph) == [["exp", "sum"]]
+    assert [d.reason for d in fused.declined] == [
+        "it is needed before another operand of the consumer can be computed",
+        "the producer reduces over the rows, and is known only after the last",
+    ]
+
+
+def test_bitwise_keeps_the_order_of_sums() -> None:
+    graph = sg.define(y=sg.sum(sg.exp(x()) * 2.0, axis=0))
+    assert regions(fuse(graph, "bitwise").graph) == [["exp", "mul"]]
+    assert regions(fuse(graph, "safe").graph) == [["exp", "mul", "sum"]]
+
+
+def test_a_product_takes_its_epilogue() -> None:
+    w, b = sg.variable("w", (5, 3)), sg.variable("b", (3,))
+    graph = sg.define(y=sg.relu(x() @ w + b))
+    assert regions(fusion_pass()(graph)) == [["matmul", "add", "relu"]]
+
+
+def test_a_product_does_not_take_its_operands() -> None:
+    w = sg.variable("w", (5, 3))
+    fused = fuse(sg.define(y=sg.exp(sg.exp(x())) @ w), "safe")
+    assert regions(fused.graph) == [["exp", "exp"]]
+    assert [d.reason for d in fused.declined] == ["matmul reads each operand many times"]
+
+
+def test_several_outputs_are_one_kernel() -> None:
+    a = sg.exp(x())
+    fused = verify(fusion_pass()(sg.define(p=a * 2.0, q=a + 1.0, r=sg.sum(a, axis=1))))
+    assert regions(fused) == [["exp", "mul", "add", "sum"]]
+    assert [n.op.name for n in fused.nodes].count("project") == 3
+
+
+def test_other_rows_are_not_mixed() -> None:
+    graph = sg.define(y=sg.exp(x("a", "n", 5)) @ sg.exp(x("b", 5, "n")) + sg.exp(x("c", 1, "n")))
+    fused = fuse(graph, "safe")
+    assert any("the rows differ" in d.reason for d in fused.declined)
+    verify(fused.graph)
+
+
+def test_a_path_that_leaves_does_not_come_back() -> None:
+    # a feeds the product directly and through a transpose: fusing both ends would make a cycle.
+    a = sg.exp(x("a", 4, 4))
+    graph = sg.define(y=a * 2.0 + sg.transpose(a) * a)
+    fused = verify(fuse(graph, "safe").graph)
+    values = {"a": np.arange(16, dtype=np.float32).reshape(4, 4) / 16}
+    np.testing.assert_array_equal(
+        interpreter.evaluate(fused, values)[0]["y"], interpreter.evaluate(graph, values)[0]["y"]
+    )
+
+
+def test_effects_stay_outside() -> None:
+    fused = fusion_pass()(sg.define(y=sg.exp(sg.assert_finite(sg.exp(x()) * 2.0)) + 1.0))
+    assert regions(fused) == [["exp", "mul"], ["exp", "add"]]
+
+
+def gradient_regions(loss: sg.Expr, logits: sg.Expr) -> list[list[str]]:
+    (gradient,) = sg.grad(loss, [logits])
+    executable = sg.compile(sg.define(gradient=gradient), backend="numpy")
+    computing = [n for n in executable.graph.nodes if n.inputs]
+    return regions(executable.graph) if len(computing) == 1 else []
+
+
+@pytest.mark.parametrize("reduce", [sg.mean, sg.sum])
+def test_the_gradient_of_cross_entropy_is_one_region(reduce) -> None:
+    z = x("z", "n", 1)
+    loss = reduce(sg.sigmoid_cross_entropy(z, x("y", "n", 1)))
+    (found,) = gradient_regions(loss, z)
+    assert "log1p" not in found  # p - y, nothing of the loss
+
+    z = x("z", "n", 10)
+    loss = reduce(sg.softmax_cross_entropy(z, x("y", "n", 10)))
+    (found,) = gradient_regions(loss, z)
+    assert "log" not in found
+    assert found.count("exp") == 1
+
+
+def test_work_is_linear() -> None:
+    value = x()
+    for i in range(3000):
+        value = sg.tanh(value) + (sg.transpose(sg.transpose(value) @ value) @ value if i % 100 == 0 else value)
+    fused = optimise(sg.define(y=value), passes=(fusion_pass(),)).graph
+    assert len(regions(fused)) == 30 + 1 or len(regions(fused)) >= 30
+    assert fusion_pass()(fused) is fused
