@@ -1,19 +1,20 @@
 """Derivatives: reverse mode over expressions, and what is made of it.
 
-    backward : Expr (scalar or with a cotangent) -> (Expr,) -> (Expr,)
+    pull     : results, their cotangents -> {target: its cotangent}
+    backward : the same for one result, checked; its cotangent is 1 by default
     gradient : Graph -> Graph                       the same nodes, with outputs for the gradients added
 
-The adjoint of a node is the sum of what its consumers' VJPs give it. Adjoints are expressions like any others, so
-a gradient graph prints, optimises, and is differentiated again. What no gradient needs is never in the graph:
-`define` keeps what outputs reach.
+The adjoint of a node is the sum of what its consumers' VJPs give it. Adjoints are expressions like any other,
+so a gradient graph prints, optimises, and is differentiated again. What no gradient needs is never in the
+graph: `define` keeps what outputs reach. Further derivatives are in `symgraph.derivatives`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from symgraph import ops
-from symgraph.errors import GradientError
-from symgraph.expr import Expr, describe, lift, rebuild
+from symgraph.errors import GradientError, GraphError
+from symgraph.expr import Expr, define, describe, lift, rebuild
 from symgraph.ir import Graph
 from symgraph.origin import Origin, made_by, relative
 
@@ -51,15 +52,36 @@ def backward(
     or when `of` does not depend on one, unless `disconnected="zero"`.
     """
     _check(of, wrt, cotangent)
-    order = topological([of])
+    if cotangent is None:
+        with made_by(_origin(of, "seed", ids)):
+            cotangent = ops.ones_like(of)
+    kept = pull((of,), (cotangent,), wrt, ids)
+    missing = [target for target in wrt if target not in kept]
+    if missing and disconnected == "error":
+        raise _disconnected(of, missing[0], topological([of]))
+    return tuple(kept[t] if t in kept else ops.zeros_like(t) for t in wrt)
+
+
+def pull(
+    of: Sequence[Expr],
+    cotangents: Sequence[Expr],
+    wrt: Iterable[Expr],
+    ids: Mapping[Expr, int] | None = None,
+) -> dict[Expr, Expr]:
+    """The cotangents of those of `wrt` that one is reached from, given those of several results.
+
+    Results and cotangents are floats, pairwise of one type; that is not checked.
+    """
+    order = topological(of)
     targets = set(wrt)
     # Only nodes that lie on a path from a target matter.
     active: set[Expr] = set()
     for expr in order:
         if expr in targets or any(operand in active for operand in expr.inputs):
             active.add(expr)
-    with made_by(_origin(of, "seed", ids)):
-        adjoint: dict[Expr, Expr] = {of: ops.ones_like(of) if cotangent is None else cotangent}
+    adjoint: dict[Expr, Expr] = {}
+    for root, cotangent in zip(of, cotangents, strict=True):
+        adjoint[root] = cotangent if root not in adjoint else ops.add(adjoint[root], cotangent)
     kept: dict[Expr, Expr] = {}
     for expr in reversed(order):
         g = adjoint.pop(expr, None)
@@ -75,10 +97,7 @@ def backward(
                     continue
                 known = adjoint.get(operand)
                 adjoint[operand] = part if known is None else ops.add(known, part)
-    missing = [target for target in wrt if target not in kept]
-    if missing and disconnected == "error":
-        raise _disconnected(of, missing[0], order)
-    return tuple(kept[t] if t in kept else ops.zeros_like(t) for t in wrt)
+    return kept
 
 
 def _origin(expr: Expr, rule: str, ids: Mapping[Expr, int] | None) -> Origin:
@@ -100,60 +119,102 @@ def _check(of: Expr, wrt: Sequence[Expr], cotangent: Expr | None) -> None:
     for target in wrt:
         if not target.type.is_float:
             raise GradientError(
-                f"a gradient is with respect to floats, and this is {target.type}", details=(describe(target),)
+                f"a gradient is with respect to floats, and this is {target.type}",
+                details=(describe(target),),
             )
 
 
 def _disconnected(of: Expr, target: Expr, order: Sequence[Expr]) -> GradientError:
-    """Say whether there is no path at all, or where the paths that there are end."""
-    reached: set[Expr] = set()
+    """Say that there is no path, or which path there is and what stops the gradient on it."""
+    came_from: dict[Expr, Expr | None] = {
+        target: None
+    }  # by which operand a gradient would go back to the target
+    stops: dict[Expr, Expr] = {}  # what depends on the target, and passes nothing back to it
     for expr in order:
-        if expr is target or any(operand in reached for operand in expr.inputs):
-            reached.add(expr)
-    if target not in reached:
+        reached = [operand for operand in expr.inputs if operand in came_from]
+        if not reached or expr is target:
+            continue
+        passing = _passing(expr)
+        open_ = next((operand for operand in reached if operand in passing), None)
+        if open_ is None:
+            stops[expr] = reached[0]
+        else:
+            came_from[expr] = open_
+    label = getattr(target.op, "label", target.op.name)
+    hint = 'Leave it out of wrt, or ask for disconnected="zero".'
+    if not stops:
         return GradientError(
             "what is differentiated does not depend on what it is differentiated by: no path leads from "
-            f"{getattr(target.op, 'label', target.op.name)!r} to it",
+            f"{label!r} to it",
             details=(describe(target), describe(of)),
-            hint='Leave it out of wrt, or ask for disconnected="zero".',
+            hint=hint,
         )
-    blocks = []
-    for expr in order:
-        if expr in reached and expr.inputs:
-            with made_by(expr.origin):
-                seed = ops.ones_like(expr) if expr.type.is_float else None
-                parts = expr.op.vjp(seed, expr, *expr.inputs) if seed is not None else (None,) * len(expr.inputs)
-            if all(p is None or o not in reached for p, o in zip(parts, expr.inputs, strict=True)):
-                blocks.append(expr)
-    places = tuple(
-        f"{block.op.name} stops it"
-        + (f" at {relative(block.origin.sources[0].file)}:{block.origin.sources[0].line}" if block.origin.sources else "")
-        for block in blocks[:3]
+    paths = tuple(
+        f"{_path(came_from, before)} > {_step(stop)}, which has no derivative"
+        for stop, before in list(stops.items())[:3]
     )
     return GradientError(
-        f"no gradient reaches {getattr(target.op, 'label', target.op.name)!r}: every path goes through an "
-        "operation without a derivative",
-        details=(describe(target), *places),
-        hint='Leave it out of wrt, or ask for disconnected="zero".',
+        f"no gradient reaches {label!r}: every path goes through an operation without a derivative",
+        details=(describe(target), *paths),
+        hint=hint,
     )
+
+
+def _passing(expr: Expr) -> set[Expr]:
+    """The operands that an expression passes a cotangent back to."""
+    if not expr.type.is_float:
+        return set()
+    with made_by(expr.origin):
+        parts = expr.op.vjp(ops.ones_like(expr), expr, *expr.inputs)
+    pairs = zip(expr.inputs, parts, strict=True)
+    return {operand for operand, part in pairs if part is not None and operand.type.is_float}
+
+
+def _path(came_from: Mapping[Expr, Expr | None], end: Expr) -> str:
+    """The steps from the target to `end`, the middle of a long way left out."""
+    steps: list[Expr] = []
+    expr: Expr | None = end
+    while expr is not None:
+        steps.append(expr)
+        expr = came_from[expr]
+    names = [_step(one) for one in reversed(steps)]
+    return " > ".join(
+        names if len(names) <= 6 else [*names[:2], f"... {len(names) - 4} more ...", *names[-2:]]
+    )
+
+
+def _step(expr: Expr) -> str:
+    sources = expr.origin.sources
+    where = f" ({relative(sources[0].file)}:{sources[0].line})" if sources else ""
+    return f"{getattr(expr.op, 'label', expr.op.name)}{where}"
 
 
 def gradient_name(of: str, wrt: str) -> str:
-    """The name of the output that `gradient` adds.
+    """The name of the output that `gradient` adds; that of a derivative of a derivative has parentheses.
 
-    >>> gradient_name("loss", "w")
-    'd_loss/d_w'
+    >>> gradient_name("loss", "w"), gradient_name("d_loss/d_w", "b")
+    ('d_loss/d_w', 'd_(d_loss/d_w)/d_b')
     """
-    return f"d_{of}/d_{wrt}"
+    return f"d_{_enclosed(of)}/d_{_enclosed(wrt)}"
+
+
+def _enclosed(name: str) -> str:
+    return f"({name})" if "/d_" in name else name
 
 
 def gradient(
-    graph: Graph, of: str = "loss", wrt: Iterable[str] | str | None = None, *, disconnected: Disconnected = "error"
+    graph: Graph,
+    of: str = "loss",
+    wrt: Iterable[str] | str | None = None,
+    *,
+    disconnected: Disconnected = "error",
 ) -> Graph:
     """The graph with the gradients of a scalar output added, as outputs named `d_OF/d_WRT`.
 
     `of` is the name of a float scalar; `wrt` names float placeholders, variables or outputs (all variables by
-    default). The nodes of `graph` keep their ids. Raises GradientError, GraphError.
+    default): by an output it is the derivative with all that leads to the output held. What `graph` computes,
+    and its updates, stay, and the nodes that its outputs need keep their ids. Asking for what is there
+    already gives an equal graph. Raises GradientError, and GraphError for a name that another node has.
 
     >>> from symgraph.expr import define, variable
     >>> w = variable("w", (3,))
@@ -161,18 +222,37 @@ def gradient(
     >>> graph["d_loss/d_w"].type
     TensorType('f32[3]')
     """
-    names = _names(graph, wrt)
+    names = target_names(graph, wrt)
     exprs = lift(graph)
     ids = {expr: i for i, expr in enumerate(exprs)}
     targets = [exprs[graph[name].id] for name in names]
     found = backward(exprs[graph[of].id], targets, disconnected=disconnected, ids=ids)
-    return rebuild(graph, exprs, {gradient_name(of, n): g for n, g in zip(names, found, strict=True)})[0]
+    return with_outputs(graph, exprs, {gradient_name(of, n): g for n, g in zip(names, found, strict=True)})
 
 
-def _names(graph: Graph, wrt: Iterable[str] | str | None) -> tuple[str, ...]:
+def with_outputs(graph: Graph, exprs: Sequence[Expr], outputs: Mapping[str, Expr]) -> Graph:
+    """The graph that `exprs` were lifted from, with outputs added.
+
+    One that is there already may be given again; raises GraphError where its name is that of another node.
+    """
+    made, _ = rebuild(graph, exprs, outputs)
+    known = dict(graph.outputs)
+    for name in outputs.keys() & known.keys():
+        if define({name: outputs[name]}) != define({name: exprs[known[name]]}):
+            raise GraphError(
+                f"the graph has an output {name!r} already, and it is another node",
+                hint="Give that output another name.",
+            )
+    return made
+
+
+def target_names(graph: Graph, wrt: Iterable[str] | str | None) -> tuple[str, ...]:
+    """The names to differentiate by, all variables by default; raises GradientError for none or a repeat."""
     names = tuple(graph.variables) if wrt is None else (wrt,) if isinstance(wrt, str) else tuple(wrt)
     if not names:
-        raise GradientError("there is nothing to differentiate by: the graph has no variables", hint="Name wrt.")
+        raise GradientError(
+            "there is nothing to differentiate by: the graph has no variables", hint="Name wrt."
+        )
     if len(set(names)) != len(names):
         raise GradientError(f"wrt names something twice: {', '.join(names)}")
     return names
