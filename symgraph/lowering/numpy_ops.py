@@ -14,7 +14,6 @@ from symgraph.ir import Op
 from symgraph.lowering.plan import Layout, Program, Step, concrete, concrete_size
 from symgraph.ops.arithmetic import Maximum, Minimum
 from symgraph.ops.base import Elementwise
-from symgraph.ops.control import StopGradient
 from symgraph.ops.linalg import MatMul
 from symgraph.ops.logic import Cast, Where
 from symgraph.ops.reduction import All, ArgMax, ArgMin, Max, Min, Prod, Reduction, Sum
@@ -43,8 +42,6 @@ def native() -> frozenset[type[Op]]:
 def view_of(step: Step, contiguous: bool) -> bool | None:
     """Whether the result is a view of the operand's memory, and if so whether it is C-contiguous."""
     match step.op:
-        case StopGradient():
-            return contiguous
         case Reshape():
             return True if contiguous else None
         case Transpose(axes):
@@ -195,10 +192,6 @@ def _cast(step: Step, operands: list[str], writer: Any, rows: str | None) -> Emi
     return Emitted(lambda out: [f"copyto({out}, {operands[0]}, 'unsafe')"])
 
 
-def _identity(step: Step, operands: list[str], writer: Any, rows: str | None) -> Emitted:
-    return Emitted(lambda out: [operands[0]])
-
-
 def _reshape(step: Step, operands: list[str], writer: Any, rows: str | None) -> Emitted:
     shape = concrete(step.type.shape)
     text = f"({rows}, {', '.join(map(str, shape[1:]))})" if rows is not None else repr(shape)
@@ -264,7 +257,6 @@ KERNELS: dict[type[Op], Kernel] = {
     ArgMax: _argument,
     ArgMin: _argument,
     MatMul: _matmul,
-    StopGradient: _identity,
     Reshape: _reshape,
     Transpose: _transpose,
     BroadcastTo: _broadcast,

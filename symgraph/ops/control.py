@@ -31,10 +31,13 @@ class Identity(Op):
 
 @attrs.frozen
 class StopGradient(Identity):
-    """x, as a constant to derivatives."""
+    """x, as a constant to derivatives; a backend sees them taken, and nothing left to stop."""
 
     name = "stop_gradient"
     arity = 1
+
+    def expand(self, *inputs: Expr) -> Expr:
+        return inputs[0]
 
 
 def stop_gradient(x: Operand) -> Expr:

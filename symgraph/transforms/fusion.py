@@ -104,9 +104,14 @@ def aligned(operand: TensorType, result: TensorType, op: Op) -> bool:
 def _plan(graph: Graph, tails: bool) -> _Plan:
     plan = _Plan([], [], [], [])
     roles: list[Role] = []
+    settled: set[int] = set()
     for node in graph.nodes:
         types = [graph.nodes[i].type for i in node.inputs]
-        mine = role(node, types, tails)
+        # What sizes and constants alone decide is computed once for each binding: a leaf to the rest.
+        fixed = node.op.pure and bool(node.inputs) and all(i in settled for i in node.inputs)
+        if fixed or (not node.inputs and not isinstance(node.op, Placeholder | Variable)):
+            settled.add(node.id)
+        mine: Role = "leaf" if fixed else role(node, types, tails)
         roles.append(mine)
         refused = {
             i: _refusal(node, type_, mine, roles[i])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import symgraph as sg
+from symgraph.autodiff import backward
 from symgraph.ir import Graph
 from symgraph.lowering import interpreter
 from symgraph.ops.region import Fused
@@ -104,10 +105,15 @@ def test_effects_stay_outside() -> None:
 
 
 def gradient_regions(loss: sg.Expr, logits: sg.Expr) -> list[list[str]]:
-    (gradient,) = sg.grad(loss, [logits])
+    (gradient,) = backward(loss, [logits])
     executable = sg.compile(sg.define(gradient=gradient), backend="numpy")
-    computing = [n for n in executable.graph.nodes if n.inputs]
-    return regions(executable.graph) if len(computing) == 1 else []
+    fed: set[int] = set()
+    for node in executable.graph.nodes:
+        if node.op.name == "placeholder" or fed.intersection(node.inputs):
+            fed.add(node.id)
+    # Beside the region there is only what the sizes alone decide, such as 1 / n.
+    assert [n.op.name for n in executable.graph.nodes if n.id in fed and n.inputs] == ["fused"]
+    return regions(executable.graph)
 
 
 @pytest.mark.parametrize("reduce", [sg.mean, sg.sum])
@@ -124,10 +130,13 @@ def test_the_gradient_of_cross_entropy_is_one_region(reduce) -> None:
     assert found.count("exp") == 1
 
 
-def test_work_is_linear() -> None:
+def test_a_long_graph_fuses_and_settles() -> None:
     value = x()
-    for i in range(3000):
-        value = sg.tanh(value) + (sg.transpose(sg.transpose(value) @ value) @ value if i % 100 == 0 else value)
-    fused = optimise(sg.define(y=value), passes=(fusion_pass(),)).graph
-    assert len(regions(fused)) == 30 + 1 or len(regions(fused)) >= 30
+    for i in range(1, 3001):
+        value = sg.tanh(value) * 0.5
+        if i % 100 == 0:
+            value = value @ (sg.transpose(value) @ value)
+    graph = sg.define(y=value)
+    fused = optimise(graph, passes=(fusion_pass(),)).graph
+    assert len(regions(fused)) == 30
     assert fusion_pass()(fused) is fused
