@@ -38,6 +38,7 @@ from symgraph.build import (
 from symgraph.build import run as run_build
 from symgraph.compile import Executable, compile
 from symgraph.data.batches import batches
+from symgraph.derivatives import hessian, hessian_vector_product, jacobian, jvp, vjp
 from symgraph.errors import (
     CheckpointError,
     CompileError,
@@ -51,6 +52,7 @@ from symgraph.errors import (
     SymgraphError,
 )
 from symgraph.expr import Expr, constant, define, lift, placeholder, rebuild, variable
+from symgraph.gradient_check import check_gradient
 from symgraph.inspect.diagram import to_dot, to_mermaid
 from symgraph.inspect.explain import explain, unfused, why_not
 from symgraph.ir import Graph, Node, Op
@@ -246,6 +248,7 @@ __all__ = [
     "broadcast_to",
     "cast",
     "ceil",
+    "check_gradient",
     "clip",
     "compile",
     "concatenate",
@@ -285,6 +288,8 @@ __all__ = [
     "gradient",
     "greater",
     "greater_equal",
+    "hessian",
+    "hessian_vector_product",
     "hinge_loss",
     "huber_loss",
     "identity",
@@ -294,6 +299,8 @@ __all__ = [
     "isfinite",
     "isinf",
     "isnan",
+    "jacobian",
+    "jvp",
     "layer_norm",
     "leaky_relu",
     "less",
@@ -393,6 +400,7 @@ __all__ = [
     "var",
     "variable",
     "verify",
+    "vjp",
     "where",
     "why_not",
     "zeros_like",

@@ -136,10 +136,10 @@ def test_steps_and_operators_are_one_graph():
 
 
 def test_better_choices_learn_all_ten_digits(digits):
-    options = {"initializer": "glorot", "classes": 10, "batch_size": 50, "used": None, "epochs": 8}
+    options = {"initializer": "glorot", "classes": 10, "batch_size": 50, "used": None, "epochs": 5}
     _, result = trained(one_hidden_layer.MODEL, digits, **options)
-    _, talk = trained(one_hidden_layer.MODEL, digits, **{**options, "initializer": "constant"})
-    assert result.test_accuracy >= 0.92
+    _, talk = trained(one_hidden_layer.MODEL, digits, **{**options, "initializer": "constant", "epochs": 3})
+    assert result.test_accuracy >= 0.9
     assert talk.test_accuracy < 0.6  # units that start alike stay alike
 
 
