@@ -4,6 +4,9 @@ All weights start at 0.01, so all hidden units stay alike; and of each batch of 
 100 are used. What better choices give:
 
     python -m models.one_hidden_layer --initializer glorot --classes 10 --batch-size 50 --epochs 5
+
+On MNIST that tells 97.1 % of the ten digits, with the talk's learning rate of 1: 0.5 comes to 96.7 % and 1.5
+to 97.1 % (`--learning-rate`).
 """
 
 import argparse
