@@ -10,12 +10,12 @@ replacement is written with the same public functions that users call, and takes
 arguments. One that lost a broadcast to the shape of what it replaces gets it back.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal, TypeAlias
 
 import attrs
-import numpy as np
 
 from symgraph.errors import CompileError
 from symgraph.expr import Expr, lift, rebuild
@@ -256,11 +256,9 @@ def matches(pattern: Pattern, expr: Expr) -> list[tuple[dict[str, Expr], tuple[E
 
     The depth of recursion is that of the pattern, not of the graph.
     """
-    if not isinstance(expr.op, pattern.op):
+    if not _fits(pattern, expr):
         return []
-    if pattern.operands and len(expr.inputs) != len(pattern.operands):
-        return []
-    if any(getattr(expr.op, name) != value for name, value in pattern.attributes):
+    if pattern.attributes and any(getattr(expr.op, name) != value for name, value in pattern.attributes):
         return []
     if not pattern.operands:
         return [({pattern.bind: expr} if pattern.bind else {}, (expr,))]
@@ -283,6 +281,33 @@ def matches(pattern: Pattern, expr: Expr) -> list[tuple[dict[str, Expr], tuple[E
     return found
 
 
+def _fits(pattern: Pattern, expr: Expr) -> bool:
+    """Whether the ops are the pattern's; most attempts end here, so it makes nothing."""
+    if not isinstance(expr.op, pattern.op):
+        return False
+    wanted, inputs = pattern.operands, expr.inputs
+    if not wanted:
+        return True
+    if len(inputs) != len(wanted):
+        return False
+    if len(wanted) == 1:
+        return _operand_fits(wanted[0], inputs[0])
+    if len(wanted) == 2 and expr.op.commutative and _operand_fits(wanted[0], inputs[1]):
+        return _operand_fits(wanted[1], inputs[0]) or (
+            _operand_fits(wanted[0], inputs[0]) and _operand_fits(wanted[1], inputs[1])
+        )
+    return all(map(_operand_fits, wanted, inputs))
+
+
+def _operand_fits(wanted: Pattern | str | float, operand: Expr) -> bool:
+    if isinstance(wanted, str):
+        return True
+    if isinstance(wanted, Pattern):
+        return _fits(wanted, operand)
+    value = splat(operand)
+    return value is not None and same_number(value, wanted)
+
+
 def _operand_matches(
     wanted: Pattern | str | float, operand: Expr
 ) -> list[tuple[dict[str, Expr], tuple[Expr, ...]]]:
@@ -295,6 +320,8 @@ def _operand_matches(
 
 
 def _join(left: dict[str, Expr], right: dict[str, Expr]) -> dict[str, Expr] | None:
+    if not left or not right:
+        return left or right
     if any(name in left and left[name] is not expr for name, expr in right.items()):
         return None
     return {**left, **right}
@@ -309,9 +336,12 @@ def splat(expr: Expr) -> Array | None:
     """
     while isinstance(expr.op, BroadcastTo):
         expr = expr.inputs[0]
-    if not isinstance(expr.op, Constant):
-        return None
-    array = expr.op.value.array
+    return _splat(expr.op) if isinstance(expr.op, Constant) else None
+
+
+@lru_cache(4096)
+def _splat(op: Constant) -> Array | None:
+    array = op.value.array
     if array.size == 0 or array.size > 1024:
         return None
     first = array.reshape(-1)[:1]
@@ -320,7 +350,8 @@ def splat(expr: Expr) -> Array | None:
 
 def same_number(value: Array, number: float) -> bool:
     """Whether a 0-dimensional array holds exactly the number; 0.0 and -0.0 are two numbers."""
-    return bool(value == number) and (number != 0 or bool(np.signbit(value)) == bool(np.signbit(number)))
+    held = value.item()
+    return bool(held == number) and (number != 0 or math.copysign(1, held) == math.copysign(1, number))
 
 
 def rewrite(graph: Graph, rewriter: Rewriter, name: str) -> Rewritten:
