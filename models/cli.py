@@ -27,12 +27,13 @@ from symgraph.data import Dataset
 
 DONE, WRONG, STOPPED = 0, 2, 130
 _TALK_BATCH = 1000
+_TALK_STEPS = 60  # the talk's 60,000 pictures in batches of 1000
 _REPORTS = 10  # lines of progress where no terminal shows a bar
 
 
 @attrs.frozen
 class Settings:
-    """What the options say about the network and its training."""
+    """What the options say about the network and its training; the batches are those of `training.Task`."""
 
     backend: str = "auto"
     dtype: str = "float64"
@@ -49,6 +50,21 @@ class Settings:
         """What is learned from the data."""
         names = ("dtype", "classes", "batch_size", "used", "epochs", "seed", "shuffle")
         return training.Task(model, data, **{name: getattr(self, name) for name in names})
+
+
+def batches_for(examples: int, used: int | None) -> tuple[int, int | None]:
+    """The batch size where none is asked for, and how many of a batch are trained on.
+
+    It is the talk's 1000; where two such batches cannot be filled, as from scikit-learn's digits, a sixtieth
+    of the examples, so that there are as many steps as in the talk.
+
+    >>> batches_for(60_000, 100), batches_for(1500, 100), batches_for(1500, None), batches_for(7, None)
+    ((1000, 100), (25, 25), (25, None), (1, None))
+    """
+    if examples >= 2 * _TALK_BATCH:
+        return _TALK_BATCH, used
+    size = max(1, examples // _TALK_STEPS)
+    return size, None if used is None else min(used, size)
 
 
 @attrs.frozen
@@ -103,8 +119,8 @@ def _run(model: Model, args: argparse.Namespace, given: Sequence[str]) -> int:
             hint="Install it with: pip install 'symgraph[train]'",
         )
     out = sys.stderr if args.json else sys.stdout
-    settings = _settings(model, args)
     data = load(args, out)
+    settings = _settings(model, args, data)
     network = model.network(settings)
     with interruptible() as stopped, progress(out, model.name) as watch:
         result = training.train(
@@ -126,15 +142,16 @@ def _run(model: Model, args: argparse.Namespace, given: Sequence[str]) -> int:
     return STOPPED if result.interrupted else DONE
 
 
-def _settings(model: Model, args: argparse.Namespace) -> Settings:
+def _settings(model: Model, args: argparse.Namespace, data: Dataset) -> Settings:
+    size, used = (args.batch_size, None) if args.batch_size else batches_for(len(data.train), model.used)
     own = {name: getattr(args, name) for name in ("initializer", "classes") if hasattr(args, name)}
     return Settings(
         backend=args.backend,
         dtype=args.dtype,
         seed=args.seed,
         epochs=args.epochs,
-        batch_size=args.batch_size or _TALK_BATCH,
-        used=None if args.batch_size else model.used,
+        batch_size=size,
+        used=used,
         shuffle=args.shuffle,
         learning_rate=args.learning_rate,
         **own,
@@ -178,7 +195,12 @@ def _common_options(parser: argparse.ArgumentParser) -> None:
 def _training_options(parser: argparse.ArgumentParser) -> None:
     _common_options(parser)
     add = parser.add_argument
-    add("--batch-size", metavar="N", type=_count, help="examples in a batch; default: as in the talk")
+    add(
+        "--batch-size",
+        metavar="N",
+        type=_count,
+        help="examples in a batch; default: the talk's 1000, fewer where the data is small",
+    )
     add("--learning-rate", metavar="RATE", type=_rate, default=1.0, help="default: 1, as in the talk")
     add("--shuffle", action="store_true", help="another order each epoch; default: that of the file")
     add("--checkpoint", metavar="PATH", type=Path, help="save here after each epoch, and on Ctrl-C")

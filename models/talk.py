@@ -32,7 +32,8 @@ def _run(args: argparse.Namespace) -> int:
     settings = cli.Settings(backend=args.backend, dtype=args.dtype, seed=args.seed, epochs=args.epochs)
     results = []
     for model in MODELS:
-        own = attrs.evolve(settings, used=model.used)
+        size, used = cli.batches_for(len(data.train), model.used)
+        own = attrs.evolve(settings, batch_size=size, used=used)
         with cli.interruptible() as stopped, cli.progress(out, model.name) as watch:
             task = own.task(model.name, data)
             results.append(training.train(model.network(own), task, watch=watch, stopped=stopped))
@@ -41,7 +42,8 @@ def _run(args: argparse.Namespace) -> int:
             return cli.STOPPED
     print(f"\n{table(results)}", file=out)
     if data.name != "MNIST":
-        print(f"The talk's figures are for MNIST; these are for {data.name}.", file=out)
+        size, _ = cli.batches_for(len(data.train), None)
+        print(f"The talk's figures are for MNIST; these are for {data.name}, in batches of {size}.", file=out)
     if args.plot:
         chart.draw(args.plot, {r.model: r.train_loss for r in results}, f"Training loss on {data.name}")
         print(f"chart           {args.plot}", file=out)

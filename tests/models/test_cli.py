@@ -36,7 +36,7 @@ def test_a_run_prints_data_progress_and_result(model, capsys):
     assert run(model) == 0
     out = capsys.readouterr().out
     assert "scikit-learn's 1,797 handwritten digits" in out
-    assert re.search(rf"{model.name}  epoch 1/1  batch 2/2  loss \d", out)
+    assert re.search(rf"{model.name}  epoch 1/1  batch 60/60  loss \d", out)
     assert re.search(r"test accuracy   0\.\d{4} on scikit-learn digits", out)
 
 
@@ -49,9 +49,9 @@ def test_json_is_the_one_line_on_stdout(model, capsys):
     names = ("model", "dataset", "train_loss", "test_accuracy", "seconds", "compile_seconds")
     assert tuple(result) == names
     assert result["model"] == model.name
-    assert len(result["train_loss"]) == 4
+    assert len(result["train_loss"]) == 120
     assert 0 <= result["test_accuracy"] <= 1
-    assert "batch 4/4" in captured.err
+    assert "batch 120/120" in captured.err
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
@@ -173,7 +173,7 @@ def test_a_foreign_checkpoint_is_refused(tmp_path, capsys):
         (MODELS[2], [], "another graph"),
         (MODELS[0], [], "another network"),
         (MODELS[1], ["--dtype", "float32"], "another graph"),
-        (MODELS[1], ["--batch-size", "50"], "made with batch size 1000, and now it is 50"),
+        (MODELS[1], ["--batch-size", "50"], "made with batch size 25, and now it is 50"),
         (MODELS[1], ["--seed", "1"], "made with seed 0, and now it is 1"),
     ]:
         capsys.readouterr()
@@ -196,7 +196,7 @@ def test_a_run_that_diverges_is_saved_and_resumed(tmp_path, capsys):
     losses = result_of(capsys.readouterr())["train_loss"]
     assert None in losses
     assert run(MODELS[1], *words, "--epochs", "3", "--resume", path) == 0
-    assert result_of(capsys.readouterr())["train_loss"][:4] == losses
+    assert result_of(capsys.readouterr())["train_loss"][:120] == losses
 
 
 def test_the_seed_decides_random_weights():
@@ -223,7 +223,10 @@ def test_the_talk_trains_all_three(tmp_path, capsys):
     results = json.loads(captured.out)["models"]
     assert [result["model"] for result in results] == [model.name for model in MODELS]
     assert results[0]["train_loss"] == pytest.approx(results[1]["train_loss"], abs=1e-12)
-    assert "The talk's figures are for MNIST; these are for scikit-learn digits." in captured.err
+    assert (
+        "The talk's figures are for MNIST; these are for scikit-learn digits, in batches of 25."
+        in captured.err
+    )
     drawn = path.read_text()
     assert drawn.count('id="line2d') >= 3
     for line in captured.err.splitlines():
