@@ -658,3 +658,10 @@ def test_fused_regions_and_their_projections_round_trip() -> None:
     verify(round_trip(graph))
     with pytest.raises(GraphError, match="line 2, column"):
         from_text(to_text(graph).replace("f32[n]) = fused", "f64[n]) = fused"))
+
+
+def test_placeholders_that_only_an_update_needs_come_after_the_other_nodes():
+    x, w = placeholder("x", (2,)), variable("w", (2,))
+    graph = define({"y": w * 2.0}, updates={"set": {w: x}})
+    assert graph["x"].id == len(graph) - 1
+    assert from_text(to_text(graph)) == graph

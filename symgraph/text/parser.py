@@ -94,6 +94,11 @@ class _Body:
         self.ids[name] = len(self.nodes)
         self.add(Node(len(self.nodes), op, (), type_), place)
 
+    def place_rest(self) -> None:
+        """The nodes are all read: what is left comes after them."""
+        while self.waiting:
+            self.place_one()
+
 
 def _graph(reader: Reader, depth: int) -> tuple[Graph, list[int]]:
     """A graph from its parameters on, and the place of each node in the text."""
@@ -115,9 +120,9 @@ def _graph(reader: Reader, depth: int) -> tuple[Graph, list[int]]:
             break
         if word != "update":
             raise reader.fail("a node, 'update' or 'return' was expected", start)
+        body.place_rest()
         _update(reader, body)
-    while body.waiting:
-        body.place_one()
+    body.place_rest()
     outputs = _outputs(reader, body)
     reader.end_of_line()
     skip_lines(reader)
