@@ -8,6 +8,7 @@ import numpy as np
 from symgraph.errors import FeedError, SymgraphError
 from symgraph.ir import Array, Graph, Placeholder, Variable, specialise
 from symgraph.lowering.program import Instance, MemoryPlan, inputs
+from symgraph.ops.region import in_order
 
 
 def interpret(graph: Graph, values: Mapping[str, Array], sizes: Mapping[str, int] | None = None) -> list[Array]:
@@ -28,7 +29,7 @@ def interpret(graph: Graph, values: Mapping[str, Array], sizes: Mapping[str, int
                 results.append(_leaf(node.op, values))
                 continue
             try:
-                made = node.op.evaluate(*(results[i] for i in node.inputs))
+                made = node.op.evaluate(*in_order(node.op, [results[i] for i in node.inputs]))
             except SymgraphError as error:
                 error.source = node.origin.sources[0] if node.origin.sources else None
                 raise

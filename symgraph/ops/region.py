@@ -8,6 +8,10 @@ import numpy as np
 from symgraph.errors import GraphError
 from symgraph.expr import Expr, apply
 from symgraph.ir import Array, Graph, Op, Placeholder
+from symgraph.ops.base import Elementwise
+from symgraph.ops.linalg import MatMul
+from symgraph.ops.shape import BroadcastTo, Concatenate, Reshape, Transpose
+from symgraph.ops.slicing import Flip, Slice
 from symgraph.types import Dimension, TensorType, TupleType
 
 
@@ -41,7 +45,8 @@ class Fused(Op):
             if isinstance(node.op, Placeholder):
                 values.append(arrays[int(node.op.label)])
             else:
-                values.append(np.asarray(node.op.evaluate(*(values[i] for i in node.inputs))))
+                operands = in_order(node.op, [values[i] for i in node.inputs])
+                values.append(np.asarray(node.op.evaluate(*operands)))
         made = tuple(values[i] for _, i in self.graph.outputs)
         return made[0] if len(made) == 1 else made
 
@@ -72,3 +77,17 @@ class Project(Op):
 def project(region: Expr, index: int) -> Expr:
     """Output `index` of a region with several outputs."""
     return apply(Project(index), region)
+
+
+# What computes each element on its own, or moves elements: their bits do not depend on the memory layout. That
+# of a matrix product is the layout's business: a transpose and a transposing flag are one call of BLAS.
+_ANY_LAYOUT = (Elementwise, MatMul, BroadcastTo, Concatenate, Flip, Fused, Project, Reshape, Slice, Transpose)
+
+
+def in_order(op: Op, operands: list[Array]) -> list[Array]:
+    """The operands, in C order where NumPy would add in the order of the memory: a value's bits then depend on
+    the values before it alone, and a rewrite that saves a copy keeps them.
+    """
+    if isinstance(op, _ANY_LAYOUT):
+        return operands
+    return [np.asarray(operand, order="C") for operand in operands]
