@@ -265,6 +265,12 @@ def _after_transpose(out: Expr) -> Expr | None:
 
 TRANSPOSES: list[Rule] = [
     Rule(
+        "transpose-of-moved-transpose",  # here, lest a chain of them needs a sweep for each
+        pattern(Transpose, pattern(Transpose, "x", bind="t"), bind="out"),
+        lambda x, t, out: ops.transpose(x, tuple(t.op.axes[a] for a in out.op.axes)),
+        "exact",
+    ),
+    Rule(
         "transpose-of-operands",
         pattern(Elementwise, bind="out"),
         _after_transpose,

@@ -111,6 +111,7 @@ WRITTEN: dict[str, Builder] = {
     "transpose-of-arguments": lambda t: ops.exp(ops.transpose(t("x", (2, 3)))),
 }
 WRITTEN["transpose-of-integer-product"] = WRITTEN["transpose-of-product"]
+WRITTEN["transpose-of-moved-transpose"] = WRITTEN["transpose-of-transpose"]
 WRITTEN["sum-of-neg-integers"] = WRITTEN["sum-of-neg"]
 for _name in ("sum", "prod", "max", "min", "any", "all"):
     _function = getattr(ops, _name)
