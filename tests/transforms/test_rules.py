@@ -15,8 +15,8 @@ from symgraph.lowering.interpreter import evaluate
 from symgraph.rewrite import Rule, rewrite, rules_rewriter
 from symgraph.text import to_text
 from symgraph.types import dimension_names
-from tests.transforms.examples import DTYPES, RULES, Example, examples
 from tests.transforms.exactly import exact_value
+from tests.transforms.examples import DTYPES, RULES, Example, examples
 
 FLOATS = ("float32", "float64")
 GOLDEN = Path(__file__).parent.parent / "golden"
