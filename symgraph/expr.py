@@ -11,7 +11,7 @@ with the same public functions that users call.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import attrs
 import numpy as np
@@ -35,6 +35,8 @@ from symgraph.types import (
     DTYPES,
     FLOAT32,
     INT64,
+    LIMIT,
+    SHORT_NAMES,
     Dimension,
     DType,
     DTypeLike,
@@ -43,9 +45,11 @@ from symgraph.types import (
     TensorType,
     as_shape,
     dtype_of,
+    product,
     promote,
     show_shape,
 )
+from symgraph.values import Unfit, array_of, shown
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -93,15 +97,51 @@ class Expr:
         )
 
     def __iter__(self) -> NoReturn:
-        raise GraphError("an expression cannot be iterated", hint="Use symgraph.split, or x[i].")
+        raise GraphError(
+            f"{self!r} cannot be iterated: the graph is defined before anything runs",
+            hint="Use symgraph.split, or x[i]; to reduce it, symgraph.sum, symgraph.max and the like.",
+        )
+
+    if not TYPE_CHECKING:  # to a type checker an expression is none of these
+
+        def __float__(self) -> NoReturn:
+            raise self._valueless("a float")
+
+        def __int__(self) -> NoReturn:
+            raise self._valueless("an int")
+
+        def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
+            raise self._valueless("a NumPy array")
+
+    def _valueless(self, wanted: str) -> GraphError:
+        return GraphError(
+            f"{self!r} cannot be made {wanted}: its value is known in a run",
+            hint="Run it: session.run(expression, feeds); in a graph, convert with symgraph.cast.",
+        )
+
+    def __setitem__(self, key: object, value: object) -> NoReturn:
+        raise GraphError(
+            f"{self!r} cannot be changed in place: expressions are immutable",
+            hint="Make another: symgraph.where(mask, value, x), or symgraph.scatter_add(x, indices, updates).",
+        )
 
     def __len__(self) -> int:
         if not self.shape or not isinstance(self.shape[0], int):
-            raise ShapeError(f"len: the first axis of {self.type} has no fixed length", hint="Use x.shape[0].")
+            raise ShapeError(
+                f"len: the first axis of {self.type} has no fixed length", hint="Use x.shape[0]."
+            )
         return self.shape[0]
 
-    # NumPy arrays on the left hand defer to the reflected methods below.
-    __array_ufunc__ = None
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> "Expr":
+        # NumPy's operators, for arrays on the left hand, come here; functions such as np.exp do too.
+        name = _OPERATORS.get(ufunc.__name__)
+        if method != "__call__" or options or name is None:
+            raise _numpy_called(ufunc.__name__, self)
+        made: Expr = getattr(_ops, name)(*inputs)
+        return made
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> NoReturn:
+        raise _numpy_called(function.__name__, self)
 
     def __add__(self, other: "Operand") -> "Expr":
         return _ops.add(self, other)
@@ -205,6 +245,34 @@ class Expr:
         return _ops.cast(self, dtype)
 
 
+# NumPy's functions behind its operators, and ours.
+_OPERATORS: Mapping[str, str] = {
+    "add": "add",
+    "subtract": "sub",
+    "multiply": "mul",
+    "divide": "div",
+    "floor_divide": "floor_divide",
+    "remainder": "mod",
+    "power": "pow",
+    "matmul": "matmul",
+    "less": "less",
+    "less_equal": "less_equal",
+    "greater": "greater",
+    "greater_equal": "greater_equal",
+    "bitwise_and": "logical_and",
+    "bitwise_or": "logical_or",
+    "bitwise_xor": "logical_xor",
+}
+
+
+def _numpy_called(name: str, operand: Expr) -> GraphError:
+    ours = name if hasattr(_ops, name) else ""
+    return GraphError(
+        f"numpy.{name} computes at once, and {operand!r} has its value in a run",
+        hint=f"Write symgraph.{ours}." if ours else "Write it with the functions of symgraph.",
+    )
+
+
 Scalar: TypeAlias = bool | int | float
 Operand: TypeAlias = Expr | Scalar | Array | np.generic | Sequence[Any]
 
@@ -232,7 +300,11 @@ def describe(operand: Expr) -> str:
 
 def _check_name(name: object, what: str) -> str:
     if not isinstance(name, str) or not name:
-        raise GraphError(f"the name of a {what} is a non-empty string, and {name!r} is none")
+        article = "an" if what[0] in "aeiou" else "a"
+        raise GraphError(
+            f"the name of {article} {what} is a non-empty string, and {name!r} is none",
+            hint="Write the name first, in quotes: 'x'.",
+        )
     return name
 
 
@@ -270,12 +342,20 @@ def variable(name: str, shape: ShapeLike = (), dtype: DTypeLike = FLOAT32, init:
     from symgraph.train import initializers  # the records of initial values; they know nothing of graphs
 
     type_ = TensorType(dtype, as_shape(shape))
+    size = product(type_.shape)
+    if isinstance(size, int) and size > LIMIT:
+        raise ShapeError(
+            f"variable {name!r}: {show_shape(type_.shape)} has {size} elements, and 2**48 is the limit",
+            hint="Check the sizes: it would take more memory than a machine has.",
+        )
     if any(not isinstance(d, int) for d in type_.shape):
         raise ShapeError(
             f"variable {name!r}: the shape {show_shape(type_.shape)} has a named size",
             hint="A variable has one shape: write its sizes as numbers.",
         )
-    return apply(Variable(_check_name(name, "variable"), type_, initializers.as_initializer(init, type_, name)))
+    return apply(
+        Variable(_check_name(name, "variable"), type_, initializers.as_initializer(init, type_, name))
+    )
 
 
 def constant(value: npt.ArrayLike, dtype: DTypeLike | None = None) -> Expr:
@@ -304,19 +384,22 @@ def _scalar(kind: Any, value: Any, sign: float, dtype: DType | None) -> Constant
 
 def _array(value: Any, dtype: DType | None) -> ArrayValue:
     if isinstance(value, Expr):
-        raise GraphError("a constant is made from numbers, not from an expression")
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ShapeError(f"this is no array: {error}", hint="Give every row the same length.") from None
-    if array.dtype == object or array.dtype.kind not in "fiub":
-        raise DTypeError(f"{type(value).__name__} of dtype {array.dtype} is not a tensor of numbers")
+        raise GraphError(
+            "a constant is made from numbers, and this is an expression", hint="Use the expression itself."
+        )
+    array = array_of(value)
+    if isinstance(array, Unfit):
+        error = ShapeError if array.shape else DTypeError
+        raise error(f"a tensor holds numbers, and this is {array.reason}", hint=array.hint)
     plain = not isinstance(value, np.ndarray | np.generic)
     if dtype is None and plain and array.dtype.kind == "f":
         dtype = FLOAT32
     target = dtype if dtype is not None else array.dtype
     if target not in DTYPES:
-        dtype_of(target)
+        raise DTypeError(
+            f"{target.name} is not a dtype of symgraph, which has {', '.join(SHORT_NAMES)}",
+            hint="Convert it first: value.astype('float32').",
+        )
     with np.errstate(all="ignore"):
         cast = array.astype(target)
         lost = not (plain and array.dtype.kind == "f") and not np.array_equal(
@@ -326,8 +409,8 @@ def _array(value: Any, dtype: DType | None) -> ArrayValue:
         lost = lost or bool(np.any(np.isinf(cast) & ~np.isinf(array)))
         lost = lost or (plain and array.dtype.kind == "f" and target.kind in "iu")
     if lost and not (array.dtype.kind == "f" and target.kind == "f" and not np.isinf(cast).any()):
-        shown = np.array2string(array, threshold=6)
-        raise DTypeError(f"{target.name} cannot hold {shown}", hint="Name a wider dtype, or cast it yourself.")
+        text = np.array2string(array, threshold=6)
+        raise DTypeError(f"{target.name} cannot hold {text}", hint="Name a wider dtype, or cast it yourself.")
     return ArrayValue.of(cast)
 
 
@@ -400,15 +483,28 @@ def define(outputs: Outputs | None = None, /, *, updates: Updates | None = None,
       return y=%1
     }
     """
-    return number({**(outputs or {}), **named}, updates or {})[0]
+    given = {} if outputs is None else outputs
+    if not isinstance(given, Mapping):
+        raise GraphError(
+            f"define takes named outputs, and this is {shown(given)}",
+            hint="Write define(loss=expression), or define({'loss': expression}).",
+        )
+    twice = sorted(given.keys() & named.keys())
+    if twice:
+        raise GraphError(f"the output {twice[0]!r} is given twice", hint="Give each its own name.")
+    return number({**given, **named}, {} if updates is None else updates)[0]
 
 
 def number(outputs: Outputs, updates: Updates) -> tuple[Graph, dict[Expr, int]]:
     """`define`, with the id of each expression it reached."""
     for name, expr in outputs.items():
         _check_output(name, expr)
+    if not isinstance(updates, Mapping):
+        raise _not_updates(updates)
     for group, changes in updates.items():
         _check_name(group, "update group")
+        if not isinstance(changes, Mapping):
+            raise _not_updates(changes)
         for target, value in changes.items():
             _check_update(target, value)
     roots = [*outputs.values(), *(v for group in updates.values() for pair in group.items() for v in pair)]
@@ -465,20 +561,33 @@ def _declared_twice(label: str, first: Origin, second: Origin) -> NoReturn:
     )
 
 
+def _not_updates(given: object) -> GraphError:
+    return GraphError(
+        f"updates map groups to mappings of variables to next values, and this is {shown(given)}",
+        hint="Write updates={'train': {w: w - 0.1 * g}}.",
+    )
+
+
 def _check_output(name: object, expr: object) -> None:
     _check_name(name, "output")
     if not isinstance(expr, Expr):
         raise GraphError(
-            f"the output {name!r} is a {type(expr).__name__}, not an expression",
+            f"the output {name!r} is {shown(expr)}, not an expression",
             hint="For a number or an array write symgraph.constant(...).",
         )
 
 
 def _check_update(target: object, value: object) -> None:
     if not isinstance(target, Expr) or not isinstance(target.op, Variable):
-        raise GraphError(f"only a variable can be updated, and {target!r} is none")
+        raise GraphError(
+            f"only a variable can be updated, and {target!r} is none",
+            hint="The keys are expressions: w = symgraph.variable(...), and then updates={'train': {w: ...}}.",
+        )
     if not isinstance(value, Expr):
-        raise GraphError(f"the next value of {target.op.label!r} is a {type(value).__name__}, not an expression")
+        raise GraphError(
+            f"the next value of {target.op.label!r} is {shown(value)}, not an expression",
+            hint="For a number or an array write symgraph.constant(...).",
+        )
     if value.dtype != target.dtype:
         raise DTypeError(
             f"the next value of {target.op.label!r} is {value.type}, and the variable is {target.type}",
@@ -489,6 +598,7 @@ def _check_update(target: object, value: object) -> None:
         raise ShapeError(
             f"the next value of {target.op.label!r} is {value.type}, and the variable is {target.type}",
             details=(describe(target), describe(value)),
+            hint="Bring it to the variable's shape: symgraph.broadcast_to, or symgraph.reshape.",
         )
 
 
@@ -521,7 +631,9 @@ def lift(graph: Graph) -> list[Expr]:
     return exprs
 
 
-def rebuild(graph: Graph, exprs: Sequence[Expr], outputs: Outputs | None = None) -> tuple[Graph, dict[Expr, int]]:
+def rebuild(
+    graph: Graph, exprs: Sequence[Expr], outputs: Outputs | None = None
+) -> tuple[Graph, dict[Expr, int]]:
     """The graph whose node `i` is now `exprs[i]`, with `outputs` added; and the ids of its expressions."""
     leaves = {name: exprs[node.id] for name, node in graph.variables.items()}
     return number(

@@ -12,12 +12,12 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
-from typing import Any, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, Union
 
 import attrs
 import numpy as np
 
-from symgraph.errors import DTypeError, FeedError, ShapeError
+from symgraph.errors import DTypeError, FeedError, GraphError, ShapeError
 
 DType: TypeAlias = np.dtype[Any]
 Atom: TypeAlias = Union[str, "FloorDiv"]
@@ -40,6 +40,7 @@ DTYPES: tuple[DType, ...] = (FLOAT32, FLOAT64, INT32, INT64, BOOL)
 _RANK: Mapping[DType, int] = {BOOL: 0, INT32: 1, INT64: 2, FLOAT32: 3, FLOAT64: 4}
 _LONGEST = 64  # factors of a product, and quotients of a text
 _MOST_TERMS = 512
+_OPEN = "Write a number from 0, or for a size that is open a name such as 'batch'."
 LIMIT = 2**48  # elements: larger sizes are a mistake, and would overflow address arithmetic
 
 
@@ -109,7 +110,19 @@ class Dim:
             return exact
         if isinstance(other, int) and other > 0:
             return Dim(((((FloorDiv(self, other), 1),), 1),))
-        raise ShapeError(f"the dimension {self} cannot be divided by {other}")
+        raise ShapeError(
+            f"the dimension {self} cannot be divided by {other!r}", hint="Divide it by a positive int."
+        )
+
+    def _unknown(self, *_: object) -> NoReturn:
+        raise ShapeError(
+            f"the size {self} has no value here: it is bound when a run is fed",
+            hint=f"In a graph write symgraph.size({str(self)!r}); in shapes use +, -, * and // with ints.",
+        )
+
+    if not TYPE_CHECKING:  # to a type checker a size has none of these
+        __index__ = __int__ = __float__ = __truediv__ = __rtruediv__ = __pow__ = __mod__ = _unknown
+        __lt__ = __le__ = __gt__ = __ge__ = _unknown
 
 
 def dim(name: str) -> Dim:
@@ -128,6 +141,11 @@ def dim(name: str) -> Dim:
 def _terms(dimension: Dimension) -> tuple[tuple[Monomial, int], ...]:
     if isinstance(dimension, Dim):
         return dimension.terms
+    if not isinstance(dimension, int | np.integer):
+        raise ShapeError(
+            f"a named size is counted in whole numbers, and {dimension!r} is none",
+            hint="For its value as a number in the graph write symgraph.size(name).",
+        )
     return (((), int(dimension)),) if dimension else ()
 
 
@@ -320,7 +338,8 @@ def parse_dimension(text: str) -> Dimension:
         return values[0]
     except (ValueError, IndexError, TypeError, ZeroDivisionError):
         raise ShapeError(
-            f"{text!r} is not a dimension", hint="Write such as 'batch' or '2*batch+1'."
+            f"{text!r} is not a dimension",
+            hint="Write such as 'batch' or '2*batch+1'; several are a tuple, ('batch', 784).",
         ) from None
 
 
@@ -331,8 +350,8 @@ def dtype_of(dtype: DTypeLike) -> DType:
     dtype('float32')
     """
     try:
-        found = np.dtype(dtype)
-    except TypeError:
+        found = None if dtype is None else np.dtype(dtype)  # None is float64 to NumPy
+    except (TypeError, ValueError):
         found = None
     if found is None or found not in DTYPES:
         known = ", ".join(SHORT_NAMES)
@@ -365,11 +384,11 @@ def as_dimension(value: DimensionLike) -> Dimension:
     if isinstance(value, str):
         return dim(value) if value.isidentifier() else parse_dimension(value)
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise ShapeError(f"{value!r} is not a dimension", hint="Use a non-negative int or a name.")
+        raise ShapeError(f"{value!r} is not a dimension", hint=_OPEN)
     if value < 0:
-        raise ShapeError(f"a dimension is not negative, and {value} is", hint="Use a name for an open size.")
+        raise ShapeError(f"a dimension is not negative, and {value} is", hint=_OPEN)
     if value > LIMIT:
-        raise ShapeError(f"the dimension {value} is larger than 2**48")
+        raise ShapeError(f"the dimension {value} is larger than 2**48", hint=_OPEN)
     return int(value)
 
 
@@ -382,8 +401,10 @@ def as_shape(shape: ShapeLike) -> Shape:
     if isinstance(shape, int | str | Dim | np.integer):
         return (as_dimension(shape),)
     try:
+        if isinstance(shape, Mapping | set | frozenset):
+            raise TypeError("it has no order")
         dimensions = tuple(shape)
-    except TypeError:
+    except (TypeError, GraphError):
         raise ShapeError(f"{shape!r} is not a shape", hint="Write a tuple, such as ('batch', 784).") from None
     if len(dimensions) > 32:
         raise ShapeError(f"a tensor has at most 32 axes, and this shape has {len(dimensions)}")

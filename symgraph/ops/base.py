@@ -63,7 +63,9 @@ def require_kind(name: str, kinds: str, type_: TensorType) -> None:
         wanted = " or ".join(_KINDS[kind] for kind in kinds)
         raise DTypeError(
             f"{name} takes {wanted}, and this is {SHORT_NAMES[type_.dtype.name]}",
-            hint="Cast it with symgraph.cast.",
+            hint="Compare it first, such as x > 0."
+            if kinds == "b"
+            else "Cast it: symgraph.cast(x, 'float32').",
         )
 
 
@@ -89,10 +91,12 @@ def normalise_axis(name: str, axis: int, rank: int) -> int:
     >>> normalise_axis("sum", -1, 3)
     2
     """
+    has = f"axes 0 to {rank - 1}, or -1 to {-rank} from the end" if rank > 1 else "axis 0 alone"
+    hint = f"It has {has}." if rank else "It is a scalar: leave the axis out, or give it one by reshape."
     if isinstance(axis, bool) or not hasattr(axis, "__index__"):
-        raise ShapeError(f"{name}: an axis is an int, and {axis!r} is none")
+        raise ShapeError(f"{name}: an axis is an int, and {axis!r} is none", hint=hint)
     if not -rank <= axis < rank:
-        raise ShapeError(f"{name}: there is no axis {axis} in a tensor of {rank} axes")
+        raise ShapeError(f"{name}: there is no axis {axis} in a tensor of {rank} axes", hint=hint)
     return int(axis) % rank
 
 
@@ -104,10 +108,11 @@ def normalise_axes(name: str, axis: int | Iterable[int] | None, rank: int) -> tu
     """
     if axis is None:
         return tuple(range(rank))
-    listed = (axis,) if isinstance(axis, int) or not isinstance(axis, Iterable) else tuple(axis)
+    several = isinstance(axis, Iterable) and not isinstance(axis, str | Expr)
+    listed: tuple[Any, ...] = tuple(axis) if several else (axis,)  # type: ignore[arg-type]
     axes = tuple(sorted(normalise_axis(name, a, rank) for a in listed))
     if len(set(axes)) != len(axes):
-        raise ShapeError(f"{name}: an axis is repeated in {tuple(listed)}")
+        raise ShapeError(f"{name}: an axis is repeated in {listed}", hint="Name each axis once.")
     return axes
 
 
@@ -116,9 +121,7 @@ def sum_to(g: Expr, shape: Shape) -> Expr:
     if g.shape == shape:
         return g
     extra = len(g.shape) - len(shape)
-    kept = tuple(
-        extra + i for i, size in enumerate(shape) if size == 1 and g.shape[extra + i] != 1
-    )
+    kept = tuple(extra + i for i, size in enumerate(shape) if size == 1 and g.shape[extra + i] != 1)
     if kept:
         g = ops.sum(g, axis=kept, keepdims=True)
     return ops.sum(g, axis=tuple(range(extra))) if extra else g

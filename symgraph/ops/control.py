@@ -163,7 +163,7 @@ def _place(index: tuple[np.intp, ...]) -> str:
 
 def _checked(name: str, label: object) -> str:
     if not isinstance(label, str):
-        raise GraphError(f"{name}: a label is text, and {label!r} is a {type(label).__name__}")
+        raise GraphError(f"{name}: a label is text, and {label!r} is none", hint="Write it in quotes.")
     return label
 
 

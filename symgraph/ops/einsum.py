@@ -59,6 +59,13 @@ def einsum(subscripts: str, *tensors: Operand) -> Expr:
     """
     if not tensors:
         raise GraphError("einsum: there is no operand", hint='Write such as einsum("ij,jk->ik", x, y).')
+    if isinstance(subscripts, Expr):
+        raise GraphError(
+            "einsum: the subscripts come first, and this is an expression",
+            hint="Write einsum('ij,jk->ik', x, y).",
+        )
+    if not tensors:
+        raise GraphError("einsum: there are no operands", hint="Write einsum('ij,jk->ik', x, y).")
     exprs = operands(*tensors)
     try:
         for e in exprs:
@@ -85,7 +92,10 @@ def parse(subscripts: str, ranks: Sequence[int]) -> tuple[tuple[Labels, ...], La
     left, arrow, right = subscripts.replace(" ", "").partition("->")
     parts = left.split(",")
     if len(parts) != len(ranks):
-        raise GraphError(f"einsum: the subscripts have {len(parts)} operands, and {len(ranks)} are given")
+        raise GraphError(
+            f"einsum: the subscripts have {len(parts)} operands, and {len(ranks)} are given",
+            hint="Between commas stands one operand each: einsum('ij,jk->ik', x, y).",
+        )
     inputs = tuple(_operand(part, rank) for part, rank in zip(parts, ranks, strict=True))
     counts = Counter(itertools.chain.from_iterable(inputs))
     # Labels of an ellipsis are counted from the right: the longest ellipsis has all of them.

@@ -482,6 +482,10 @@ def _triangle(name: str, x: Operand, k: int, lower: bool) -> Expr:
             details=(describe(e),),
             hint="It has two axes or more.",
         )
+    if isinstance(k, bool) or not isinstance(k, int | np.integer):
+        raise ShapeError(
+            f"{name}: a diagonal is counted by an int, and {k!r} is none", hint="0 is the main one."
+        )
     down, right = iota(e.shape[-2:], axis=0), iota(e.shape[-2:], axis=1)
     diagonal = down + k if k else down
     kept = ops.less_equal(right, diagonal) if lower else ops.greater_equal(right, diagonal)

@@ -5,9 +5,9 @@ Four primitives move elements without computing: `BroadcastTo`, `Reshape`, `Tran
 with them. All work with named sizes, and a result's sizes are exact polynomials of them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import accumulate, pairwise
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 import numpy as np
@@ -157,7 +157,8 @@ def reshape(x: Operand, shape: ShapeLike) -> Expr:
 
 def _complete(x: Expr, shape: ShapeLike) -> Shape:
     """The shape that `reshape` is asked for, with -1 worked out."""
-    listed = [shape] if isinstance(shape, str | int | np.integer | Dim) else list(shape)
+    several = isinstance(shape, Iterable) and not isinstance(shape, str | Expr | Mapping | Set)
+    listed: list[Any] = list(shape) if several else [shape]  # type: ignore[arg-type]
     open_axes = [i for i, d in enumerate(listed) if not isinstance(d, str | Dim) and _is_minus_one(d)]
     if not open_axes:
         return as_shape(listed)
@@ -276,7 +277,8 @@ def transpose(x: Operand, axes: Iterable[int] | None = None) -> Expr:
     (<transpose: f32[28,3,batch]>, <transpose: f32[batch,28,3]>)
     """
     (e,) = operands(x)
-    listed = tuple(range(e.rank))[::-1] if axes is None else tuple(axes)
+    several: Any = (axes,) if isinstance(axes, str | Expr) or not isinstance(axes, Iterable) else axes
+    listed = tuple(range(e.rank))[::-1] if axes is None else tuple(several)
     order = tuple(normalise_axis("transpose", a, e.rank) for a in listed)
     return e if order == tuple(range(e.rank)) else ops.apply(Transpose(order), e)
 
