@@ -14,13 +14,14 @@ from symgraph.ir import Op
 from symgraph.lowering.plan import Layout, Program, Step, concrete, concrete_size
 from symgraph.ops.arithmetic import Maximum, Minimum
 from symgraph.ops.base import Elementwise
+from symgraph.ops.control import AssertIndex
 from symgraph.ops.linalg import MatMul
 from symgraph.ops.logic import Cast, Where
 from symgraph.ops.reduction import All, ArgMax, ArgMin, Max, Min, Prod, Reduction, Sum
 from symgraph.ops.reduction import Any as AnyOf
 from symgraph.ops.shape import BroadcastTo, Concatenate, Reshape, Transpose
 from symgraph.ops.slicing import Flip, Pad, Slice, _region
-from symgraph.types import DType
+from symgraph.types import DType, evaluate_dimension
 
 
 @attrs.frozen
@@ -153,24 +154,24 @@ def _where(step: Step, operands: list[str], writer: Any, rows: str | None) -> Em
         make = f"{writer.use('f_negative', np.negative)}({condition}.view({i8})"
 
     def lines(out: str) -> list[str]:
-        made = [f"{make}, out={narrow})"]
+        made = [f"{make}, {narrow})"]
         if wide:
             made.append(f"copyto({mask}, {narrow})")
         result, first, second = (f"{value}.view({name})" for value in (out, x, y))
         if x_zero or y_zero:
-            return [*made, f"{both}({second if x_zero else first}, {mask}, out={result})"]
+            return [*made, f"{both}({second if x_zero else first}, {mask}, {result})"]
         return [
             *made,
-            f"{xor}({first}, {second}, out={result})",
-            f"{both}({result}, {mask}, out={result})",
-            f"{xor}({result}, {second}, out={result})",
+            f"{xor}({first}, {second}, {result})",
+            f"{both}({result}, {mask}, {result})",
+            f"{xor}({result}, {second}, {result})",
         ]
 
     return Emitted(lines)
 
 
 def _extreme(step: Step, operands: list[str], writer: Any, rows: str | None) -> Emitted:
-    """NumPy's maximum with a single number takes 4 times as long as with a row of it."""
+    """NumPy's maximum with a single number takes 4 times as long as with a row of it. It wants `out` by name."""
     ufunc = type(step.op).ufunc  # type: ignore[attr-defined]
     name = writer.use(f"f_{ufunc.__name__}", ufunc)
     shape = concrete(step.type.shape)
@@ -252,9 +253,19 @@ def _concatenate(step: Step, operands: list[str], writer: Any, rows: str | None)
     return Emitted(lambda out: [f"{name}(({', '.join(operands)},), {axis}, {out})"])
 
 
+def _assert_index(step: Step, operands: list[str], writer: Any, rows: str | None) -> Emitted:
+    """The smallest and the largest decide; `evaluate`, which makes masks, then finds what to say."""
+    assert isinstance(step.op, AssertIndex)
+    size, x = evaluate_dimension(step.op.size, {}), operands[0]
+    raises = writer.use(f"e{step.value}", step.op.evaluate)
+    test = f"if {x}.size and ({x}.min() < 0 or {x}.max() >= {size}): {raises}({x})"
+    return Emitted(lambda out: [test, f"copyto({out}, {x})"])
+
+
 KERNELS: dict[type[Op], Kernel] = {
     **dict.fromkeys(_REDUCERS, _reduce),
     ArgMax: _argument,
+    AssertIndex: _assert_index,
     ArgMin: _argument,
     MatMul: _matmul,
     Reshape: _reshape,

@@ -10,7 +10,7 @@ inside. The user's lines are comments, with everything but printable ASCII escap
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 import numpy as np
@@ -34,7 +34,6 @@ from symgraph.lowering.plan import (
 from symgraph.lowering.program import Instance, MemoryPlan
 from symgraph.ops.base import Elementwise
 from symgraph.ops.shape import BroadcastTo
-from symgraph.origin import Origin
 from symgraph.transforms.expand import expand_pass
 from symgraph.transforms.fusion import fusion_pass
 
@@ -46,14 +45,18 @@ _FILE = "<symgraph numpy>"
 class NumpyProgram:
     """The generated function for one binding of the named sizes."""
 
-    source: str
     memory: MemoryPlan
     _namespace: dict[str, Any]
-    _origins: tuple[Origin | None, ...]  # by line of the source, counted from 1
+    _lines: tuple["Line", ...]
+
+    @cached_property
+    def source(self) -> str:
+        """The text of the function; made when it is read, because the comments take longer than the rest."""
+        return "".join([line.text + (_comment(line.step) if line.opens else "") + "\n" for line in self._lines])
 
     @cached_property
     def _code(self) -> Any:
-        return compile(self.source, _FILE, "exec")
+        return compile("\n".join([line.text for line in self._lines]), _FILE, "exec")
 
     def instance(self) -> Instance:
         """A function with an arena of its own."""
@@ -63,32 +66,40 @@ class NumpyProgram:
         namespace["arena"] = raw[start : start + self.memory.peak]
         exec(self._code, namespace)  # noqa: S102  our own text: no name or value of a user's is in it
         run = namespace["run"]
-        errstate, origins = np.errstate, self._origins
+        errstate, lines = np.errstate, self._lines
 
         def call(values: Sequence[Array], destinations: Sequence[Array]) -> tuple[Array, ...]:
             with errstate(all="ignore"):
                 try:
                     results: tuple[Array, ...] = run(*values, *destinations)
                 except Exception as error:
-                    raise _located(error, origins) from (None if isinstance(error, SymgraphError) else error)
+                    raise _located(error, lines) from (None if isinstance(error, SymgraphError) else error)
             return results
 
         return call
 
 
-def _located(error: Exception, origins: Sequence[Origin | None]) -> Exception:
+def _located(error: Exception, lines: Sequence["Line"]) -> Exception:
     """The error with the user's line in place of the generated one."""
-    trace, line = error.__traceback__, 0
+    trace, number = error.__traceback__, 0
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == _FILE:
-            line = trace.tb_lineno
+            number = trace.tb_lineno
         trace = trace.tb_next
-    origin = origins[line] if 0 < line < len(origins) else None
-    source = origin.sources[0] if origin is not None and origin.sources else None
+    step = lines[number - 1].step if 0 < number <= len(lines) else None
+    source = step.origin.sources[0] if step is not None and step.origin.sources else None
     if isinstance(error, SymgraphError):
         error.source = source
         return error
     return ExecutionError(f"the run failed: {error}", source=source)
+
+
+class Line(NamedTuple):
+    """A line of the text, and the step that it is for; the one that `opens` it carries its comment."""
+
+    text: str
+    step: Step | None = None
+    opens: bool = False
 
 
 def lower(graph: Graph) -> NumpyProgram:
@@ -107,7 +118,7 @@ class _Writer:
     layout: Layout
     memory: Memory
     head: list[str] = attrs.field(factory=list)
-    body: list[tuple[str, Origin | None]] = attrs.field(factory=list)
+    body: list[Line] = attrs.field(factory=list)
     namespace: dict[str, Any] = attrs.field(factory=dict)
     names: dict[int, str] = attrs.field(factory=dict)
     buffers: dict[tuple[int, tuple[int, ...], np.dtype[Any]], str] = attrs.field(factory=dict)
@@ -139,8 +150,8 @@ class _Writer:
 
     # Text
 
-    def line(self, text: str, origin: Origin | None, indent: int = 0) -> None:
-        self.body.append((" " * indent + text, origin))
+    def line(self, text: str, step: Step | None, indent: int = 0, opens: bool = False) -> None:
+        self.body.append(Line(" " * (4 + indent) + text, step, opens))
 
     def use(self, name: str, value: Any) -> str:
         """`name` in the generated code means `value`."""
@@ -153,16 +164,16 @@ class _Writer:
     def assemble(self, arguments: list[str], returned: list[str]) -> NumpyProgram:
         # Buffers are globals of the instance's own namespace: as free variables of a closure, thousands of
         # them would take CPython's compiler quadratic time.
-        lines: list[tuple[str, Origin | None]] = [(text, None) for text in self.head]
-        lines.append((f"def run({', '.join(arguments)}):", None))
-        lines += [(f"    {text}", origin) for text, origin in self.body]
         closing = f"({', '.join(returned)}{',' if len(returned) == 1 else ''})"
-        lines.append((f"    return {closing}", None))
+        lines = (
+            *map(Line, self.head),
+            Line(f"def run({', '.join(arguments)}):"),
+            *self.body,
+            Line(f"    return {closing}"),
+        )
         self.use("empty", np.empty)
         self.use("copyto", np.copyto)
-        source = "\n".join(text for text, _ in lines) + "\n"
-        origins = (None, *(origin for _, origin in lines))
-        return NumpyProgram(source, self.memory.plan, self.namespace, origins)
+        return NumpyProgram(self.memory.plan, self.namespace, lines)
 
     # Values
 
@@ -214,7 +225,7 @@ class _Writer:
         key = (step.loop, v)
         if key not in self.blocks:
             self.blocks[key] = f"s{v}"
-            self.line(f"s{v} = {self.outside(step, v)}[i:j]", step.origin, 4)
+            self.line(f"s{v} = {self.outside(step, v)}[i:j]", step, 4)
         return self.blocks[key]
 
     def outside(self, step: Step | None, v: int) -> str:
@@ -226,7 +237,7 @@ class _Writer:
             return self.place(v)
         whole = self.outside(step, made.inputs[0])
         text = self.expression(made, whole, None)
-        self.line(f"w{v} = {text}", made.origin, 0 if step is None or step.loop is None else 4)
+        self.line(f"w{v} = {text}", made, 0 if step is None or step.loop is None else 4)
         return f"w{v}"
 
     def open_loop(self, loop: Loop) -> None:
@@ -248,9 +259,8 @@ class _Writer:
             return
         out = self.destination(step)
         self.names[step.value] = out
-        comment = _comment(step)
         for i, text in enumerate(emitted.lines(out)):
-            self.line(text + (comment if i == 0 else ""), step.origin, indent)
+            self.line(text, step, indent, opens=i == 0)
 
     def destination(self, step: Step) -> str:
         whole = self.place(step.value)
@@ -258,7 +268,7 @@ class _Writer:
             return whole
         full = self.memory.places[step.value].shape == concrete(step.type.shape)
         cut = "[i:j]" if full else "[:m]"
-        self.line(f"t{step.value} = {whole}{cut}", step.origin, 4)
+        self.line(f"t{step.value} = {whole}{cut}", step, 4)
         return f"t{step.value}"
 
     def tail(self, step: Step, emitted: Emitted) -> None:
@@ -269,9 +279,9 @@ class _Writer:
         shape = concrete(step.type.shape)
         self.head.append(f"{partial} = empty({shape!r}, {self.dtype(step.type.dtype)})")
         for text in emitted.lines(partial):
-            self.line(text + _comment(step), step.origin, 4)
+            self.line(text, step, 4, opens=True)
         join = self.use(f"f_{emitted.combine.__name__}", emitted.combine)
-        self.line(f"{join}({out}, {partial}, out={out}) if i else copyto({out}, {partial})", step.origin, 4)
+        self.line(f"{join}({out}, {partial}, out={out}) if i else copyto({out}, {partial})", step, 4)
 
     def view(self, step: Step, operand: str, indent: int) -> None:
         v = step.value
@@ -282,7 +292,7 @@ class _Writer:
             self.fixed.add(v)
             self.head.append(f"v{v} = {text}")
             return
-        self.line(f"v{v} = {text}{_comment(step)}", step.origin, indent)
+        self.line(f"v{v} = {text}", step, indent, opens=True)
 
     def expression(self, step: Step, operand: str, rows: str | None) -> str:
         """The one expression that a view is."""
@@ -304,7 +314,7 @@ class _Writer:
         if made is None and isinstance(step.op, Elementwise) and native_ufunc(step):
             ufunc = type(step.op).ufunc
             name = self.use(f"f_{ufunc.__name__}", ufunc)  # type: ignore[union-attr]
-            made = Emitted(lambda out: [f"{name}({', '.join(operands)}, out={out})"])
+            made = Emitted(lambda out: [f"{name}({', '.join(operands)}, {out})"])
         if made is not None:
             return made
         call = self.use(f"e{step.value}", step.op.evaluate)
@@ -342,7 +352,9 @@ def _by_rows(step: Step, operand: Step, loop: Loop) -> bool:
     return not isinstance(step.op, Elementwise | BroadcastTo) or len(shape) == len(step.type.shape)
 
 
-def _comment(step: Step) -> str:
+def _comment(step: Step | None) -> str:
+    if step is None:
+        return ""
     text = f"%{step.node} {step.op.name} {step.type}  {step.origin}"
     return "  # " + text.encode("ascii", "backslashreplace").decode().translate(_ESCAPES)
 

@@ -9,7 +9,9 @@ sees has room for one block; what others see has room for all rows.
 """
 
 import math
+from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -26,6 +28,7 @@ from symgraph.types import DType, TensorType
 Kind = Literal["input", "known", "view", "array"]
 LOOP_ABOVE = 1 << 20  # bytes that a region's values take together: below, they stay in the cache anyway
 BLOCK_BYTES = 1 << 18  # bytes that a block's values take together
+STEP_BYTES = 1 << 13  # and that each takes on average: below, the calls cost more than the cache saves
 _ALIGN = 64
 _KNOWN_LIMIT = 1 << 24  # bytes: values known now are computed now up to this size
 
@@ -124,7 +127,7 @@ def _loop_shape(nodes: Sequence[Node]) -> tuple[int, int] | None:
     total = sum(_bytes(n.type) for n in inside)
     if rows < 2 or total < LOOP_ABOVE:
         return None
-    block = max(1, rows * BLOCK_BYTES // total)
+    block = max(1, rows * max(BLOCK_BYTES, STEP_BYTES * len(inside)) // total)
     return (rows, block) if 2 * block <= rows else None
 
 
@@ -137,12 +140,14 @@ def _bytes(type_: TensorType) -> int:
     return concrete_size(type_) * type_.dtype.itemsize
 
 
+@lru_cache(4096)
 def concrete_size(type_: TensorType) -> int:
     """The number of elements of a type of concrete shape."""
     return math.prod(concrete(type_.shape))
 
 
-def concrete(shape: Sequence[Any]) -> tuple[int, ...]:
+@lru_cache(4096)
+def concrete(shape: tuple[Any, ...]) -> tuple[int, ...]:
     """A shape that holds ints alone, as the lowering sees them."""
     assert all(isinstance(size, int) for size in shape), shape
     return tuple(shape)
@@ -263,7 +268,7 @@ def allocate(program: Program, layout: Layout, in_place: InPlace, scratch: Scrat
             places[v] = Place(offset, shape, in_place_of=reused)
             expiring.setdefault(last[v], []).append(v)
             over = None if reused is None else program.steps[reused].node
-            label = f"{step.op.name} {step.type}"
+            label = f"{step.op.name} {_shown(step.type)}"
             buffers.append(Buffer(step.node, label, offset, size, now.value, last[v], over))
         if layout.kind[now.value] == "array":
             scratches[now.value] = _scratch(now, scratch(now, program), arena, buffers)
@@ -271,6 +276,11 @@ def allocate(program: Program, layout: Layout, in_place: InPlace, scratch: Scrat
             itemsize = program.steps[dead].type.dtype.itemsize
             arena.give(places[dead].offset or 0, math.prod(places[dead].shape) * itemsize)
     return Memory(places, scratches, MemoryPlan(tuple(buffers), arena.peak))
+
+
+@lru_cache(4096)
+def _shown(type_: TensorType) -> str:
+    return str(type_)
 
 
 def _scratch(
@@ -359,19 +369,20 @@ class _Arena:
     def __init__(self) -> None:
         self.free: dict[int, int] = {}  # offset: size
         self.ends: dict[int, int] = {}  # end: offset
+        self.sizes: list[tuple[int, int]] = []  # (size, offset) of the free extents, in order
         self.peak = 0
 
     def take(self, size: int) -> int:
         need = max(_ALIGN, -(-size // _ALIGN) * _ALIGN)
-        fit = min(((s, o) for o, s in self.free.items() if s >= need), default=None)
-        if fit is None:
+        place = bisect_left(self.sizes, (need, -1))
+        if place == len(self.sizes):
             # Grow the extent that ends at the top, if there is one.
             offset = self.ends.get(self.peak, self.peak)
             if offset != self.peak:
                 self._remove(offset)
             self.peak = offset + need
             return offset
-        have, offset = fit
+        have, offset = self.sizes[place]
         self._remove(offset)
         if have > need:
             self._insert(offset + need, have - need)
@@ -391,9 +402,10 @@ class _Arena:
     def _insert(self, offset: int, size: int) -> None:
         self.free[offset] = size
         self.ends[offset + size] = offset
+        insort(self.sizes, (size, offset))
 
     def _remove(self, offset: int) -> int:
         size = self.free.pop(offset)
         del self.ends[offset + size]
+        del self.sizes[bisect_left(self.sizes, (size, offset))]
         return size
-

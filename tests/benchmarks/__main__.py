@@ -19,7 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)}; default: all")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured")
-    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="turns of each contender; default: 7")
+    parser.add_argument(
+        "--rounds", type=int, default=7, metavar="N", help="turns of each contender; default: 7"
+    )
     options = parser.parse_args(arguments)
     chosen = options.suites or list(SUITES)
     unknown = [name for name in chosen if name not in SUITES]

@@ -137,7 +137,9 @@ def race(module: str, case: Case, rounds: int, turn: float = 0.4) -> list[Lane]:
         _agree(case, answers)
         for k in range(rounds):
             order = list(workers)
-            for name in order[k % len(order) :] + order[: k % len(order)]:  # nobody always follows the same one
+            for name in (
+                order[k % len(order) :] + order[: k % len(order)]
+            ):  # nobody always follows the same one
                 time.sleep(_PAUSE)
                 samples.setdefault(name, []).append(tuple(workers[name].ask(do="turn", seconds=turn)))
         for name, worker in workers.items():
@@ -188,7 +190,14 @@ def report(case: Case, lanes: Sequence[Lane]) -> tuple[str, dict[str, Any]]:
         median, tenth = quantile(lane.times, 0.5), quantile(lane.times, 0.1)
         spread = "" if lane is ours else f"{mid:.2f} ({low:.2f} to {high:.2f})"
         rows.append(
-            [lane.name, seconds(median), seconds(tenth), spread, "" if lane is ours else f"{best:.2f}", _figures(lane)]
+            [
+                lane.name,
+                seconds(median),
+                seconds(tenth),
+                spread,
+                "" if lane is ours else f"{best:.2f}",
+                _figures(lane),
+            ]
         )
         data.append(
             {

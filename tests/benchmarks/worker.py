@@ -1,6 +1,6 @@
 """A contender's process: reads commands, one JSON object a line, and answers each with one.
 
-    python -m tests.benchmarks.worker MODULE CASE CONTENDER
+python -m tests.benchmarks.worker MODULE CASE CONTENDER
 """
 
 import gc

@@ -60,7 +60,8 @@ def test_one_hidden_layer():
 
 def classifier(rows: int) -> Callable[[], object]:
     x, y = sg.placeholder("x", ("batch", 784)), sg.placeholder("y", ("batch",), "int64")
-    W1, W2 = (sg.variable(name, shape, init=sg.init.he_uniform) for name, shape in (("W1", (784, 512)), ("W2", (512, 10))))
+    W1 = sg.variable("W1", (784, 512), init=sg.init.he_uniform)
+    W2 = sg.variable("W2", (512, 10), init=sg.init.he_uniform)
     b1, b2 = sg.variable("b1", (512,)), sg.variable("b2", (10,))
     z = sg.relu(x @ W1 + b1) @ W2 + b2
     graph = sg.define(loss=sg.mean(sg.softmax_cross_entropy(z, y)))

@@ -71,7 +71,9 @@ def compiled(graph: sg.Graph, start: Weights, data: list[Batch]) -> Ready:
     return ready(session.prepare("loss", ("x", "y"), update="train"), session.variables.snapshot, data)
 
 
-def by_hand(make: Callable[[Weights], Callable[[Array, Array], Any]], start: Weights, data: list[Batch]) -> Ready:
+def by_hand(
+    make: Callable[[Weights], Callable[[Array, Array], Any]], start: Weights, data: list[Batch]
+) -> Ready:
     """A step in NumPy that changes its weights in place."""
     weights = {name: value.copy() for name, value in start.items()}
     return ready(make(weights), lambda: weights, data)

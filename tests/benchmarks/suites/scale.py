@@ -94,7 +94,12 @@ def measure(kind: str, nodes: int) -> dict[str, Any]:
     clock.stage("second run", lambda: ready({"x": x}, values))
     if not np.isfinite(loss):
         raise ValueError(f"the loss is {loss}")
-    return {"nodes": len(trained), "optimised": len(better), "lines": text.count("\n"), "stages": clock.stages}
+    return {
+        "nodes": len(trained),
+        "optimised": len(better),
+        "lines": text.count("\n"),
+        "stages": clock.stages,
+    }
 
 
 def run(rounds: int) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -130,7 +135,9 @@ def _quickest(turns: list[dict[str, Any]]) -> dict[str, Any]:
     return {**turns[0], "stages": stages}
 
 
-def _report(kind: str, found: dict[int, dict[str, Any]], failed: dict[int, str]) -> tuple[str, dict[str, Any]]:
+def _report(
+    kind: str, found: dict[int, dict[str, Any]], failed: dict[int, str]
+) -> tuple[str, dict[str, Any]]:
     sizes = list(found)
     columns = ["stage"]
     for k, nodes in enumerate(sizes):
