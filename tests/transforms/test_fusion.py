@@ -17,7 +17,9 @@ from symgraph.verify import verify
 def regions(graph: Graph) -> list[list[str]]:
     """The names of the ops of each region, leaves apart, in the order of its nodes."""
     return [
-        [n.op.name for n in node.op.graph.nodes if n.inputs] for node in graph.nodes if isinstance(node.op, Fused)
+        [n.op.name for n in node.op.graph.nodes if n.inputs]
+        for node in graph.nodes
+        if isinstance(node.op, Fused)
     ]
 
 
@@ -140,3 +142,10 @@ def test_a_long_graph_fuses_and_settles() -> None:
     fused = optimise(graph, passes=(fusion_pass(),)).graph
     assert len(regions(fused)) == 30
     assert fusion_pass()(fused) is fused
+
+
+def test_an_update_of_weights_is_one_accumulating_kernel() -> None:
+    w = sg.variable("w", (5, 3))
+    graph = sg.define(loss=sg.sum(sg.square(x() @ w)))
+    executable = sg.compile(sg.train.minimize(graph, "loss", sg.train.sgd(0.125)), backend="numpy")
+    assert regions(executable.graph)[-1] == ["matmul", "mul", "sub"]  # w - rate * (xT @ g)
