@@ -81,39 +81,38 @@ def _reduced(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda op, x: function(x, axis=op.axes, keepdims=op.keepdims)
 
 
+_SAME_NAME = [
+    "abs",
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log1p",
+    "log2",
+    "sqrt",
+    "square",
+    "sin",
+    "cos",
+    "tan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "reciprocal",
+    "maximum",
+    "minimum",
+    "where",
+    "greater",
+    "greater_equal",
+    "less",
+    "less_equal",
+    "equal",
+    "not_equal",
+    "sign",
+    "logical_not",
+]
+
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    **{
-        name: _plain(getattr(jnp, name))
-        for name in [
-            "abs",
-            "exp",
-            "exp2",
-            "expm1",
-            "log",
-            "log1p",
-            "log2",
-            "sqrt",
-            "square",
-            "sin",
-            "cos",
-            "tan",
-            "sinh",
-            "cosh",
-            "tanh",
-            "reciprocal",
-            "maximum",
-            "minimum",
-            "where",
-            "greater",
-            "greater_equal",
-            "less",
-            "less_equal",
-            "equal",
-            "not_equal",
-            "sign",
-            "logical_not",
-        ]
-    },
+    **{name: _plain(getattr(jnp, name)) for name in _SAME_NAME},
     "neg": _plain(jnp.negative),
     "add": _plain(jnp.add),
     "sub": _plain(jnp.subtract),
@@ -178,7 +177,11 @@ def loss_and_gradients(
             results.append(_value(node, results, {**values, **targets}) if node.id in needed else None)
         return results[loss]
 
-    value, found = jax.value_and_grad(function)({name: jnp.asarray(values[name]) for name in wrt})
+    # Compiled once for one run: with as few of XLA's optimisations as it lets us choose.
+    quick = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+    targets = {name: values[name] for name in wrt}
+    lowered = jax.jit(jax.value_and_grad(function)).lower(targets)
+    value, found = lowered.compile(compiler_options=quick)(targets)
     return np.asarray(value), [np.asarray(found[name]) for name in wrt]
 
 

@@ -235,7 +235,9 @@ class Growth:
         with np.errstate(all="ignore"):
             try:
                 array = np.asarray(op.evaluate(*(self.value[i] for i in expr.inputs)))
-                if array.shape != shape:  # a slice that does not fit these sizes
+                if array.shape != shape or (
+                    self.smooth and not array.size
+                ):  # a slice that does not fit these sizes
                     return False
                 moved = np.asarray(op.evaluate(*(self.moved[i] for i in expr.inputs))) if self.tame else array
             except (SymgraphError, ValueError, IndexError):
@@ -735,7 +737,7 @@ def naive(g: Growth) -> Expr:
         lambda: ops.tanh(x) * ops.tanh(x),
         lambda: ops.log(ops.sqrt(ops.square(x) + 1.0)),
         lambda: ops.mean(ops.square(x - ops.mean(x))),
-        lambda: ops.sum(ops.square(x)) ** 0.5,
+        lambda: (ops.sum(ops.square(x)) + (0.1 if g.smooth else 0.0)) ** 0.5,  # a cone at 0
     ]
     if not g.smooth:
         forms += [
