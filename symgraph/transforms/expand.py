@@ -23,7 +23,8 @@ def expand_pass(native: Collection[type[Op]]) -> Pass:
 
 def _rewriter(native: frozenset[type[Op]]) -> Rewriter:
     def expand(expr: Expr) -> Hit | None:
-        if type(expr.op) in native:
+        kind = type(expr.op)
+        if kind in native or kind.expand is Op.expand:  # a primitive: its expansion is None
             return None
         rule = f"expand {expr.op.name}"
         with made_by(merged(rule, expr.origin)):
