@@ -10,12 +10,12 @@ graph: `define` keeps what outputs reach. Further derivatives are in `symgraph.d
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from symgraph import ops
 from symgraph.errors import GradientError, GraphError
 from symgraph.expr import Expr, define, describe, lift, rebuild
-from symgraph.ir import Graph
+from symgraph.ir import Graph, require_graph
 from symgraph.origin import Origin, made_by, relative
 
 Disconnected = Literal["error", "zero"]
@@ -107,7 +107,11 @@ def _origin(expr: Expr, rule: str, ids: Mapping[Expr, int] | None) -> Origin:
 
 def _check(of: Expr, wrt: Sequence[Expr], cotangent: Expr | None) -> None:
     if not of.type.is_float:
-        raise GradientError(f"{describe(of)}: only a float has a gradient", hint="Cast it to a float first.")
+        raise GradientError(
+            f"only a float has a gradient, and this is {of.type}",
+            details=(describe(of),),
+            hint="Cast it to a float first: symgraph.cast(x, 'float32').",
+        )
     if cotangent is None and of.shape != ():
         raise GradientError(
             f"the gradient is of a scalar, and this is {of.type}",
@@ -121,6 +125,7 @@ def _check(of: Expr, wrt: Sequence[Expr], cotangent: Expr | None) -> None:
             raise GradientError(
                 f"a gradient is with respect to floats, and this is {target.type}",
                 details=(describe(target),),
+                hint="Declare it with a float dtype, or leave it out of wrt.",
             )
 
 
@@ -222,6 +227,9 @@ def gradient(
     >>> graph["d_loss/d_w"].type
     TensorType('f32[3]')
     """
+    require_graph(graph, "gradient")
+    if disconnected not in ("error", "zero"):
+        raise GradientError(f"disconnected is 'error' or 'zero', and {disconnected!r} is neither")
     names = target_names(graph, wrt)
     exprs = lift(graph)
     ids = {expr: i for i, expr in enumerate(exprs)}
@@ -248,10 +256,16 @@ def with_outputs(graph: Graph, exprs: Sequence[Expr], outputs: Mapping[str, Expr
 
 def target_names(graph: Graph, wrt: Iterable[str] | str | None) -> tuple[str, ...]:
     """The names to differentiate by, all variables by default; raises GradientError for none or a repeat."""
-    names = tuple(graph.variables) if wrt is None else (wrt,) if isinstance(wrt, str) else tuple(wrt)
+    if wrt is None:
+        names: tuple[str, ...] = tuple(graph.variables)
+    else:
+        listed: Any = (wrt,) if isinstance(wrt, str | Expr) or not isinstance(wrt, Iterable) else wrt
+        names = tuple(listed)
     if not names:
         raise GradientError(
-            "there is nothing to differentiate by: the graph has no variables", hint="Name wrt."
+            "there is nothing to differentiate by: "
+            + ("the graph has no variables" if wrt is None else "wrt names nothing"),
+            hint="Name what to differentiate by: gradient(graph, 'loss', ['w']).",
         )
     if len(set(names)) != len(names):
         raise GradientError(f"wrt names something twice: {', '.join(names)}")

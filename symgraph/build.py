@@ -23,6 +23,7 @@ from symgraph import origin as provenance
 from symgraph.errors import GraphError
 from symgraph.expr import Expr, Operand, as_expr, variable
 from symgraph.types import FLOAT32, DTypeLike, ShapeLike
+from symgraph.values import shown
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -221,6 +222,8 @@ def run(build: Build[A], initial: BuildState | None = None) -> tuple[A, BuildSta
     <variable 'hidden/w': f32[2]>
     """
     now = BuildState() if initial is None else initial
+    if not isinstance(now, BuildState):
+        raise GraphError(f"a build runs from a BuildState, and this is {shown(now)}")
     frames: list[_Frame] = []
     current: Build[Any] | None = build
     value: Any = None
@@ -253,8 +256,13 @@ def _enter(
         case _Pure(value):
             return None, value, now
         case _State(step):
-            value, after = step(now)
-            return None, value, after
+            pair = step(now)
+            if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[1], BuildState)):
+                raise GraphError(
+                    f"state: the function returned {shown(pair)}, not a value and a BuildState",
+                    hint="Return (value, state).",
+                )
+            return None, *pair
         case _Bind(first, rest):
             frames.append(rest)
             return first, None, now
@@ -266,8 +274,9 @@ def _enter(
             return None, None, now
         case _:
             raise GraphError(
-                f"a {type(build).__name__} was yielded where a Build was expected",
-                hint="Write `yield from build`, and return plain values.",
+                f"{shown(build)} stands where a Build was expected",
+                hint="Write `yield from build`, call functions that are decorated with do, and wrap a plain "
+                "value with symgraph.pure.",
             )
 
 
@@ -284,7 +293,10 @@ def _resume(
                 return None, None, failure
             following = frame(value)
             if not isinstance(following, Build):
-                raise GraphError(f"bind: the function returned a {type(following).__name__}, not a Build")
+                raise GraphError(
+                    f"bind: the function returned {shown(following)}, not a Build",
+                    hint="Wrap a plain value with symgraph.pure, or write map in place of bind.",
+                )
             return following, None, None
         frames.append(frame)
         yielded = frame.send(value) if failure is None else frame.throw(failure)
@@ -341,15 +353,23 @@ def fold(f: Callable[[B, S], Build[B]], initial: B, items: Iterable[S]) -> Build
     return _Do(start)
 
 
+def _named(name: object, what: str) -> None:
+    if not isinstance(name, str) or not name:
+        raise GraphError(
+            f"the name of a {what} is a non-empty string, and {name!r} is none",
+            hint="Write it first, in quotes.",
+        )
+
+
 def scope(name: str, build: Build[A]) -> Build[A]:
     """Run `build` with `name` added to the path that prefixes its parameters and marks its nodes."""
-    if not isinstance(name, str) or not name:
-        raise GraphError(f"the name of a scope is a non-empty string, and {name!r} is none")
+    _named(name, "scope")
     return _Scope(name, build)
 
 
 def parameter(name: str, shape: ShapeLike = (), dtype: DTypeLike = FLOAT32, init: Any = None) -> Build[Expr]:
     """Declare a variable named `scope/path/name`; raises GraphError when the name is taken."""
+    _named(name, "parameter")
 
     def step(now: BuildState) -> tuple[Expr, BuildState]:
         full = "/".join((*now.path, name))
@@ -358,7 +378,9 @@ def parameter(name: str, shape: ShapeLike = (), dtype: DTypeLike = FLOAT32, init
             where = taken.origin.sources
             raise GraphError(
                 f"the parameter {full!r} is declared twice",
-                details=(f"declared at {where[0]}",) if where else (),
+                details=(f"declared at {provenance.relative(where[0].file)}:{where[0].line}",)
+                if where
+                else (),
                 hint="Wrap one of the layers in symgraph.scope(name, layer), or name it with fresh_name.",
             )
         declared = variable(full, shape, dtype, init)
@@ -373,6 +395,7 @@ def fresh_name(prefix: str) -> Build[str]:
     >>> run(sequence([fresh_name("dense"), fresh_name("dense")]))[0]
     ('dense', 'dense_1')
     """
+    _named(prefix, "fresh name")
 
     def step(now: BuildState) -> tuple[str, BuildState]:
         full = "/".join((*now.path, prefix))
@@ -417,6 +440,8 @@ def step(function: Callable[..., Expr], arity: int | None = None) -> Build[Expr]
     Raises GraphError when the stack holds too few.
     """
     count = _arity(function) if arity is None else arity
+    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+        raise GraphError(f"step: an arity is a whole number from 0, and {count!r} is none")
     label = getattr(function, "__name__", str(function))
 
     def take(now: BuildState) -> tuple[Expr, BuildState]:
@@ -431,6 +456,11 @@ def step(function: Callable[..., Expr], arity: int | None = None) -> Build[Expr]
             top, stack = stack
             taken.append(top)
         result = function(*taken)
+        if not isinstance(result, Expr):
+            raise GraphError(
+                f"step {label}: it returned {shown(result)}, not an expression",
+                hint="A number is written symgraph.constant(...).",
+            )
         return result, attrs.evolve(now, stack=(result, stack))
 
     return _State(take)

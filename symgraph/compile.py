@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from symgraph.errors import CompileError, FeedError
-from symgraph.ir import Array, Graph, Placeholder, Variable, specialise
+from symgraph.ir import Array, Graph, Placeholder, Variable, require_graph, specialise
 from symgraph.lowering import interpreter
 from symgraph.lowering.program import Instance, MemoryPlan, Program, inputs
 from symgraph.rewrite import NUMERICS, Declined, Numerics, Pass, Row
 from symgraph.transforms.pipeline import optimise
 from symgraph.types import SHORT_NAMES, TensorType, dimension_names, show_shape, solve, substitute
+from symgraph.values import Unfit, array_of, shown
 
 Backend: TypeAlias = Literal["auto", "interpreter", "numpy"]
 _KEPT = 16  # bindings of the named sizes whose programs are kept
@@ -41,7 +42,7 @@ def lowering(backend: str) -> tuple[str, Lowering]:
         "numpy": Lowering(numpy_source.PASSES, numpy_source.lower),
     }
     chosen = "numpy" if backend == "auto" else backend
-    if chosen not in known:
+    if not isinstance(chosen, str) or chosen not in known:
         raise CompileError(f"there is no backend {backend!r}", hint=f"Use one of auto, {', '.join(known)}.")
     return chosen, known[chosen]
 
@@ -101,7 +102,9 @@ class Executable:
             return self._programs[key]
 
     def __call__(
-        self, feeds: Mapping[str, npt.ArrayLike] | None = None, variables: Mapping[str, npt.ArrayLike] | None = None
+        self,
+        feeds: Mapping[str, npt.ArrayLike] | None = None,
+        variables: Mapping[str, npt.ArrayLike] | None = None,
     ) -> dict[str, Array]:
         """Run: the outputs by name, and the next value of each updated variable under the variable's name.
 
@@ -111,9 +114,15 @@ class Executable:
         >>> compile(define(y=placeholder("x", ("n",)) + 1.0), backend="interpreter")({"x": [1.0, 2.0]})
         {'y': array([2., 3.], dtype=float32)}
         """
+        for given in (feeds, variables):
+            if given is not None and not isinstance(given, Mapping):
+                raise FeedError(
+                    f"feeds are a mapping, and this is {shown(given)}", hint="Write {'x': value}."
+                )
         values, sizes = bind(self.graph, {**(feeds or {}), **(variables or {})}, self.declared)
         updated = [name for _, group in self.graph.updates for name, _ in group]
-        destinations = [np.empty_like(values[inputs(self.graph).index(name)]) for name in updated]
+        named_values = dict(zip(inputs(self.graph), values, strict=True))
+        destinations = [np.empty_like(named_values[name]) for name in updated]
         outputs = self.bound(sizes).run(values, destinations)
         named = dict(zip((name for name, _ in self.graph.outputs), outputs, strict=True))
         return {**named, **dict(zip(updated, destinations, strict=True))}
@@ -133,6 +142,12 @@ class Executable:
                 f"the sizes {', '.join(missing)} are not given",
                 hint=f"Code is specialised to sizes: pass {', '.join(f'{name}=128' for name in missing)}.",
             )
+        for name, size in sizes.items():
+            if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0:
+                raise FeedError(
+                    f"the size {name} is a whole number from 0, and {size!r} is none",
+                    hint=f"Pass {name}=128.",
+                )
         return sizes
 
 
@@ -149,6 +164,12 @@ def compile(
     keep every bit), `safe` (also those that are more accurate, or within a documented bound) or `fast`;
     `passes` replaces the default pipeline. Raises CompileError.
     """
+    require_graph(graph, "compile")
+    if passes is not None and not (isinstance(passes, Sequence) and all(isinstance(p, Pass) for p in passes)):
+        raise CompileError(
+            f"passes are a sequence of Pass records, and this is {passes!r}",
+            hint="Cut and extend symgraph.transforms.pipeline.default_pipeline().",
+        )
     if numerics not in NUMERICS:
         raise CompileError(f"there is no numerics {numerics!r}", hint=f"Use one of {', '.join(NUMERICS)}.")
     name, chosen = lowering(backend)
@@ -156,7 +177,9 @@ def compile(
     prepared = optimise(optimised.graph, numerics, chosen.passes, rounds=1)
     start = len(optimised.ledger)
     later = tuple(attrs.evolve(row, step=row.step + start) for row in prepared.ledger)
-    return Executable(graph, prepared.graph, (*optimised.ledger, *later), prepared.declined, name, numerics, chosen.lower)
+    return Executable(
+        graph, prepared.graph, (*optimised.ledger, *later), prepared.declined, name, numerics, chosen.lower
+    )
 
 
 def bind(
@@ -176,24 +199,29 @@ def bind(
             array = leaf_value(node.op, values)
             arrays.append(array)
             bind_shape(node.op.label, node.type, array.shape, sizes, bound_by)
-    for name in known.keys() & values.keys() - graph.placeholders.keys():  # rewritten away, and may bind sizes
+    for name in (
+        known.keys() & values.keys() - graph.placeholders.keys()
+    ):  # rewritten away, and may bind sizes
         lost = feed_array(name, known[name].type, values[name])
         bind_shape(name, known[name].type, lost.shape, sizes, bound_by)
     takes = {*inputs(graph), *(inputs(declared) if declared is not None else ())}
     unknown = [name for name in values if name not in takes]
     if unknown:
         raise FeedError(
-            f"{unknown[0]!r} is no input of this graph", hint=f"It takes {', '.join(map(repr, inputs(graph)))}."
+            f"{unknown[0]!r} is no input of this graph",
+            hint=f"It takes {', '.join(map(repr, inputs(graph)))}.",
         )
     unbound = sorted(graph.names - sizes.keys())
     if unbound:
         raise FeedError(
-            f"no feed binds the size {unbound[0]!r}", hint="Give it an axis of its own in a placeholder's shape."
+            f"no feed binds the size {unbound[0]!r}",
+            hint="Give it an axis of its own in a placeholder's shape.",
         )
+    leaves = {**graph.placeholders, **graph.variables}
     for array, name in zip(arrays, inputs(graph), strict=True):
-        expected = substitute(graph[name].type.shape, sizes)
+        expected = substitute(leaves[name].type.shape, sizes)
         if array.shape != expected:
-            raise _other_shape(name, graph[name].type, array.shape, sizes)
+            raise _other_shape(name, leaves[name].type, array.shape, sizes)
     return arrays, sizes
 
 
@@ -215,18 +243,10 @@ def feed_array(name: str, declared: TensorType, value: npt.ArrayLike) -> Array:
     """
     if type(value) is np.ndarray and value.dtype == declared.dtype:
         return value if value.flags.c_contiguous else np.ascontiguousarray(value)
-    if isinstance(value, np.ma.MaskedArray):
-        raise FeedError(
-            f"the feed {name!r} is a masked array, and a tensor has no mask", hint="Fill it: value.filled(0)."
-        )
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise FeedError(f"the feed {name!r} is no array: {error}") from None
-    weak = not isinstance(value, np.ndarray | np.generic) and array.dtype.kind in "fiub"
-    order = "biuf"
-    if array.dtype.kind not in order:
-        raise FeedError(f"the feed {name!r} holds {array.dtype}, and {declared} was declared")
+    array = array_of(value)
+    if isinstance(array, Unfit):
+        raise FeedError(f"the feed {name!r} is {array.reason}, and {declared} was declared", hint=array.hint)
+    weak = not isinstance(value, np.ndarray | np.generic)
     lossless = np.can_cast(array.dtype, declared.dtype, "safe")
     if not lossless and weak:
         kinds = {"b": 0, "u": 1, "i": 1, "f": 2}
@@ -236,7 +256,8 @@ def feed_array(name: str, declared: TensorType, value: npt.ArrayLike) -> Array:
     if not lossless:
         wanted = declared.dtype.name
         raise FeedError(
-            f"the feed {name!r} is {array.dtype.name}, and {SHORT_NAMES[wanted]} was declared: the cast loses precision",
+            f"the feed {name!r} is {array.dtype.name}, and {SHORT_NAMES[wanted]} was declared: "
+            "the cast loses precision",
             hint=f"Cast it yourself: value.astype(np.{wanted if wanted != 'bool' else 'bool_'}), "
             f"or declare {name!r} with another dtype.",
         )
@@ -282,6 +303,19 @@ def _other_shape(
     name: str, declared: TensorType, shape: tuple[int, ...], sizes: Mapping[str, int]
 ) -> FeedError:
     given = f" (with {', '.join(f'{n}={s}' for n, s in sizes.items())})" if sizes else ""
+    single = declared.rank == len(shape) + 1 and shape == declared.shape[1:]
     return FeedError(
-        f"the feed {name!r} has the shape {show_shape(shape)}, and {show_shape(declared.shape)} was declared{given}"
+        f"the feed {name!r} has the shape {show_shape(shape)}, and {show_shape(declared.shape)} was declared{given}",
+        hint="For a batch of one write value[None]." if single else _shape_hint(name, declared),
     )
+
+
+def _shape_hint(name: str, declared: TensorType) -> str:
+    axes = (
+        "no axis: a number"
+        if declared.rank == 0
+        else "1 axis"
+        if declared.rank == 1
+        else f"{declared.rank} axes"
+    )
+    return f"Feed a value with {axes}, or declare {name!r} with another shape."

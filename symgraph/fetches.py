@@ -18,6 +18,7 @@ from symgraph.errors import FeedError, GraphError
 from symgraph.expr import Expr, describe, number
 from symgraph.ir import Graph, Node, Op, Placeholder
 from symgraph.types import TensorType
+from symgraph.values import shown
 
 Target: TypeAlias = str | Node | Expr
 Nest: TypeAlias = Callable[[Sequence[Any]], Any]  # the values of the leaves, in order -> the nested result
@@ -34,7 +35,13 @@ def flatten(fetches: Any) -> tuple[tuple[Target, ...], Nest]:
     (('x', 'y', 'x'), {'a': [1, None], 'b': (2, 3)})
     """
     leaves: list[Target] = []
-    nest = _nest(fetches, leaves)
+    try:
+        nest = _nest(fetches, leaves)
+    except RecursionError:
+        raise GraphError(
+            "the fetches are nested too deeply, or hold themselves",
+            hint="Fetch a tuple, list or dict of names.",
+        ) from None
     return tuple(leaves), nest
 
 
@@ -53,12 +60,12 @@ def _nest(fetches: Any, leaves: list[Target]) -> Nest:
         parts = [_nest(value, leaves) for value in fetches]
         make = getattr(type(fetches), "_make", type(fetches))  # a named tuple takes its fields one by one
         return lambda values: make([part(values) for part in parts])
-    if attrs.has(type(fetches)):
+    if attrs.has(type(fetches)) and not isinstance(fetches, Graph):
         record = type(fetches)
         fields = [(f.alias, _nest(getattr(fetches, f.name), leaves)) for f in attrs.fields(record) if f.init]
         return lambda values: record(**{name: part(values) for name, part in fields})
     raise GraphError(
-        f"{fetches!r} cannot be fetched",
+        f"{shown(fetches)} cannot be fetched",
         hint="Fetch a name, an expression or a node of the graph, or a tuple, list, dict or record of them.",
     )
 
@@ -90,7 +97,7 @@ class Locator:
         elif isinstance(target, Node):
             node = self._same(target)
         else:
-            raise GraphError(f"{target!r} is no name, expression or node")
+            raise GraphError(f"{target!r} is no name, expression or node", hint="Name it, in quotes: 'x'.")
         if not isinstance(node.type, TensorType):
             raise GraphError(f"%{node.id} holds several values", hint="Name the nodes that take it apart.")
         return node

@@ -31,6 +31,7 @@ from symgraph.types import (
     product,
     substitute,
 )
+from symgraph.values import shown
 
 if TYPE_CHECKING:
     from symgraph.expr import Expr
@@ -304,7 +305,8 @@ class Graph:
                 return found if isinstance(found, Node) else self.nodes[found]
         names = [*dict(self.outputs), *self.placeholders, *self.variables]
         raise GraphError(
-            f"{name!r} is no output, placeholder or variable of this graph", hint=f"It has {', '.join(names)}."
+            f"{name!r} is no output, placeholder or variable of this graph",
+            hint=f"It has {', '.join(names)}.",
         )
 
     def update_group(self, name: str) -> Mapping[str, int]:
@@ -324,6 +326,15 @@ class Graph:
         )
 
 
+def require_graph(value: object, what: str) -> None:
+    """Raise GraphError unless `value` is a Graph, which `what` takes."""
+    if not isinstance(value, Graph):
+        raise GraphError(
+            f"{what} takes a graph, and this is {shown(value)}",
+            hint="Make one with symgraph.define(name=expression).",
+        )
+
+
 def specialise(graph: Graph, sizes: Mapping[str, int]) -> Graph:
     """The graph with its named sizes put in; every type is inferred anew, so a slice or a reshape that does
     not fit these sizes is a FeedError at the line that wrote it.
@@ -333,7 +344,8 @@ def specialise(graph: Graph, sizes: Mapping[str, int]) -> Graph:
     missing = sorted(graph.names - sizes.keys())
     if missing:
         raise FeedError(
-            f"nothing binds the size {missing[0]!r}", hint="Feed a placeholder that has it as an axis of its own."
+            f"nothing binds the size {missing[0]!r}",
+            hint="Feed a placeholder that has it as an axis of its own.",
         )
     nodes: list[Node] = []
     for node in graph.nodes:

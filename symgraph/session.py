@@ -24,12 +24,14 @@ import numpy.typing as npt
 from symgraph.compile import Bound, Executable, bind_shape, feed_array, lowering
 from symgraph.data.batches import Position
 from symgraph.errors import CheckpointError, CompileError, ExecutionError, FeedError, GraphError
+from symgraph.expr import Expr
 from symgraph.fetches import Locator, Target, flatten, located_feeds
 from symgraph.ir import Array, Graph, Variable
 from symgraph.plan import Key, Plan, finisher, make_plan
 from symgraph.rewrite import NUMERICS, Numerics
 from symgraph.text import fingerprint
 from symgraph.types import TensorType, show_shape
+from symgraph.values import shown
 
 if TYPE_CHECKING:
     from symgraph.train.checkpoint import Checkpoint
@@ -113,6 +115,10 @@ class Step:
         )
 
 
+class _UnknownVariableError(GraphError, KeyError):
+    """A KeyError too, which `in` and `get` of a mapping go by."""
+
+
 class Variables(Mapping[str, Any]):
     """The values of a session's variables by name, as copies; `assign` changes them."""
 
@@ -120,6 +126,11 @@ class Variables(Mapping[str, Any]):
         self._session = session
 
     def __getitem__(self, name: str) -> Any:
+        variables = self._session.graph.variables
+        if name not in variables:
+            raise _UnknownVariableError(
+                f"{name!r} is no variable of this graph", hint=f"It has {', '.join(variables) or 'none'}."
+            )
         return self._session._read(lambda state: state.values[name].copy()[()])
 
     def __iter__(self) -> Iterator[str]:
@@ -189,7 +200,7 @@ class Session:
     ) -> None:
         if not isinstance(graph, Graph):
             raise GraphError(
-                f"a session runs a graph, and this is a {type(graph).__name__}",
+                f"a session runs a graph, and this is {shown(graph)}",
                 hint="Make one with symgraph.define(name=expression).",
             )
         self.graph = graph
@@ -258,9 +269,7 @@ class Session:
         """
         given = {} if feeds is None else feeds
         if type(given) is not dict and not isinstance(given, Mapping):
-            raise FeedError(
-                f"feeds are a mapping, and this is a {type(given).__name__}", hint='Write {"x": value}.'
-            )
+            raise FeedError(f"feeds are a mapping, and this is {shown(given)}", hint='Write {"x": value}.')
         simple = type(fetches) is str and (update is None or type(update) is str)
         key = (fetches, tuple(given), update) if simple else None
         step = self._steps.get(key) if key is not None else None  # type: ignore[arg-type]
@@ -409,10 +418,15 @@ class Session:
 def _groups(update: Groups) -> tuple[str, ...]:
     if update is None:
         return ()
-    groups = tuple(update) if isinstance(update, Iterable) and not isinstance(update, str) else (update,)
+    listed: Any = (
+        update if isinstance(update, Iterable) and not isinstance(update, str | Mapping | Expr) else (update,)
+    )
+    groups = tuple(listed)
     for group in groups:
         if not isinstance(group, str):
-            raise GraphError(f"an update is the name of a group, and {group!r} is none")
+            raise GraphError(
+                f"an update is the name of a group, and {group!r} is none", hint="Write update='train'."
+            )
     return tuple(sorted(set(groups)))
 
 
@@ -424,7 +438,7 @@ def initial_values(graph: Graph, seed: int) -> dict[str, Array]:
     {'w': array([0.5, 0.5], dtype=float32)}
     """
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise FeedError(f"a seed is a whole number from 0, and {seed!r} is none")
+        raise FeedError(f"a seed is a whole number from 0, and {seed!r} is none", hint="Pass such as seed=0.")
     return {name: _initial(name, node.op, int(seed)) for name, node in graph.variables.items()}  # type: ignore[arg-type]
 
 
@@ -433,8 +447,13 @@ def _initial(name: str, op: Variable, seed: int) -> Array:
     words = tuple(int(word) for word in np.frombuffer(digest, "<u4"))
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=words))
     shape: Any = op.type.shape
-    sampled = op.init.sample(rng, shape, op.type.dtype)
-    value = np.array(sampled, dtype=op.type.dtype, order="C")
+    try:
+        sampled = op.init.sample(rng, shape, op.type.dtype)
+        value = np.array(sampled, dtype=op.type.dtype, order="C")
+    except MemoryError as error:
+        raise ExecutionError(
+            f"the variable {name!r}, {op.type}, does not fit in memory", hint="Declare a smaller one."
+        ) from error
     if value.shape != shape:
         raise FeedError(
             f"the initializer of {name!r} made {show_shape(value.shape)}, not {show_shape(shape)} as declared"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import attrs
 
 from symgraph.errors import GraphError, SymgraphError
-from symgraph.ir import Graph, Node, Placeholder, Type, Variable
+from symgraph.ir import Graph, Node, Placeholder, Type, Variable, require_graph
 
 
 @attrs.frozen
@@ -30,6 +30,7 @@ def verify(graph: Graph) -> Graph:
     >>> len(verify(define(y=placeholder("x") + 1.0)))
     3
     """
+    require_graph(graph, "verify")
     problem = next(problems(graph), None)
     if problem is None:
         return graph

@@ -27,6 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 from toolz import sliding_window
 
 from symgraph.errors import DataError
+from symgraph.values import Unfit, array_of
 
 LIMIT = 4 * 2**30
 """The most bytes of data that a header may declare, unless the caller says otherwise: 4 GiB."""
@@ -138,7 +139,11 @@ def write(path: str | os.PathLike[str], array: ArrayLike) -> Path:
     ...     write(Path(folder, "labels"), np.array([5, 0, 4], "uint8")).read_bytes()
     b'\x00\x00\x08\x01\x00\x00\x00\x03\x05\x00\x04'
     """
-    target, value = Path(path), np.asarray(array)
+    with _explained(path):
+        target = Path(path)
+    value = array if isinstance(array, np.ndarray) else array_of(array)
+    if isinstance(value, Unfit):
+        raise DataError(f"{path}: an IDX file holds numbers, and this is {value.reason}.", hint=value.hint)
     encode_header(value)  # refuses what IDX cannot hold, before a file is touched
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
     try:
@@ -275,7 +280,9 @@ def _explained(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise DataError(f"{path}: there is no such file.") from error
+        raise DataError(f"{path}: there is no such file.", hint="Check the path.") from error
+    except (TypeError, ValueError) as error:  # no path, or one that no system has
+        raise DataError(f"{path!r} is not a path: {error}.", hint="Give the name of a file.") from error
     except IsADirectoryError as error:
         raise DataError(f"{path}: this is a folder; an IDX file was expected.") from error
     except PermissionError as error:

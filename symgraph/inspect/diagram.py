@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import attrs
 
-from symgraph.ir import Constant, Graph, Node, Placeholder, Variable
+from symgraph.ir import Constant, Graph, Node, Placeholder, Variable, require_graph
 from symgraph.origin import relative
 
 _GRADIENT_RULES = ("vjp", "seed")
@@ -128,6 +128,7 @@ def to_dot(graph: Graph, forward: int | None = None) -> str:
     >>> text.splitlines()[0], "  n0 -> n1;" in text.splitlines()
     ('digraph graph_ {', True)
     """
+    require_graph(graph, "to_dot")
     lines = ["digraph graph_ {", "  rankdir=TB;", '  node [fontname="Helvetica", fontsize=10, style=filled];']
     for title, nodes in _halves(graph, forward).items():
         lines += _walk(title, _boxed(nodes), _dot_node, _dot_cluster(title), "}")
@@ -178,6 +179,7 @@ def to_mermaid(graph: Graph, forward: int | None = None) -> str:
     >>> text.splitlines()[0], "  n0 --> n1" in text.splitlines()
     ('flowchart TB', True)
     """
+    require_graph(graph, "to_mermaid")
     lines = ["flowchart TB"]
     for title, nodes in _halves(graph, forward).items():
         lines += _walk(title, _boxed(nodes), _mermaid_node, _mermaid_cluster(title), "end")

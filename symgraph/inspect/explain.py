@@ -14,6 +14,7 @@ from symgraph.ir import Graph
 from symgraph.rewrite import Row, sum_dimensions
 from symgraph.transforms.pipeline import optimise
 from symgraph.types import Dimension, dimension_names, evaluate_dimension
+from symgraph.values import shown
 
 _HEAD = ("step", "pass", "rule", "numerics", "before", "after", "flops", "bytes", "lines")
 _TOTALS = ("", "rewrites", "flops", "bytes")
@@ -42,6 +43,11 @@ def explain(executable: Executable, **sizes: int) -> str:
     4 nodes declared, 4 compiled for interpreter with numerics safe
     no rewrites were made
     """
+    if not isinstance(executable, Executable):
+        raise GraphError(
+            f"explain takes an executable, and this is {shown(executable)}",
+            hint="Compile the graph: explain(symgraph.compile(graph)).",
+        )
     unknown = sorted(sizes.keys() - executable.declared.names)
     if unknown:
         known = ", ".join(sorted(executable.declared.names)) or "no named size"

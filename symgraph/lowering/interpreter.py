@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 import attrs
 import numpy as np
 
-from symgraph.errors import FeedError, SymgraphError
+from symgraph.errors import ExecutionError, FeedError, SymgraphError
 from symgraph.ir import Array, Graph, Placeholder, Variable, specialise
 from symgraph.lowering.program import Instance, MemoryPlan, inputs
 from symgraph.ops.region import in_order
 
 
-def interpret(graph: Graph, values: Mapping[str, Array], sizes: Mapping[str, int] | None = None) -> list[Array]:
+def interpret(
+    graph: Graph, values: Mapping[str, Array], sizes: Mapping[str, int] | None = None
+) -> list[Array]:
     """The value of every node, given those of the placeholders and variables by name.
 
     `sizes` binds the graph's named sizes. Raises FeedError for a leaf without a value, and what an op's own
@@ -33,6 +35,9 @@ def interpret(graph: Graph, values: Mapping[str, Array], sizes: Mapping[str, int
             except SymgraphError as error:
                 error.source = node.origin.sources[0] if node.origin.sources else None
                 raise
+            except Exception as error:  # of NumPy, such as an array that does not fit in memory
+                source = node.origin.sources[0] if node.origin.sources else None
+                raise ExecutionError(f"{node.op.name}: the run failed: {error}", source=source) from error
             results.append(made if isinstance(made, tuple) else np.asarray(made))
     return results
 

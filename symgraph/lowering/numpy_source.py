@@ -52,7 +52,9 @@ class NumpyProgram:
     @cached_property
     def source(self) -> str:
         """The text of the function; made when it is read, because the comments take longer than the rest."""
-        return "".join([line.text + (_comment(line.step) if line.opens else "") + "\n" for line in self._lines])
+        return "".join(
+            [line.text + (_comment(line.step) if line.opens else "") + "\n" for line in self._lines]
+        )
 
     @cached_property
     def _code(self) -> Any:
@@ -61,7 +63,13 @@ class NumpyProgram:
     def instance(self) -> Instance:
         """A function with an arena of its own."""
         namespace = dict(self._namespace)
-        raw = np.empty(self.memory.peak + 64, np.uint8)
+        try:
+            raw = np.empty(self.memory.peak + 64, np.uint8)
+        except (MemoryError, ValueError) as error:
+            raise ExecutionError(
+                f"a run needs {self.memory.peak} bytes for what it computes, more than there is",
+                hint="Feed smaller batches, or look for the largest buffers in Executable.memory_plan.",
+            ) from error
         start = -raw.ctypes.data % 64
         namespace["arena"] = raw[start : start + self.memory.peak]
         exec(self._code, namespace)  # noqa: S102  our own text: no name or value of a user's is in it
@@ -195,7 +203,8 @@ class _Writer:
             self.room(p, dtype) for p, (dtype, _) in zip(self.memory.scratch[step.value], wanted, strict=True)
         ]
         by_rows = [
-            step.loop is not None and shape[:1] == (self.program.loops[step.loop].block,) for _, shape in wanted
+            step.loop is not None and shape[:1] == (self.program.loops[step.loop].block,)
+            for _, shape in wanted
         ]
         return [f"{name}[:m]" if cut else name for name, cut in zip(names, by_rows, strict=True)]
 
@@ -360,4 +369,3 @@ def _comment(step: Step | None) -> str:
 
 
 _ESCAPES = {c: f"\\x{c:02x}" for c in (*range(32), 127)}
-

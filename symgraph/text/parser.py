@@ -47,6 +47,7 @@ from symgraph.text.reader import (
 from symgraph.text.records import class_named, fitting
 from symgraph.train.initializers import Initializer
 from symgraph.types import TensorType, TupleType
+from symgraph.values import shown
 from symgraph.verify import problems, type_problem
 
 A = TypeVar("A")
@@ -58,7 +59,10 @@ _COMMENTED = re.compile(r'[ \t\r]*%([A-Za-z_][A-Za-z0-9_]*|"(?:[^"\\]|\\.)*"): '
 def parse(text: str) -> Graph:
     """The graph of a text; raises GraphError, with the line and column, for any other text."""
     if not isinstance(text, str):
-        raise GraphError(f"the text of a graph is a str, and this is a {type(text).__name__}")
+        raise GraphError(
+            f"the text of a graph is a str, and this is {shown(text)}",
+            hint="Read the file as text: Path(name).read_text('utf-8').",
+        )
     reader = Reader(text)
     skip_lines(reader)
     reader.expect("graph")

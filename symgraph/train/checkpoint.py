@@ -75,6 +75,8 @@ def write(path: str | Path, checkpoint: Checkpoint) -> None:
     The bytes go to a new file in the same folder, are synced, and take the name at once; then the folder is
     synced. After an exception the older file is as it was and no other is left behind.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise CheckpointError(f"{path!r} is not a path", hint="Give the name of a file.")
     data = _encode(path, checkpoint)
     try:
         target = Path(os.path.realpath(path))  # a link stays a link
@@ -95,6 +97,8 @@ def write(path: str | Path, checkpoint: Checkpoint) -> None:
 
 def read(path: str | Path) -> Checkpoint:
     """The checkpoint in a file, all of it checked; raises CheckpointError, which names the file."""
+    if not isinstance(path, str | os.PathLike):
+        raise CheckpointError(f"{path!r} is not a path", hint="Give the name of a file.")
     safetensors = _safetensors()
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116  path may be a text

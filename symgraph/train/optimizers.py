@@ -18,8 +18,9 @@ from symgraph import ops
 from symgraph.autodiff import backward, topological
 from symgraph.errors import DTypeError, GradientError, GraphError, ShapeError
 from symgraph.expr import Expr, describe, lift, number, placeholder
-from symgraph.ir import Graph, Placeholder, Variable
+from symgraph.ir import Graph, Placeholder, Variable, require_graph
 from symgraph.origin import current, made_by, merged
+from symgraph.values import shown
 
 Optimizer: TypeAlias = Callable[[Sequence[Expr], Sequence[Expr]], Mapping[Expr, Expr]]
 Rate: TypeAlias = float | str | Expr
@@ -92,6 +93,12 @@ def minimize(
     >>> [(name, list(dict(pairs))) for name, pairs in graph.updates]
     [('train', ['w'])]
     """
+    require_graph(graph, "minimize")
+    if not callable(optimizer) or isinstance(optimizer, type):
+        raise GraphError(
+            f"minimize takes an optimizer, and this is {shown(optimizer)}",
+            hint="Write symgraph.train.sgd(0.1).",
+        )
     if group in dict(graph.updates):
         raise GraphError(
             f"the graph has an update group {group!r} already",
