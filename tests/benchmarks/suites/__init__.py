@@ -2,5 +2,6 @@
 
 SUITES = {
     "numpy": "tests.benchmarks.suites.hand_written",
+    "start": "tests.benchmarks.suites.start",
     "scale": "tests.benchmarks.suites.scale",
 }
