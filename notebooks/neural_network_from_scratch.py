@@ -68,8 +68,8 @@ graph = sg.define(loss=loss, z=x @ w + b)
 print(graph)
 
 # %% [markdown]
-# `minimize` adds the gradient and one update of the weights. Each node of the gradient says which forward node it stands
-# for (`of %7`) and by which rule (`by vjp matmul`).
+# `minimize` adds the gradient and one update of the weights. Each node of the gradient says which forward node it
+# stands for (`of %7`) and by which rule (`by vjp matmul`).
 
 # %%
 training = sg.train.minimize(graph, "loss", sg.train.sgd(1.0))
@@ -81,7 +81,8 @@ print(training)
 # %%
 session = sg.Session(training)
 by_graph = [
-    session.run("loss", {"x": xs, "y": ys}, update="train") for xs, ys in batches((x_train, y_train), size=100)
+    session.run("loss", {"x": xs, "y": ys}, update="train")
+    for xs, ys in batches((x_train, y_train), size=100)
 ]
 assert np.allclose(by_hand, by_graph, rtol=0, atol=1e-12)
 

@@ -75,7 +75,7 @@ class PersistentMap(Generic[K, V]):
             if len(store.entries) == self._length:
                 store.entries[key] = (self._length, value)
                 return PersistentMap(store, self._length + 1)
-        copy = {k: e for k, e in list(store.entries.items())[: self._length]}
+        copy = dict(list(store.entries.items())[: self._length])
         copy[key] = (self._length, value)
         return PersistentMap(_Shared(copy), self._length + 1)
 
@@ -123,11 +123,11 @@ class Build(Generic[A]):
         return self.bind(lambda value: pure(f(value)))
 
     def bind(self, f: Callable[[A], "Build[B]"]) -> "Build[B]":
-        """This build, then the build that `f` makes of its result."""
+        """Run this build, then the build that `f` makes of its result."""
         return _Bind(self, f)
 
     def then(self, following: "Build[B]") -> "Build[B]":
-        """This build, then `following`; the first result is dropped."""
+        """Run this build, then `following`; the first result is dropped."""
         return self.bind(lambda _: following)
 
     def __iter__(self) -> Generator["Build[Any]", Any, A]:

@@ -88,9 +88,14 @@ class Op:
         return attrs.evolve(self, **changes) if changes else self
 
 
-@lru_cache(1024)
-def attribute_names(op: Any) -> tuple[str, ...]:
+def attribute_names(op: type[Op]) -> tuple[str, ...]:
     """The names of the static attributes of an op's class, in order."""
+    known: Any = op  # mypy takes the class for one of its instances, whose hash differs
+    return _attribute_names(known)
+
+
+@lru_cache(1024)
+def _attribute_names(op: Any) -> tuple[str, ...]:
     return tuple(field.name for field in attrs.fields(op))
 
 

@@ -44,9 +44,7 @@ class Pattern:
     attributes: tuple[tuple[str, Any], ...] = ()
 
 
-def pattern(
-    op: type[Op], *operands: "Pattern | str | float", bind: str = "", **attributes: Any
-) -> Pattern:
+def pattern(op: type[Op], *operands: "Pattern | str | float", bind: str = "", **attributes: Any) -> Pattern:
     """A pattern in one expression.
 
     >>> from symgraph.ops.arithmetic import Neg

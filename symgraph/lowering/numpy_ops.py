@@ -149,7 +149,9 @@ def _where(step: Step, operands: list[str], writer: Any, rows: str | None) -> Em
     xor, both = writer.use("f_xor", np.bitwise_xor), writer.use("f_and", np.bitwise_and)
     x_zero, y_zero = (_is_zero(v, writer.layout) for v in step.inputs[1:])
     if x_zero:  # 1 - 1 is no bits, 0 - 1 all of them
-        make = f"{writer.use('f_subtract', np.subtract)}({condition}.view({i8}), {writer.use('one', np.int8(1))}"
+        make = (
+            f"{writer.use('f_subtract', np.subtract)}({condition}.view({i8}), {writer.use('one', np.int8(1))}"
+        )
     else:
         make = f"{writer.use('f_negative', np.negative)}({condition}.view({i8})"
 
@@ -196,6 +198,7 @@ def _cast(step: Step, operands: list[str], writer: Any, rows: str | None) -> Emi
 def _reshape(step: Step, operands: list[str], writer: Any, rows: str | None) -> Emitted:
     shape = concrete(step.type.shape)
     text = f"({rows}, {', '.join(map(str, shape[1:]))})" if rows is not None else repr(shape)
+
     # As a view the expression; where the operand is not contiguous, a copy in the operand's order.
     def lines(out: str) -> list[str]:
         if not out:

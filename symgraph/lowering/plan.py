@@ -195,11 +195,7 @@ def classify(program: Program, is_view: Callable[[Step, bool], bool | None]) -> 
 
 
 def _computable(step: Step, known: Mapping[int, Array]) -> bool:
-    return (
-        step.op.pure
-        and _bytes(step.type) <= _KNOWN_LIMIT
-        and all(i in known for i in step.inputs)
-    )
+    return step.op.pure and _bytes(step.type) <= _KNOWN_LIMIT and all(i in known for i in step.inputs)
 
 
 # Where a value lives

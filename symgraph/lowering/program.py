@@ -26,9 +26,7 @@ class Buffer:
 
     def __str__(self) -> str:
         reuse = f"  in place of %{self.in_place_of}" if self.in_place_of is not None else ""
-        return (
-            f"[{self.birth:4d}, {self.death:4d}]  {self.offset:>10} + {self.size:<10} %{self.node} {self.label}{reuse}"
-        )
+        return f"[{self.birth:4d}, {self.death:4d}]  {self.offset:>10} + {self.size:<10} %{self.node} {self.label}{reuse}"
 
 
 @attrs.frozen
@@ -39,7 +37,9 @@ class MemoryPlan:
     peak: int
 
     def __str__(self) -> str:
-        return "\n".join([f"arena of {self.peak} bytes, {len(self.buffers)} buffers", *map(str, self.buffers)])
+        return "\n".join(
+            [f"arena of {self.peak} bytes, {len(self.buffers)} buffers", *map(str, self.buffers)]
+        )
 
 
 class Program(Protocol):

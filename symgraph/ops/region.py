@@ -29,7 +29,9 @@ class Fused(Op):
     def infer(self, *types: TensorType) -> TensorType:
         wanted = tuple(node.type for node in self.operands)
         if types != wanted:
-            raise GraphError(f"fused: operands {', '.join(map(str, types))} for {', '.join(map(str, wanted))}")
+            raise GraphError(
+                f"fused: operands {', '.join(map(str, types))} for {', '.join(map(str, wanted))}"
+            )
         made = tuple(self.graph.nodes[i].type for _, i in self.graph.outputs)
         # A tuple is no tensor; only `project` consumes it, so the rest of the compiler need not know.
         return made[0] if len(made) == 1 else cast(TensorType, TupleType(made))

@@ -52,7 +52,9 @@ def fuse(graph: Graph, numerics: Numerics) -> Rewritten:
     made, regions = _build(graph, plan, groups)
     fused, ids = rebuild(graph, made)
     old = lift(graph)
-    rows = tuple(_row([old[i] for i in groups[r]], groups[r], e, ids[e]) for r, e in regions.items() if e in ids)
+    rows = tuple(
+        _row([old[i] for i in groups[r]], groups[r], e, ids[e]) for r, e in regions.items() if e in ids
+    )
     return Rewritten(fused, rows, tuple(plan.declined))
 
 
