@@ -26,7 +26,8 @@ class Buffer:
 
     def __str__(self) -> str:
         reuse = f"  in place of %{self.in_place_of}" if self.in_place_of is not None else ""
-        return f"[{self.birth:4d}, {self.death:4d}]  {self.offset:>10} + {self.size:<10} %{self.node} {self.label}{reuse}"
+        when, where = f"[{self.birth:4d}, {self.death:4d}]", f"{self.offset:>10} + {self.size:<10}"
+        return f"{when}  {where} %{self.node} {self.label}{reuse}"
 
 
 @attrs.frozen
