@@ -9,7 +9,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     >>> print(table("Times", ["who", "ms"], [["a", "1.0"], ["bb", "12.5"]]))
     Times
     who    ms
-    --   ----
+    ---  ----
     a     1.0
     bb   12.5
     """
