@@ -1,6 +1,6 @@
 """The errors of symgraph: each says what is wrong, where, what was expected, and what to write instead."""
 
-from symgraph.origin import Source, user_source
+from symgraph.origin import Source, user_source, visible
 
 _UNSET = Source("", 0)
 
@@ -27,8 +27,9 @@ class SymgraphError(Exception):
 
     def __str__(self) -> str:
         where = (self.source.quote(),) if self.source is not None else ()
-        indented = tuple(f"  {line}" for line in (*self.details, self.hint) if line)
-        return "\n".join((self.message, *where, *indented))
+        indented = tuple(f"  {visible(line)}" for line in (*self.details, self.hint) if line)
+        sentence = "\n  ".join(map(visible, self.message.split("\n")))
+        return "\n".join((sentence, *where, *indented))
 
 
 class ShapeError(SymgraphError):

@@ -294,7 +294,11 @@ def describe(operand: Expr) -> str:
     """An operand as error messages show it: its name, type, and where it was declared."""
     name = getattr(operand.op, "label", operand.op.name)
     sources = operand.origin.sources
-    where = f"  declared at {provenance.relative(sources[0].file)}:{sources[0].line}" if sources else ""
+    where = (
+        f"  declared at {provenance.visible(provenance.relative(sources[0].file))}:{sources[0].line}"
+        if sources
+        else ""
+    )
     return f"{name}  {operand.type}{where}"
 
 

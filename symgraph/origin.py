@@ -66,7 +66,7 @@ class Source:
         '  no/such/file.py:3'
         """
         text = linecache.getline(self.file, self.line).rstrip()
-        head = f"  {relative(self.file)}:{self.line}"
+        head = f"  {visible(relative(self.file))}:{self.line}"
         if not text.strip():
             return head
         body = text.lstrip()
@@ -97,8 +97,8 @@ class Origin:
     of: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        lines = ", ".join(f"{relative(source.file)}:{source.line}" for source in self.sources)
-        scope = "/".join(self.scope)
+        lines = ", ".join(f"{visible(relative(source.file))}:{source.line}" for source in self.sources)
+        scope = visible("/".join(self.scope))
         made = f"by {self.rule}" if self.rule else ""
         of = f"of {', '.join(f'%{i}' for i in self.of)}" if self.of else ""
         return "; ".join(part for part in (lines, scope, " ".join(filter(None, (made, of)))) if part)
@@ -116,6 +116,15 @@ def relative(file: str) -> str:
     """
     base = os.getcwd() + os.sep  # noqa: PTH109  asked for every line that is shown: Path.cwd() costs tenfold
     return file[len(base) :] if file.startswith(base) else file
+
+
+def visible(text: str) -> str:
+    """The text with what cannot be printed escaped: it stays on its line, and any stream can write it.
+
+    >>> visible("a\\nb")
+    'a\\\\nb'
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 @lru_cache(4096)
