@@ -15,7 +15,7 @@ from typing import Any, Literal
 from symgraph import ops
 from symgraph.errors import GradientError, GraphError
 from symgraph.expr import Expr, define, describe, lift, rebuild
-from symgraph.ir import Graph, require_graph
+from symgraph.ir import Graph, leaf_name, require_graph
 from symgraph.origin import Origin, made_by, relative
 
 Disconnected = Literal["error", "zero"]
@@ -145,7 +145,7 @@ def _disconnected(of: Expr, target: Expr, order: Sequence[Expr]) -> GradientErro
             stops[expr] = reached[0]
         else:
             came_from[expr] = open_
-    label = getattr(target.op, "label", target.op.name)
+    label = leaf_name(target.op) or target.op.name
     hint = 'Leave it out of wrt, or ask for disconnected="zero".'
     if not stops:
         return GradientError(

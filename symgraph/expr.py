@@ -28,6 +28,7 @@ from symgraph.ir import (
     Op,
     Placeholder,
     Variable,
+    leaf_name,
 )
 from symgraph.origin import Origin
 from symgraph.types import (
@@ -292,7 +293,7 @@ def apply(op: Op, *inputs: Expr) -> Expr:
 
 def describe(operand: Expr) -> str:
     """An operand as error messages show it: its name, type, and where it was declared."""
-    name = getattr(operand.op, "label", operand.op.name)
+    name = leaf_name(operand.op) or operand.op.name
     sources = operand.origin.sources
     where = (
         f"  declared at {provenance.visible(provenance.relative(sources[0].file))}:{sources[0].line}"

@@ -16,7 +16,7 @@ import attrs
 
 from symgraph.errors import FeedError, GraphError
 from symgraph.expr import Expr, describe, number
-from symgraph.ir import Graph, Node, Op, Placeholder
+from symgraph.ir import Graph, Node, Op, Placeholder, leaf_name
 from symgraph.types import TensorType
 from symgraph.values import shown
 
@@ -150,7 +150,7 @@ def spelled(target: Target, node: Node) -> str:
     >>> spelled("y", graph["y"]), spelled(graph["x"], graph["x"]), spelled(graph["y"], graph["y"])
     ('y', 'x', '%1')
     """
-    return target if isinstance(target, str) else getattr(node.op, "label", f"%{node.id}")
+    return target if isinstance(target, str) else leaf_name(node.op) or f"%{node.id}"
 
 
 def located_feeds(locate: Locator, targets: Iterable[Target] | Target) -> dict[int, Target]:
@@ -203,7 +203,7 @@ def cut(
     taken = {*graph.placeholders, *graph.variables, *labels.values(), *names.values()}
     outputs: dict[str, Expr] = {}
     for i in fetched:
-        own = getattr(exprs[i].op, "label", names.get(i))
+        own = leaf_name(exprs[i].op) or names.get(i)
         outputs[own if own is not None else fresh(f"%{i}", {*taken, *outputs})] = exprs[i]
     return number(outputs, {_UPDATE: changes} if changes else {})[0], labels
 
@@ -213,7 +213,7 @@ def _labels(graph: Graph, fed: Sequence[int], names: Mapping[int, str]) -> dict[
     labels: dict[int, str] = {}
     for i in fed:
         op = graph.nodes[i].op
-        own = getattr(op, "label", None)
+        own = leaf_name(op)
         if isinstance(op, Placeholder):
             labels[i] = op.label
         elif own is None and i in names:  # the graph has no leaf of the name of an output

@@ -212,6 +212,11 @@ class Constant(Op):
 Leaf: TypeAlias = Placeholder | Variable | Constant
 
 
+def leaf_name(op: Op) -> str | None:
+    """The name of a placeholder or a variable; None for any other op, which may have a label that names nothing."""
+    return op.label if isinstance(op, Placeholder | Variable) else None
+
+
 @attrs.frozen
 class Node:
     """An op applied to earlier nodes. `origin` says where it came from and does not count in equality."""

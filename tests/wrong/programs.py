@@ -23,7 +23,7 @@ class Bad:
     """As tensors of other libraries that live on a GPU."""
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        raise RuntimeError("can't convert cuda tensor")
+        raise RuntimeError("it is on a GPU")
 
 
 ROWS: list[Row] = [
@@ -46,12 +46,12 @@ ROWS: list[Row] = [
     Row(
         sg.ShapeError,
         "add: the shapes [batch,4] and [2] do not broadcast: axis -1 is 4 and 2",
-        lambda: X + [1.0, 2.0],
+        lambda: X + [1.0, 2.0],  # noqa: RUF005  a sum
     ),
     Row(
         sg.ShapeError,
         "a tensor holds numbers, and this is ragged: its rows differ in length",
-        lambda: X + [[1.0], [2.0, 3.0]],
+        lambda: X + [[1.0], [2.0, 3.0]],  # noqa: RUF005  a sum
     ),
     Row(sg.DTypeError, "a tensor holds numbers, and this is a dict", lambda: X + {1: 2}),
     Row(sg.DTypeError, "a tensor holds numbers, and this is a set", lambda: X + {1, 2}),
@@ -103,7 +103,7 @@ ROWS: list[Row] = [
     ),
     Row(
         sg.DTypeError,
-        "a tensor holds numbers, and this is a Bad, which cannot be made an array: can't convert cuda tensor",
+        "a tensor holds numbers, and this is a Bad, which cannot be made an array: it is on a GPU",
         lambda: X + Bad(),
     ),
     Row(
