@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from symgraph import ops
+from symgraph.collector import paused
 from symgraph.errors import GradientError, GraphError
 from symgraph.expr import Expr, define, describe, lift, rebuild
 from symgraph.ir import Graph, leaf_name, require_graph
@@ -231,11 +232,12 @@ def gradient(
     if disconnected not in ("error", "zero"):
         raise GradientError(f"disconnected is 'error' or 'zero', and {disconnected!r} is neither")
     names = target_names(graph, wrt)
-    exprs = lift(graph)
-    ids = {expr: i for i, expr in enumerate(exprs)}
-    targets = [exprs[graph[name].id] for name in names]
-    found = backward(exprs[graph[of].id], targets, disconnected=disconnected, ids=ids)
-    return with_outputs(graph, exprs, {gradient_name(of, n): g for n, g in zip(names, found, strict=True)})
+    with paused(len(graph)):
+        exprs = lift(graph)
+        ids = {expr: i for i, expr in enumerate(exprs)}
+        targets = [exprs[graph[name].id] for name in names]
+        found = backward(exprs[graph[of].id], targets, disconnected=disconnected, ids=ids)
+        return with_outputs(graph, exprs, {gradient_name(of, n): g for n, g in zip(names, found, strict=True)})
 
 
 def with_outputs(graph: Graph, exprs: Sequence[Expr], outputs: Mapping[str, Expr]) -> Graph:

@@ -12,6 +12,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from symgraph.collector import paused
 from symgraph.errors import CompileError, FeedError
 from symgraph.ir import Array, Graph, Placeholder, Variable, require_graph, specialise
 from symgraph.lowering import interpreter
@@ -95,7 +96,8 @@ class Executable:
             return found
         with self._lock:
             if key not in self._programs:
-                made = Bound(self._lower(specialise(self.graph, dict(key))), [])
+                with paused(len(self.graph)):
+                    made = Bound(self._lower(specialise(self.graph, dict(key))), [])
                 while len(self._programs) >= _KEPT:
                     del self._programs[next(iter(self._programs))]
                 self._programs[key] = made
@@ -173,8 +175,9 @@ def compile(
     if numerics not in NUMERICS:
         raise CompileError(f"there is no numerics {numerics!r}", hint=f"Use one of {', '.join(NUMERICS)}.")
     name, chosen = lowering(backend)
-    optimised = optimise(graph, numerics, passes)
-    prepared = optimise(optimised.graph, numerics, chosen.passes, rounds=1)
+    with paused(len(graph)):
+        optimised = optimise(graph, numerics, passes)
+        prepared = optimise(optimised.graph, numerics, chosen.passes, rounds=1)
     start = len(optimised.ledger)
     later = tuple(attrs.evolve(row, step=row.step + start) for row in prepared.ledger)
     return Executable(
