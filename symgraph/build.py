@@ -23,7 +23,7 @@ from symgraph import origin as provenance
 from symgraph.errors import GraphError
 from symgraph.expr import Expr, Operand, as_expr, variable
 from symgraph.types import FLOAT32, DTypeLike, ShapeLike
-from symgraph.values import shown
+from symgraph.values import encodable, shown
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -358,6 +358,11 @@ def _named(name: object, what: str) -> None:
         raise GraphError(
             f"the name of a {what} is a non-empty string, and {name!r} is none",
             hint="Write it first, in quotes.",
+        )
+    if not encodable(name):
+        raise GraphError(
+            f"the name {name!r} has half a surrogate pair, which no file can hold",
+            hint="Write whole characters.",
         )
 
 

@@ -50,7 +50,7 @@ from symgraph.types import (
     promote,
     show_shape,
 )
-from symgraph.values import Unfit, array_of, shown
+from symgraph.values import Unfit, array_of, encodable, shown
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -309,6 +309,11 @@ def _check_name(name: object, what: str) -> str:
         raise GraphError(
             f"the name of {article} {what} is a non-empty string, and {name!r} is none",
             hint="Write the name first, in quotes: 'x'.",
+        )
+    if not encodable(name):
+        raise GraphError(
+            f"the name {name!r} has half a surrogate pair, which no file can hold",
+            hint="Write whole characters.",
         )
     return name
 

@@ -57,7 +57,7 @@ class Source:
         line, end_line, start, end = next(positions, (None, None, None, None))
         if line != self.line or start is None or end is None:
             return None
-        return (start, end) if end_line == line else (start, len(linecache.getline(self.file, line).rstrip()))
+        return (start, end) if end_line == line else (start, len(_text(self.file, line).rstrip()))
 
     def quote(self) -> str:
         """The line with a caret under the expression, as error messages show it; never raises.
@@ -65,7 +65,7 @@ class Source:
         >>> Source("no/such/file.py", 3).quote()
         '  no/such/file.py:3'
         """
-        text = linecache.getline(self.file, self.line).rstrip()
+        text = _text(self.file, self.line).rstrip()
         head = f"  {visible(relative(self.file))}:{self.line}"
         if not text.strip():
             return head
@@ -106,6 +106,14 @@ class Origin:
 
 _SCOPE: ContextVar[tuple[str, ...]] = ContextVar("scope", default=())
 _MADE: ContextVar[Origin | None] = ContextVar("made", default=None)
+
+
+def _text(file: str, line: int) -> str:
+    """A line of a file, or nothing where there is none to read."""
+    try:
+        return linecache.getline(file, line)
+    except (ValueError, OSError):  # a name that no file can have
+        return ""
 
 
 def relative(file: str) -> str:

@@ -21,7 +21,7 @@ from symgraph.errors import CompileError
 from symgraph.expr import Expr, lift, rebuild
 from symgraph.ir import Array, Constant, Graph, Op, node_bytes
 from symgraph.ops.shape import BroadcastTo, broadcast_to
-from symgraph.origin import made_by, merged, relative
+from symgraph.origin import made_by, merged, relative, visible
 from symgraph.types import Dimension, TensorType
 
 Class: TypeAlias = Literal["exact", "stabilises", "reassociates"]
@@ -401,7 +401,7 @@ def _row(
         numerics=hit.numerics,
         before=tuple(sorted({before[e] for e in hit.matched if e in before})),
         after=tuple(sorted({after[e] for e in (hit.replacement, *added) if e in after})),
-        lines=tuple(f"{relative(s.file)}:{s.line}" for s in hit.replacement.origin.sources),
+        lines=tuple(f"{visible(relative(s.file))}:{s.line}" for s in hit.replacement.origin.sources),
         removed=tuple(map(Operation.of, gone)),
         added=tuple(map(Operation.of, added)),
     )

@@ -101,6 +101,19 @@ def _foreign(value: Any, array: npt.NDArray[Any]) -> Unfit:
     return Unfit(f"an array of objects, such as {shown(odd)}", "Convert it: value.astype('float32').")
 
 
+def encodable(name: str) -> bool:
+    """Whether files can hold a name: a lone half of a surrogate pair is no character, and UTF-8 has none.
+
+    >>> encodable("w"), encodable(chr(0xD800))
+    (True, False)
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def shown(value: Any) -> str:
     """How messages name a value: what it is written as where that is short, else its kind.
 

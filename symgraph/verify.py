@@ -13,6 +13,7 @@ import attrs
 
 from symgraph.errors import GraphError, SymgraphError
 from symgraph.ir import Graph, Node, Placeholder, Type, Variable, require_graph
+from symgraph.values import encodable
 
 
 @attrs.frozen
@@ -100,6 +101,8 @@ def _leaves(graph: Graph) -> Iterator[Problem]:
             continue
         if not isinstance(node.op.label, str) or not node.op.label:
             yield Problem(f"%{node.id}: the name of a {node.op.name} is a non-empty string", node.id)
+        elif not encodable(node.op.label):
+            yield Problem(f"%{node.id}: the name {node.op.label!r} has half a surrogate pair", node.id)
         first = labels.setdefault(node.op.label, node.id)
         if first != node.id:
             yield Problem(f"%{node.id} and %{first} are both declared as {node.op.label!r}", node.id)

@@ -21,7 +21,7 @@ from symgraph.ops.linalg import MatMul
 from symgraph.ops.reduction import Reduction
 from symgraph.ops.region import Fused, Project, project
 from symgraph.ops.shape import BroadcastTo, Reshape
-from symgraph.origin import Origin, made_by, relative
+from symgraph.origin import Origin, made_by, relative, visible
 from symgraph.rewrite import Declined, Numerics, Operation, Pass, Rewritten, Row
 from symgraph.types import TensorType, TupleType
 
@@ -230,7 +230,7 @@ def _row(members: Sequence[Expr], ids: Sequence[int], region: Expr, after: int) 
         numerics="reassociates" if tail else "exact",
         before=tuple(ids),
         after=(after,),
-        lines=tuple(f"{relative(s.file)}:{s.line}" for s in region.origin.sources),
+        lines=tuple(f"{visible(relative(s.file))}:{s.line}" for s in region.origin.sources),
         removed=tuple(map(Operation.of, members)),
         added=(Operation.of(region),),
     )
