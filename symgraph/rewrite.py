@@ -371,7 +371,7 @@ def _sweep(graph: Graph, rewriter: Rewriter, name: str) -> Rewritten | None:
     seen: set[Expr] = set()
     for node, expr in zip(graph.nodes, old, strict=True):
         inputs = tuple([new[i] for i in node.inputs])
-        if any(a is not b for a, b in zip(inputs, expr.inputs, strict=True)):
+        if inputs != expr.inputs:
             expr = Expr(expr.op, inputs, expr.type, expr.origin)
         seen.add(expr)
         for _ in range(_MAX_HERE):
