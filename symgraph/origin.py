@@ -129,8 +129,8 @@ def relative(file: str) -> str:
 def visible(text: str) -> str:
     """The text with what cannot be printed escaped: it stays on its line, and any stream can write it.
 
-    >>> visible("a\\nb")
-    'a\\\\nb'
+    >>> len(visible(chr(10))), visible("plain")
+    (2, 'plain')
     """
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 

@@ -38,7 +38,7 @@ NASTY = [
     "# no comment",
     "%1",
     "back\\slash",
-    "é☃\u2028\ud800",
+    "é☃\u2028",
     "}",
     "return",
     "x" * 3000,
