@@ -54,7 +54,7 @@ def test_size_errors():
         ops.size("n", "bool")
     with pytest.raises(ShapeError, match="not negative, and -1 is"):
         ops.size(-1)
-    with pytest.raises(FeedError, match="nothing that was fed says what n is"):
+    with pytest.raises(FeedError, match="nothing binds the size 'n'"):
         evaluate(define(y=ops.size("n")), {})
 
 
