@@ -237,7 +237,9 @@ def gradient(
         ids = {expr: i for i, expr in enumerate(exprs)}
         targets = [exprs[graph[name].id] for name in names]
         found = backward(exprs[graph[of].id], targets, disconnected=disconnected, ids=ids)
-        return with_outputs(graph, exprs, {gradient_name(of, n): g for n, g in zip(names, found, strict=True)})
+        return with_outputs(
+            graph, exprs, {gradient_name(of, n): g for n, g in zip(names, found, strict=True)}
+        )
 
 
 def with_outputs(graph: Graph, exprs: Sequence[Expr], outputs: Mapping[str, Expr]) -> Graph:

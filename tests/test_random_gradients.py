@@ -62,9 +62,7 @@ def depends(sample: Sample, name: str) -> bool:
 
 def by_jax() -> list[object]:
     """The chunks for JAX: 304 graphs in the default run, 400 in the long sweep."""
-    return [
-        pytest.param(k, marks=() if k < 304 else pytest.mark.heavy) for k in range(0, GRAPHS, BY_JAX)
-    ]
+    return [pytest.param(k, marks=() if k < 304 else pytest.mark.heavy) for k in range(0, GRAPHS, BY_JAX)]
 
 
 @pytest.mark.parametrize("start", by_jax())
