@@ -38,6 +38,7 @@ from symgraph.build import (
 from symgraph.build import run as run_build
 from symgraph.compile import Executable, compile
 from symgraph.data.batches import batches
+from symgraph.define import define, lift, rebuild
 from symgraph.derivatives import hessian, hessian_vector_product, jacobian, jvp, vjp
 from symgraph.errors import (
     CheckpointError,
@@ -51,7 +52,7 @@ from symgraph.errors import (
     ShapeError,
     SymgraphError,
 )
-from symgraph.expr import Expr, constant, define, lift, placeholder, rebuild, variable
+from symgraph.expr import Expr, constant, placeholder, variable
 from symgraph.gradient_check import check_gradient
 from symgraph.inspect.diagram import to_dot, to_mermaid
 from symgraph.inspect.explain import explain, unfused, why_not

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import symgraph as sg
-from symgraph.expr import lift, rebuild
+from symgraph.define import lift, rebuild
 from symgraph.inspect.explain import unfused
 from symgraph.ir import Graph, specialise
 from symgraph.rewrite import NUMERICS

@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from symgraph import ops
 from symgraph.collector import paused
+from symgraph.define import define, lift, rebuild
 from symgraph.errors import GradientError, GraphError
-from symgraph.expr import Expr, define, describe, lift, rebuild
+from symgraph.expr import Expr, describe
 from symgraph.ir import Graph, leaf_name, require_graph
 from symgraph.origin import Origin, made_by, relative
 
@@ -222,7 +223,8 @@ def gradient(
     and its updates, stay, and the nodes that its outputs need keep their ids. Asking for what is there
     already gives an equal graph. Raises GradientError, and GraphError for a name that another node has.
 
-    >>> from symgraph.expr import define, variable
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import variable
     >>> w = variable("w", (3,))
     >>> graph = gradient(define(loss=ops.sum(w * w)))
     >>> graph["d_loss/d_w"].type

@@ -112,7 +112,8 @@ class Executable:
 
         `feeds` holds the placeholders' values, `variables` those of the variables. Raises FeedError.
 
-        >>> from symgraph.expr import define, placeholder
+        >>> from symgraph.define import define
+        >>> from symgraph.expr import placeholder
         >>> compile(define(y=placeholder("x", ("n",)) + 1.0), backend="interpreter")({"x": [1.0, 2.0]})
         {'y': array([2., 3.], dtype=float32)}
         """

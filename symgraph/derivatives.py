@@ -17,8 +17,9 @@ import numpy as np
 
 from symgraph import ops
 from symgraph.autodiff import Disconnected, backward, gradient_name, pull, target_names, with_outputs
+from symgraph.define import lift
 from symgraph.errors import GradientError, GraphError
-from symgraph.expr import Expr, constant, describe, lift, placeholder
+from symgraph.expr import Expr, constant, describe, placeholder
 from symgraph.ir import Graph, Placeholder
 from symgraph.types import product
 
@@ -69,7 +70,7 @@ def vjp(
     `vjp_OF/d_WRT` have the types of the targets. Costs about as much as two to three runs of the graph.
     Raises GradientError, GraphError.
 
-    >>> from symgraph.expr import define
+    >>> from symgraph.define import define
     >>> x = placeholder("x", (3,))
     >>> graph = vjp(define(y=x * x), "y", "x")
     >>> sorted(graph.placeholders), graph["vjp_y/d_x"].type
@@ -96,7 +97,7 @@ def jvp(
     VJP; what it leaves costs about as much as two to three runs of the graph. Raises GradientError and
     GraphError.
 
-    >>> from symgraph.expr import define
+    >>> from symgraph.define import define
     >>> x = placeholder("x", (3,))
     >>> graph = jvp(define(y=ops.sum(x * x)), "y", "x")
     >>> sorted(graph.placeholders), graph["jvp_y"].type
@@ -123,7 +124,7 @@ def hessian_vector_product(
     of the slope of `of` along the tangents. Never builds the Hessian: costs a few gradients. Where the
     gradient does not depend on a target the product is 0. Raises GradientError, GraphError.
 
-    >>> from symgraph.expr import define
+    >>> from symgraph.define import define
     >>> x = placeholder("x", (3,))
     >>> graph = hessian_vector_product(define(loss=ops.sum(x ** 3.0)), wrt="x")
     >>> graph["hvp_loss/d_x"].type
@@ -146,7 +147,7 @@ def jacobian(graph: Graph, of: str, wrt: Names = None, *, disconnected: Disconne
     that has fewer; so the graph grows by as many copies of the gradient, at most 4096. For more use `vjp` or
     `jvp`, fed with what you need. Raises GradientError and GraphError.
 
-    >>> from symgraph.expr import define
+    >>> from symgraph.define import define
     >>> x = placeholder("x", (3,))
     >>> jacobian(define(y=x[:2] * 2.0), "y", "x")["d_y/d_x"].type
     TensorType('f32[2,3]')
@@ -179,7 +180,7 @@ def hessian(
     shape of A, then that of B. One Hessian-vector product is built for each element of the targets, at most
     4096 of each: for more use `hessian_vector_product`. Raises GradientError, GraphError.
 
-    >>> from symgraph.expr import define
+    >>> from symgraph.define import define
     >>> x = placeholder("x", (3,))
     >>> hessian(define(loss=ops.sum(x ** 3.0)), wrt="x")["d2_loss/d_x/d_x"].type
     TensorType('f32[3,3]')

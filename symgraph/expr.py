@@ -1,15 +1,13 @@
-"""Expressions: what a user writes. `define` turns them into a canonical graph, `lift` a graph back.
+"""Expressions: what a user writes, to be made a graph by `symgraph.define`.
 
-    apply  : Op -> Expr* -> Expr            types are inferred here, so errors come at the user's line
-    define : {name: Expr} -> Graph          post-order numbering, (op, inputs) interned
-    lift   : Graph -> Expr*                 one expression a node; define . lift = identity
+    apply : Op -> Expr* -> Expr            types are inferred here, so errors come at the user's line
 
 An Expr is syntax only: an op applied to operands, with identity equality. Gradients and rewrites are written
 with the same public functions that users call.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
@@ -23,8 +21,6 @@ from symgraph.ir import (
     Array,
     ArrayValue,
     Constant,
-    Graph,
-    Node,
     Op,
     Placeholder,
     Variable,
@@ -50,7 +46,7 @@ from symgraph.types import (
     promote,
     show_shape,
 )
-from symgraph.values import Unfit, array_of, encodable, shown
+from symgraph.values import Unfit, array_of, encodable
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -303,7 +299,8 @@ def describe(operand: Expr) -> str:
     return f"{name}  {operand.type}{where}"
 
 
-def _check_name(name: object, what: str) -> str:
+def check_name(name: object, what: str) -> str:
+    """The name, if it is a non-empty string that a file can hold; else raises GraphError."""
     if not isinstance(name, str) or not name:
         article = "an" if what[0] in "aeiou" else "a"
         raise GraphError(
@@ -337,7 +334,7 @@ def placeholder(
             f"not {show_shape(type_.shape)}",
             hint="A default needs a shape without named sizes.",
         )
-    return apply(Placeholder(_check_name(name, "placeholder"), type_, value))
+    return apply(Placeholder(check_name(name, "placeholder"), type_, value))
 
 
 def variable(name: str, shape: ShapeLike = (), dtype: DTypeLike = FLOAT32, init: Any = None) -> Expr:
@@ -364,7 +361,7 @@ def variable(name: str, shape: ShapeLike = (), dtype: DTypeLike = FLOAT32, init:
             hint="A variable has one shape: write its sizes as numbers.",
         )
     return apply(
-        Variable(_check_name(name, "variable"), type_, initializers.as_initializer(init, type_, name))
+        Variable(check_name(name, "variable"), type_, initializers.as_initializer(init, type_, name))
     )
 
 
@@ -473,182 +470,6 @@ def operands(*values: Operand, floating: bool = False) -> tuple[Expr, ...]:
     return tuple(
         constant(value, target) if e is None else e if e.dtype == target else _ops.cast(e, target)  # type: ignore[arg-type]
         for e, value in zip(typed, values, strict=True)
-    )
-
-
-Outputs: TypeAlias = Mapping[str, Expr]
-Updates: TypeAlias = Mapping[str, Mapping[Expr, Expr]]
-
-
-def define(outputs: Outputs | None = None, /, *, updates: Updates | None = None, **named: Expr) -> Graph:
-    """The canonical graph of named outputs.
-
-    `updates` maps a group's name to the next value of each variable it changes. What no output or update
-    needs is left out. Raises GraphError for duplicate names, ShapeError for an update of another type.
-
-    >>> x = placeholder("x", ("n",))
-    >>> print(define(y=x + x))
-    graph(x: f32[n]) {
-      %1: f32[n] = add %x %x  # ...
-      return y=%1
-    }
-    """
-    given = {} if outputs is None else outputs
-    if not isinstance(given, Mapping):
-        raise GraphError(
-            f"define takes named outputs, and this is {shown(given)}",
-            hint="Write define(loss=expression), or define({'loss': expression}).",
-        )
-    twice = sorted(given.keys() & named.keys())
-    if twice:
-        raise GraphError(f"the output {twice[0]!r} is given twice", hint="Give each its own name.")
-    return number({**given, **named}, {} if updates is None else updates)[0]
-
-
-def number(outputs: Outputs, updates: Updates) -> tuple[Graph, dict[Expr, int]]:
-    """`define`, with the id of each expression it reached."""
-    for name, expr in outputs.items():
-        _check_output(name, expr)
-    if not isinstance(updates, Mapping):
-        raise _not_updates(updates)
-    for group, changes in updates.items():
-        _check_name(group, "update group")
-        if not isinstance(changes, Mapping):
-            raise _not_updates(changes)
-        for target, value in changes.items():
-            _check_update(target, value)
-    roots = [*outputs.values(), *(v for group in updates.values() for pair in group.items() for v in pair)]
-    nodes, ids = _intern(roots)
-    _check_leaves(nodes, outputs, ids)
-    graph = Graph(
-        tuple(nodes),
-        tuple((name, ids[expr]) for name, expr in outputs.items()),
-        tuple(
-            (group, tuple((t.op.label, ids[v]) for t, v in changes.items()))  # type: ignore[attr-defined]
-            for group, changes in updates.items()
-        ),
-    )
-    return graph, ids
-
-
-def _intern(roots: Iterable[Expr]) -> tuple[list[Node], dict[Expr, int]]:
-    """Nodes in post-order from the roots, each `(op, inputs)` once; iterative, for any depth."""
-    nodes: list[Node] = []
-    ids: dict[Expr, int] = {}
-    interned: dict[tuple[Op, tuple[int, ...]], int] = {}
-    for root in roots:
-        stack = [root]
-        while stack:
-            expr = stack[-1]
-            if expr in ids:
-                stack.pop()
-                continue
-            waiting = [operand for operand in expr.inputs if operand not in ids]
-            if waiting:
-                stack.extend(reversed(waiting))
-                continue
-            stack.pop()
-            inputs = tuple([ids[operand] for operand in expr.inputs])
-            key = (expr.op, inputs)
-            found = interned.get(key)
-            if found is None:
-                found = interned[key] = len(nodes)
-                nodes.append(Node(found, expr.op, inputs, expr.type, expr.origin))
-            elif isinstance(expr.op, Placeholder | Variable):
-                _declared_twice(expr.op.label, nodes[found].origin, expr.origin)
-            ids[expr] = found
-    return nodes, ids
-
-
-def _declared_twice(label: str, first: Origin, second: Origin) -> NoReturn:
-    where = ", ".join(
-        f"{provenance.relative(o.sources[0].file)}:{o.sources[0].line}" for o in (first, second) if o.sources
-    )
-    raise GraphError(
-        f"{label!r} is declared twice",
-        details=(f"declared at {where}",) if where else (),
-        hint="Declare it once and pass the expression on, or give each its own name.",
-    )
-
-
-def _not_updates(given: object) -> GraphError:
-    return GraphError(
-        f"updates map groups to mappings of variables to next values, and this is {shown(given)}",
-        hint="Write updates={'train': {w: w - 0.1 * g}}.",
-    )
-
-
-def _check_output(name: object, expr: object) -> None:
-    _check_name(name, "output")
-    if not isinstance(expr, Expr):
-        raise GraphError(
-            f"the output {name!r} is {shown(expr)}, not an expression",
-            hint="For a number or an array write symgraph.constant(...).",
-        )
-
-
-def _check_update(target: object, value: object) -> None:
-    if not isinstance(target, Expr) or not isinstance(target.op, Variable):
-        raise GraphError(
-            f"only a variable can be updated, and {target!r} is none",
-            hint="The keys are expressions: w = symgraph.variable(...), and then updates={'train': {w: ...}}.",
-        )
-    if not isinstance(value, Expr):
-        raise GraphError(
-            f"the next value of {target.op.label!r} is {shown(value)}, not an expression",
-            hint="For a number or an array write symgraph.constant(...).",
-        )
-    if value.dtype != target.dtype:
-        raise DTypeError(
-            f"the next value of {target.op.label!r} is {value.type}, and the variable is {target.type}",
-            details=(describe(target), describe(value)),
-            hint="Cast it with symgraph.cast.",
-        )
-    if value.shape != target.shape:
-        raise ShapeError(
-            f"the next value of {target.op.label!r} is {value.type}, and the variable is {target.type}",
-            details=(describe(target), describe(value)),
-            hint="Bring it to the variable's shape: symgraph.broadcast_to, or symgraph.reshape.",
-        )
-
-
-def _check_leaves(nodes: Sequence[Node], outputs: Outputs, ids: Mapping[Expr, int]) -> None:
-    labels: dict[str, Node] = {}
-    for node in nodes:
-        if isinstance(node.op, Placeholder | Variable):
-            other = labels.setdefault(node.op.label, node)
-            if other is not node:
-                _declared_twice(node.op.label, other.origin, node.origin)
-    for name, expr in outputs.items():
-        if name in labels and ids[expr] != labels[name].id:
-            raise GraphError(
-                f"the output {name!r} has the name of a {labels[name].op.name}, and is another node",
-                details=(describe(expr),),
-                hint="Give the output a name of its own.",
-            )
-
-
-def lift(graph: Graph) -> list[Expr]:
-    """One expression for each node, with the node's origin.
-
-    >>> g = define(y=placeholder("x") * 2)
-    >>> [e.op.name for e in lift(g)]
-    ['placeholder', 'constant', 'mul']
-    """
-    exprs: list[Expr] = []
-    for node in graph.nodes:
-        exprs.append(Expr(node.op, tuple([exprs[i] for i in node.inputs]), node.type, node.origin))
-    return exprs
-
-
-def rebuild(
-    graph: Graph, exprs: Sequence[Expr], outputs: Outputs | None = None
-) -> tuple[Graph, dict[Expr, int]]:
-    """The graph whose node `i` is now `exprs[i]`, with `outputs` added; and the ids of its expressions."""
-    leaves = {name: exprs[node.id] for name, node in graph.variables.items()}
-    return number(
-        {**{name: exprs[i] for name, i in graph.outputs}, **(outputs or {})},
-        {group: {leaves[v]: exprs[i] for v, i in pairs} for group, pairs in graph.updates},
     )
 
 

@@ -14,8 +14,9 @@ from weakref import WeakKeyDictionary
 
 import attrs
 
+from symgraph.define import number
 from symgraph.errors import FeedError, GraphError
-from symgraph.expr import Expr, describe, number
+from symgraph.expr import Expr, describe
 from symgraph.ir import Graph, Node, Op, Placeholder, leaf_name
 from symgraph.types import TensorType
 from symgraph.values import shown
@@ -85,7 +86,8 @@ class Locator:
     def __call__(self, target: Target) -> Node:
         """The node that a fetch or a feed means; raises GraphError when the graph has none.
 
-        >>> from symgraph.expr import define, placeholder
+        >>> from symgraph.define import define
+        >>> from symgraph.expr import placeholder
         >>> x = placeholder("x")
         >>> Locator(define(y=-x))(-x).id
         1
@@ -145,7 +147,8 @@ class Locator:
 def spelled(target: Target, node: Node) -> str:
     """How messages name what was fed: the name that was written, else the node's own.
 
-    >>> from symgraph.expr import define, placeholder
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import placeholder
     >>> graph = define(y=-placeholder("x"))
     >>> spelled("y", graph["y"]), spelled(graph["x"], graph["x"]), spelled(graph["y"], graph["y"])
     ('y', 'x', '%1')

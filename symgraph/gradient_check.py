@@ -15,8 +15,9 @@ import numpy.typing as npt
 from symgraph import ops
 from symgraph.autodiff import backward, target_names
 from symgraph.compile import bind
+from symgraph.define import define
 from symgraph.errors import GradientError, SymgraphError
-from symgraph.expr import Expr, apply, constant, define, placeholder
+from symgraph.expr import Expr, apply, constant, placeholder
 from symgraph.ir import (
     Array,
     ArrayValue,

@@ -5,7 +5,7 @@
     Graph  nodes, named outputs, named groups of updates of variables
 
 A graph is canonical: nodes are numbered in post-order from the outputs, and `(op, inputs)` occurs once
-(`symgraph.expr.define` makes it so). Equal programs therefore are equal graphs.
+(`symgraph.define.define` makes it so). Equal programs therefore are equal graphs.
 """
 
 from collections.abc import Mapping

@@ -17,8 +17,9 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
+from symgraph.define import lift, rebuild
 from symgraph.errors import CompileError
-from symgraph.expr import Expr, lift, rebuild
+from symgraph.expr import Expr
 from symgraph.ir import Array, Constant, Graph, Op, node_bytes
 from symgraph.ops.shape import BroadcastTo, broadcast_to
 from symgraph.origin import made_by, merged, relative, visible

@@ -154,7 +154,8 @@ class Variables(Mapping[str, Any]):
 
         A value has the variable's shape and a dtype that casts to it without loss. Raises FeedError.
 
-        >>> from symgraph.expr import define, variable
+        >>> from symgraph.define import define
+        >>> from symgraph.expr import variable
         >>> session = Session(define(y=-variable("w", (2,))), backend="interpreter")
         >>> session.variables.assign("w", [1.0, 2.0])
         >>> session.variables["w"], session.run("y")
@@ -187,7 +188,8 @@ class Session:
     each draws from (seed, its name) alone, so that another layer changes no other's start. Same graph, seed,
     data and backend: the same bits. Raises CompileError for an unknown backend or numerics.
 
-    >>> from symgraph.expr import define, placeholder, variable
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import placeholder, variable
     >>> x, w = placeholder("x", ("n",)), variable("w", (), init=3.0)
     >>> graph = define({"y": x * w}, updates={"grow": {w: w + 1.0}})
     >>> with Session(graph, backend="interpreter") as session:
@@ -284,7 +286,8 @@ class Session:
 
         A step costs a few microseconds over what is computed. Raises FeedError, GraphError, CompileError.
 
-        >>> from symgraph.expr import define, placeholder
+        >>> from symgraph.define import define
+        >>> from symgraph.expr import placeholder
         >>> graph = define(y=placeholder("a") - placeholder("b"))
         >>> step = Session(graph, backend="interpreter").prepare("y", ("a", "b"))
         >>> step(5.0, 3.0), step({"b": 1.0, "a": 2.0})
@@ -433,7 +436,8 @@ def _groups(update: Groups) -> tuple[str, ...]:
 def initial_values(graph: Graph, seed: int) -> dict[str, Array]:
     """The first value of each variable of a graph, each a function of (seed, its name) alone.
 
-    >>> from symgraph.expr import define, variable
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import variable
     >>> initial_values(define(y=variable("w", (2,), init=0.5)), seed=0)
     {'w': array([0.5, 0.5], dtype=float32)}
     """

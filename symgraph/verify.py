@@ -27,7 +27,8 @@ class Problem:
 def verify(graph: Graph) -> Graph:
     """The same graph; raises GraphError, with the node's line, when it is not well formed.
 
-    >>> from symgraph.expr import define, placeholder
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import placeholder
     >>> len(verify(define(y=placeholder("x") + 1.0)))
     3
     """
@@ -76,7 +77,8 @@ def _types(graph: Graph) -> Iterator[Problem]:
 def type_problem(node: Node, types: tuple[Type, ...]) -> str:
     """What is wrong with the type of a node whose operands have `types`, or an empty text.
 
-    >>> from symgraph.expr import define, placeholder
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import placeholder
     >>> graph = define(y=-placeholder("x", (2,)))
     >>> type_problem(graph.nodes[1], (graph.nodes[0].type.with_shape((3,)),))
     '%1 neg: the type is f32[2], and f32[3] is what its operands give'

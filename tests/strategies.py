@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 
 from symgraph import ops
 from symgraph.autodiff import backward, topological
+from symgraph.define import define
 from symgraph.errors import SymgraphError
-from symgraph.expr import Expr, constant, define, placeholder, variable
+from symgraph.expr import Expr, constant, placeholder, variable
 from symgraph.ir import Graph, Placeholder, Variable
 from symgraph.types import BOOL, FLOAT32, FLOAT64, INT32, INT64, DType, TensorType, dim, substitute
 

@@ -11,9 +11,10 @@ import pytest
 import tests.jax_oracle  # noqa: F401  64-bit mode
 from symgraph import ops
 from symgraph.autodiff import backward, gradient, gradient_name, topological
+from symgraph.define import define
 from symgraph.derivatives import hessian, hessian_vector_product, jacobian, jvp, pushforward, vjp
 from symgraph.errors import FeedError, GradientError, GraphError
-from symgraph.expr import Expr, apply, constant, define, placeholder, variable
+from symgraph.expr import Expr, apply, constant, placeholder, variable
 from symgraph.gradient_check import check_gradient, in_float64
 from symgraph.ir import Graph
 from symgraph.lowering.interpreter import evaluate

@@ -24,8 +24,9 @@ from symgraph.build import (
     steps,
     traverse,
 )
+from symgraph.define import define
 from symgraph.errors import GraphError, ShapeError
-from symgraph.expr import Expr, define, placeholder
+from symgraph.expr import Expr, placeholder
 from symgraph.text import to_text
 from symgraph.train import initializers as init
 

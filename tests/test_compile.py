@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from symgraph import ops
 from symgraph.compile import bind, bind_shape, compile, feed_array, lowering
+from symgraph.define import define
 from symgraph.errors import CompileError, FeedError, SymgraphError
-from symgraph.expr import constant, define, placeholder, variable
+from symgraph.expr import constant, placeholder, variable
 from symgraph.ir import Graph
 from symgraph.rewrite import Pass, Rewritten
 from symgraph.types import TensorType, dim

@@ -6,18 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from symgraph import ops
+from symgraph.define import define, lift, number, rebuild
 from symgraph.errors import DTypeError, GraphError, ShapeError, SymgraphError
 from symgraph.expr import (
     Expr,
     apply,
     as_expr,
     constant,
-    define,
-    lift,
-    number,
     operands,
     placeholder,
-    rebuild,
     scalar_dtype,
     variable,
 )

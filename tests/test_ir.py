@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from symgraph import ops
+from symgraph.define import define
 from symgraph.errors import FeedError, GraphError
-from symgraph.expr import define, placeholder, variable
+from symgraph.expr import placeholder, variable
 from symgraph.ir import ArrayValue, Constant, Graph, Placeholder, Variable, node_bytes, specialise
 from symgraph.types import TensorType, TupleType, dim
 

@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from symgraph import ops
 from symgraph.autodiff import gradient
 from symgraph.compile import Executable, compile
-from symgraph.expr import define, lift, number, placeholder, rebuild, variable
+from symgraph.define import define, lift, number, rebuild
+from symgraph.expr import placeholder, variable
 from symgraph.ir import Graph
 from symgraph.lowering import numpy_source, plan
 from symgraph.lowering.interpreter import evaluate

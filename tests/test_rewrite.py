@@ -4,8 +4,9 @@ import attrs
 import pytest
 
 from symgraph import ops
+from symgraph.define import define
 from symgraph.errors import CompileError
-from symgraph.expr import constant, define, placeholder
+from symgraph.expr import constant, placeholder
 from symgraph.ops.arithmetic import Abs, Add, Mul, Neg, Sub
 from symgraph.ops.base import Elementwise
 from symgraph.ops.reduction import Sum

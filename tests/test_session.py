@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 import symgraph.plan
 from symgraph import ops
+from symgraph.define import define
 from symgraph.errors import CompileError, DTypeError, ExecutionError, FeedError, GraphError, SymgraphError
-from symgraph.expr import Expr, apply, constant, define, placeholder, variable
+from symgraph.expr import Expr, apply, constant, placeholder, variable
 from symgraph.fetches import cut, flatten
 from symgraph.ir import Array, Graph, Op
 from symgraph.session import Session, initial_values
@@ -425,7 +426,8 @@ def test_an_assertion_that_does_not_hold_stops_the_update(backend: str) -> None:
 INTERRUPTED = """
 import signal, sys, time
 import numpy as np
-from symgraph.expr import define, variable
+from symgraph.define import define
+from symgraph.expr import variable
 from symgraph.session import Session
 
 a, b = variable("a", (300,)), variable("b", (300,))
@@ -464,7 +466,8 @@ TRAINED = """
 import hashlib, sys
 import numpy as np
 from symgraph import ops
-from symgraph.expr import define, placeholder, variable
+from symgraph.define import define
+from symgraph.expr import placeholder, variable
 from symgraph.session import Session
 from symgraph.train import initializers, minimize, sgd
 

@@ -19,8 +19,9 @@ import symgraph as sg
 from symgraph import ops
 from symgraph.autodiff import gradient
 from symgraph.build import do, parameter, run, scope
+from symgraph.define import define
 from symgraph.errors import GraphError
-from symgraph.expr import apply, constant, define, placeholder, variable
+from symgraph.expr import apply, constant, placeholder, variable
 from symgraph.ir import ArrayValue, Graph, Node, Op, Placeholder
 from symgraph.ops.region import Fused, project
 from symgraph.origin import Origin, Source
@@ -606,7 +607,8 @@ def test_fingerprints() -> None:
 
 def test_a_fingerprint_is_the_same_in_another_process() -> None:
     program = (
-        "import numpy as np; from symgraph.expr import *; from symgraph.text import fingerprint;"
+        "import numpy as np; from symgraph.define import define; from symgraph.expr import constant, placeholder;"
+        "from symgraph.text import fingerprint;"
         "print(fingerprint(define(y=placeholder('x', ('n',)) * 2.0, c=constant(np.arange(50.0)))))"
     )
     here = fingerprint(define(y=placeholder("x", ("n",)) * 2.0, c=constant(np.arange(50.0))))

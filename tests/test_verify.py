@@ -6,8 +6,9 @@ import pytest
 
 from symgraph import ops
 from symgraph.autodiff import gradient
+from symgraph.define import define
 from symgraph.errors import GraphError
-from symgraph.expr import define, placeholder, variable
+from symgraph.expr import placeholder, variable
 from symgraph.ir import Graph, Node, TensorType
 from symgraph.origin import Source
 from symgraph.verify import post_order, verify

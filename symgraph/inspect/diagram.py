@@ -123,7 +123,8 @@ def to_dot(graph: Graph, forward: int | None = None) -> str:
     `forward` is the number of nodes of the graph that was differentiated; by default the gradient half is
     what the origins say that VJPs made.
 
-    >>> from symgraph.expr import define, placeholder
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import placeholder
     >>> text = to_dot(define(y=-placeholder("x", (2,))))
     >>> text.splitlines()[0], "  n0 -> n1;" in text.splitlines()
     ('digraph graph_ {', True)
@@ -174,7 +175,8 @@ def _mermaid_text(text: str) -> str:
 def to_mermaid(graph: Graph, forward: int | None = None) -> str:
     """The graph as a Mermaid flowchart, which Markdown viewers draw; `forward` as for `to_dot`.
 
-    >>> from symgraph.expr import define, placeholder
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import placeholder
     >>> text = to_mermaid(define(y=-placeholder("x", (2,))))
     >>> text.splitlines()[0], "  n0 --> n1" in text.splitlines()
     ('flowchart TB', True)

@@ -36,7 +36,8 @@ def explain(executable: Executable, **sizes: int) -> str:
     named sizes, or numbers where `sizes` binds them. Raises GraphError for a size that the graph has not.
 
     >>> from symgraph.compile import compile
-    >>> from symgraph.expr import define, placeholder
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import placeholder
     >>> x = placeholder("x", ("n",))
     >>> executable = compile(define(y=-(x * 2.0)), backend="interpreter", passes=())
     >>> print(explain(executable))
@@ -82,7 +83,8 @@ def why_not(executable: Executable, a: int, b: int) -> str:
 
     >>> from symgraph import ops
     >>> from symgraph.compile import compile
-    >>> from symgraph.expr import define, placeholder
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import placeholder
     >>> x, w = placeholder("x", ("n", 3)), placeholder("w", (3, 3))
     >>> executable = compile(define(y=ops.exp(x) @ w), backend="numpy")
     >>> print(why_not(executable, 1, 3))
@@ -114,7 +116,8 @@ def unfused(executable: Executable) -> Graph:
     """The graph that the fusion pass was given; raises GraphError where other passes were asked for.
 
     >>> from symgraph.compile import compile
-    >>> from symgraph.expr import define, placeholder
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import placeholder
     >>> x = placeholder("x", ("n",))
     >>> executable = compile(define(y=x * (x + x)), backend="numpy")
     >>> [node.op.name for node in executable.graph.nodes], [node.op.name for node in unfused(executable).nodes]

@@ -19,7 +19,8 @@ def interpret(
     `sizes` binds the graph's named sizes. Raises FeedError for a leaf without a value, and what an op's own
     `evaluate` raises, with the user's line.
 
-    >>> from symgraph.expr import define, placeholder
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import placeholder
     >>> graph = define(y=placeholder("x", (2,)) + 1.0)
     >>> interpret(graph, {"x": np.array([1, 2], np.float32)})[-1]
     array([2., 3.], dtype=float32)
@@ -56,7 +57,8 @@ def evaluate(
 ) -> tuple[dict[str, Array], dict[str, dict[str, Array]]]:
     """The outputs by name, and the next values of the variables of each update group.
 
-    >>> from symgraph.expr import define, placeholder
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import placeholder
     >>> evaluate(define(y=placeholder("x") * 2), {"x": np.float32(3)})[0]
     {'y': array(6., dtype=float32)}
     """

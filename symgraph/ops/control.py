@@ -77,7 +77,7 @@ def print_value(x: Operand, label: str = "") -> Expr:
     fetch it, or go on with it. Two calls with one value and one label are one node, and print once. Gradients
     pass. Raises GraphError when the label is no text.
 
-    >>> from symgraph.expr import define
+    >>> from symgraph.define import define
     >>> from symgraph.lowering.interpreter import evaluate
     >>> found, _ = evaluate(define(y=print_value([1.0, 2.0, 4.5], label="x")), {})
     x: f32[3]  min 1  max 4.5  mean 2.5

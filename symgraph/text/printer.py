@@ -39,7 +39,8 @@ def to_text(graph: Graph, comments: bool = True) -> str:
 
     Raises GraphError for an attribute that has no text form.
 
-    >>> from symgraph.expr import define, placeholder
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import placeholder
     >>> print(to_text(define(y=placeholder("x", ("n",)) * 2.0), comments=False))
     graph(x: f32[n]) {
       %1: f32[] = constant 2.0
@@ -56,7 +57,8 @@ def fingerprint(graph: Graph) -> str:
     It is that of the text without comments, in which large arrays stand by the SHA-256 of their bytes, since
     compressed bytes differ with the version of zlib.
 
-    >>> from symgraph.expr import define, placeholder
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import placeholder
     >>> fingerprint(define(y=placeholder("x") * 2.0))[:8] == fingerprint(define(y=placeholder("x") * 2.0))[:8]
     True
     """

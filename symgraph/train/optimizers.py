@@ -16,8 +16,9 @@ import numpy as np
 
 from symgraph import ops
 from symgraph.autodiff import backward, topological
+from symgraph.define import lift, number
 from symgraph.errors import DTypeError, GradientError, GraphError, ShapeError
-from symgraph.expr import Expr, describe, lift, number, placeholder
+from symgraph.expr import Expr, describe, placeholder
 from symgraph.ir import Graph, Placeholder, Variable, require_graph
 from symgraph.origin import current, made_by, merged
 from symgraph.values import shown
@@ -87,7 +88,8 @@ def minimize(
     Raises GradientError where there is no gradient, GraphError where the group is there already or a name
     is unknown.
 
-    >>> from symgraph.expr import define, variable
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import variable
     >>> w = variable("w", (3,))
     >>> graph = minimize(define(loss=ops.sum(w * w)), "loss", sgd(0.1))
     >>> [(name, list(dict(pairs))) for name, pairs in graph.updates]

@@ -6,8 +6,8 @@ fetches one of them needs no other, and the updates of a group only when it trai
 
 from collections.abc import Iterable
 
+from symgraph.define import lift, rebuild
 from symgraph.errors import GraphError
-from symgraph.expr import lift, rebuild
 from symgraph.ir import Graph
 from symgraph.rewrite import Numerics, Pass, Rewritten
 
@@ -18,7 +18,8 @@ def prune(graph: Graph, outputs: Iterable[str] | None = None, updates: Iterable[
     `outputs` and `updates` are names; None keeps all. Their order stays that of the graph, and the graph
     itself comes back when nothing is dropped. Raises GraphError for a name that the graph does not have.
 
-    >>> from symgraph.expr import define, placeholder
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import placeholder
     >>> x = placeholder("x")
     >>> prune(define(y=x + 1.0, z=x * 2.0), outputs=["y"]).outputs
     (('y', 2),)

@@ -14,7 +14,8 @@ from typing import Literal
 
 import attrs
 
-from symgraph.expr import Expr, apply, lift, number, rebuild
+from symgraph.define import lift, number, rebuild
+from symgraph.expr import Expr, apply
 from symgraph.ir import Constant, Graph, Node, Op, Placeholder, Variable
 from symgraph.ops.base import Elementwise
 from symgraph.ops.linalg import MatMul

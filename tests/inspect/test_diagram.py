@@ -10,7 +10,8 @@ import pytest
 from symgraph import ops
 from symgraph.autodiff import gradient
 from symgraph.build import do, parameter, run, scope
-from symgraph.expr import define, placeholder, variable
+from symgraph.define import define
+from symgraph.expr import placeholder, variable
 from symgraph.inspect.diagram import is_gradient, tie, to_dot, to_mermaid
 
 NASTY = [

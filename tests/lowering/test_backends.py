@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from symgraph.compile import compile
-from symgraph.expr import define, placeholder
+from symgraph.define import define
+from symgraph.expr import placeholder
 from symgraph.lowering import plan
 from tests.cases import Case, all_cases
 

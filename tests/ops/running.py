@@ -4,7 +4,8 @@ import numpy as np
 
 from symgraph import ops
 from symgraph.autodiff import backward
-from symgraph.expr import define, placeholder
+from symgraph.define import define
+from symgraph.expr import placeholder
 from symgraph.lowering.interpreter import evaluate
 from symgraph.types import Dim, solve
 

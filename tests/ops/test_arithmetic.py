@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from symgraph import ops
 from symgraph.autodiff import backward, gradient
+from symgraph.define import define
 from symgraph.errors import DTypeError, GradientError, ShapeError
-from symgraph.expr import Expr, constant, define, placeholder, variable
+from symgraph.expr import Expr, constant, placeholder, variable
 from symgraph.lowering.interpreter import evaluate
 from symgraph.types import INT32, INT64
 from tests.jax_oracle import ORACLES, value_and_cotangents

@@ -17,8 +17,9 @@ import pytest
 import tests.cases
 from symgraph import ops
 from symgraph.autodiff import backward
+from symgraph.define import define
 from symgraph.errors import FeedError, ShapeError
-from symgraph.expr import Expr, define, placeholder
+from symgraph.expr import Expr, placeholder
 from symgraph.ir import Constant, Graph, Op, Placeholder, Variable, specialise
 from symgraph.lowering.interpreter import evaluate, interpret
 from symgraph.ops.base import Elementwise

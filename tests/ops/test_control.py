@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from symgraph import ops
 from symgraph.autodiff import backward
+from symgraph.define import define
 from symgraph.errors import ExecutionError, GradientError, GraphError
-from symgraph.expr import define, placeholder
+from symgraph.expr import placeholder
 from tests.ops.running import run
 
 HOSTILE = [

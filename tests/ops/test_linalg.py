@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from symgraph import ops
 from symgraph.autodiff import backward
+from symgraph.define import define
 from symgraph.errors import DTypeError, GraphError, ShapeError
-from symgraph.expr import define, placeholder
+from symgraph.expr import placeholder
 from symgraph.ops.linalg import MatMul
 from tests.ops.running import gradient_of, run
 

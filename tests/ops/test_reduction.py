@@ -9,8 +9,9 @@ from hypothesis.extra import numpy as hnp
 
 from symgraph import ops
 from symgraph.autodiff import backward
+from symgraph.define import define
 from symgraph.errors import DTypeError, FeedError, GraphError, ShapeError
-from symgraph.expr import define, placeholder
+from symgraph.expr import placeholder
 from symgraph.lowering.interpreter import evaluate
 from tests import jax_oracle
 from tests.ops.running import gradient_of, run

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from symgraph import ops
+from symgraph.define import define
 from symgraph.errors import DTypeError, FeedError, GraphError, ShapeError
-from symgraph.expr import constant, define, placeholder
+from symgraph.expr import constant, placeholder
 from symgraph.lowering.interpreter import evaluate
 from symgraph.types import dim
 from tests.ops.running import gradient_of, run

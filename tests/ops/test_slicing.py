@@ -8,8 +8,9 @@ from hypothesis.extra import numpy as hnp
 
 from symgraph import ops
 from symgraph.autodiff import backward
+from symgraph.define import define
 from symgraph.errors import DTypeError, FeedError, GraphError, ShapeError
-from symgraph.expr import define, placeholder
+from symgraph.expr import placeholder
 from symgraph.ops.slicing import Pad, Slice
 from symgraph.types import dim
 from tests.ops.running import gradient_of, run

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from symgraph import ops
+from symgraph.define import define
 from symgraph.errors import DTypeError, ShapeError
-from symgraph.expr import constant, define, placeholder
+from symgraph.expr import constant, placeholder
 from symgraph.lowering.interpreter import evaluate
 from tests.ops.test_arithmetic import FLOATS, INF, NAN, slope, value
 

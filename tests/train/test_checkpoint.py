@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 
 from symgraph import ops
 from symgraph.data.batches import Position, batches
+from symgraph.define import define
 from symgraph.errors import CheckpointError
-from symgraph.expr import define, placeholder, variable
+from symgraph.expr import placeholder, variable
 from symgraph.ir import Graph
 from symgraph.session import Session
 from symgraph.train import checkpoint, initializers, minimize, sgd

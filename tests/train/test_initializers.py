@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from symgraph.define import define
 from symgraph.errors import DTypeError, GraphError, ShapeError
-from symgraph.expr import define, variable
+from symgraph.expr import variable
 from symgraph.text import from_text, to_text
 from symgraph.train import initializers as init
 from symgraph.types import FLOAT32, FLOAT64, TensorType

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from symgraph import ops
+from symgraph.define import define
 from symgraph.errors import DTypeError, GradientError, GraphError, ShapeError, SymgraphError
-from symgraph.expr import Expr, constant, define, placeholder, variable
+from symgraph.expr import Expr, constant, placeholder, variable
 from symgraph.ir import Graph
 from symgraph.session import Session
 from symgraph.train import minimize, sgd

@@ -7,7 +7,8 @@ import attrs
 import numpy as np
 
 from symgraph import ops
-from symgraph.expr import Expr, apply, constant, define, placeholder
+from symgraph.define import define
+from symgraph.expr import Expr, apply, constant, placeholder
 from symgraph.ir import Graph
 from symgraph.ops.base import Elementwise
 from symgraph.ops.logic import Cast

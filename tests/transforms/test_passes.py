@@ -5,8 +5,9 @@ import pytest
 
 from symgraph import ops
 from symgraph.autodiff import gradient
+from symgraph.define import define
 from symgraph.errors import GraphError
-from symgraph.expr import Expr, constant, define, placeholder, variable
+from symgraph.expr import Expr, constant, placeholder, variable
 from symgraph.ir import Constant, Graph
 from symgraph.lowering.interpreter import evaluate
 from symgraph.rewrite import NUMERICS, Numerics

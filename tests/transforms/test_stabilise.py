@@ -7,7 +7,8 @@ import pytest
 
 from symgraph import ops
 from symgraph.autodiff import gradient
-from symgraph.expr import Expr, define, placeholder
+from symgraph.define import define
+from symgraph.expr import Expr, placeholder
 from symgraph.lowering.interpreter import evaluate
 from symgraph.transforms.pipeline import optimise
 
