@@ -19,16 +19,26 @@ from numpy.typing import NDArray
 from toolz import identity
 
 from symgraph.errors import DataError
+from symgraph.values import shown
 
 Data = TypeVar("Data")
 Batch = TypeVar("Batch")
 Array = NDArray[Any]
 
+_SUCH_AS = {"batches: size": 32, "batches: prefetch": 2, "batches: epochs": 10}
+
 
 def _whole(name: str, value: Any, least: int = 0) -> int:
-    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__") or index(value) < least:
-        raise DataError(f"{name} is a whole number from {least}, not {value!r}.")
-    return index(value)
+    try:
+        number = least - 1 if isinstance(value, bool | np.bool_) else index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise DataError(
+            f"{name} is a whole number from {least}, not {shown(value)}.",
+            hint=f"Write such as {name.rpartition(' ')[2]}={_SUCH_AS.get(name, least)}.",
+        )
+    return number
 
 
 def _epoch(value: Any) -> int:
@@ -71,7 +81,8 @@ class Batches(Generic[Batch]):
     """A stream of batches, read once from front to back; `batches` makes it.
 
     `position` says how far the consumer has come, whatever was fetched ahead; `per_epoch` how many batches
-    an epoch has. `close()`, the end of a `with` block, or dropping the stream stops its thread.
+    an epoch has. `close()`, the end of a `with` block, or dropping the stream stops its thread. A `for` over
+    a stream that was read to its end or closed is a `DataError`, not an empty loop.
     """
 
     def __init__(
@@ -79,7 +90,13 @@ class Batches(Generic[Batch]):
     ) -> None:
         self._stream = stream
         self._position = start
+        self._read = False
         self.per_epoch = per_epoch
+
+    def __repr__(self) -> str:
+        epoch, index = self._position.epoch, self._position.index
+        about = "all read" if self._read else f"at example {index} of epoch {epoch}"
+        return f"<Batches, {self.per_epoch} an epoch, {about}>"
 
     @property
     def position(self) -> Position:
@@ -87,14 +104,24 @@ class Batches(Generic[Batch]):
         return self._position
 
     def __iter__(self) -> Self:
+        if self._read:
+            raise DataError(
+                "these batches have been read: make them anew, or ask for epochs=N",
+                hint="Write `for batch in batches(data, size)` in each epoch, or batches(..., epochs=10) once.",
+            )
         return self
 
     def __next__(self) -> Batch:
-        batch, self._position = next(self._stream)
+        try:
+            batch, self._position = next(self._stream)
+        except BaseException:  # its end or a failure: nothing more will come
+            self._read = True
+            raise
         return batch
 
     def close(self) -> None:
         """Stop the stream and its thread; the position stays readable."""
+        self._read = True
         self._stream.close()
 
     def __enter__(self) -> Self:
@@ -179,6 +206,11 @@ def batches(
     >>> [a.tolist() for a in again] == [a.tolist() for a in stream]
     True
     """
+    if _is_data(size):
+        raise DataError(
+            "batches: the second argument is the size of a batch, and arrays came.",
+            hint="Give the arrays as one: batches((X, Y), size=...).",
+        )
     parts, rebuild = _parts(data)
     examples = _length(parts)
     plan = _Plan(
@@ -273,6 +305,11 @@ def _parts(data: Any) -> tuple[tuple[Array, ...], Callable[[tuple[Array, ...]], 
         make = getattr(type(data), "_make", type(data))  # a named tuple takes its fields one by one
         return tuple(_array(part, f"part {i}") for i, part in enumerate(data)), make
     return (_array(data, "data"),), lambda parts: parts[0]
+
+
+def _is_data(value: Any) -> bool:
+    record = isinstance(value, tuple | list | dict) or attrs.has(type(value))
+    return record or getattr(value, "shape", ()) != ()
 
 
 def _array(value: Any, name: str) -> Array:

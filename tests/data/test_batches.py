@@ -249,7 +249,7 @@ def test_a_stream_left_early_stops_its_thread(way: str) -> None:
         del stream
         gc.collect()
     else:
-        assert list(stream) == []
+        assert next(stream, None) is None
         assert stream.position == position
     assert threads() == []
 
@@ -267,7 +267,7 @@ def test_a_failure_of_map_comes_in_its_turn(ahead: int) -> None:
         next(stream)
     assert any(entry.name == "halve" for entry in caught.traceback)
     assert stream.position == Position(0, 4)
-    assert list(stream) == []
+    assert next(stream, None) is None
     assert threads() == []
 
 
@@ -367,6 +367,41 @@ def test_positions_that_are_none(fields: tuple[Any, Any]) -> None:
 def test_data_that_cannot_be_cut(data: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         batches(data, 2)
+
+
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_a_loop_over_what_was_read_is_an_error(ahead: int) -> None:
+    stream = batches(np.arange(5), 2, prefetch=ahead)
+    assert next(stream).tolist() == [0, 1]
+    assert [batch.tolist() for batch in stream] == [[2, 3], [4]]
+    assert next(stream, None) is None
+    with pytest.raises(DataError, match="these batches have been read: make them anew, or ask for epochs=N"):
+        list(stream)
+    closed = batches(np.arange(5), 2, prefetch=ahead)
+    closed.close()
+    with pytest.raises(DataError, match="these batches have been read"):
+        list(closed)
+
+
+def test_a_stream_prints_in_a_line() -> None:
+    stream = batches(np.arange(5), 2)
+    next(stream)
+    assert repr(stream) == "<Batches, 3 an epoch, at example 2 of epoch 0>"
+    list(stream)
+    assert repr(stream) == "<Batches, 3 an epoch, all read>"
+
+
+@pytest.mark.parametrize("second", [np.arange(6), [1, 2], Examples(np.arange(6), np.arange(6))])
+def test_arrays_are_given_as_one(second: Any) -> None:
+    with pytest.raises(DataError) as caught:
+        batches(np.arange(6), second)
+    assert caught.value.hint == "Give the arrays as one: batches((X, Y), size=...)."
+
+
+def test_a_wrong_size_says_what_to_write() -> None:
+    with pytest.raises(DataError) as caught:
+        batches(np.arange(6), 0)
+    assert caught.value.hint == "Write such as size=32."
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
