@@ -87,6 +87,15 @@ class Expr:
         label = getattr(self.op, "label", None)
         return f"<{self.op.name}{'' if label is None else f' {label!r}'}: {self.type}>"
 
+    def __eq__(self, other: object) -> bool:
+        # A tensor in a dict or a set is found by its identity before this is asked.
+        raise GraphError(
+            "== on a tensor would be decided now, before anything runs",
+            hint="Write symgraph.equal(a, b) for a tensor of truth values, or `a is b` for one expression.",
+        )
+
+    __hash__ = object.__hash__
+
     def __bool__(self) -> NoReturn:
         raise GraphError(
             "an expression has no truth value: the graph is defined before anything runs",

@@ -13,6 +13,7 @@ arguments. One that lost a broadcast to the shape of what it replaces gets it ba
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
+from operator import is_not
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -372,7 +373,7 @@ def _sweep(graph: Graph, rewriter: Rewriter, name: str) -> Rewritten | None:
     seen: set[Expr] = set()
     for node, expr in zip(graph.nodes, old, strict=True):
         inputs = tuple([new[i] for i in node.inputs])
-        if inputs != expr.inputs:
+        if any(map(is_not, inputs, expr.inputs)):
             expr = Expr(expr.op, inputs, expr.type, expr.origin)
         seen.add(expr)
         for _ in range(_MAX_HERE):

@@ -94,7 +94,8 @@ class InterpreterProgram:
             changed = [i for _, group in self.graph.updates for _, i in group]
             for destination, i in zip(destinations, changed, strict=True):
                 np.copyto(destination, results[i])
-            return tuple(np.array(results[i]) for _, i in self.graph.outputs)
+            # A scalar is a NumPy scalar, as NumPy's own functions and the other backend return it.
+            return tuple(np.array(results[i])[()] for _, i in self.graph.outputs)
 
         return run
 

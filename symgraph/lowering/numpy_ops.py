@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 
 from symgraph.ir import Op
-from symgraph.lowering.plan import Layout, Program, Step, concrete, concrete_size
+from symgraph.lowering.plan import Layout, Program, Step, by_rows, concrete, concrete_size
 from symgraph.ops.arithmetic import Maximum, Minimum
 from symgraph.ops.base import Elementwise
 from symgraph.ops.control import AssertIndex
@@ -72,7 +72,7 @@ def scratch(step: Step, program: Program) -> Sequence[tuple[DType, tuple[int, ..
         return ()
     condition = program.steps[step.inputs[0]]
     shape = concrete(condition.type.shape)
-    if step.loop is not None and shape and shape[0] == program.loops[step.loop].rows:
+    if step.loop is not None and by_rows(step, condition, program):
         shape = (program.loops[step.loop].block, *shape[1:])
     narrow = (np.dtype(np.int8), shape)
     return [narrow] if step.type.dtype.itemsize == 1 else [narrow, (_bits(step.type.dtype), shape)]
@@ -94,7 +94,11 @@ def _reduce(step: Step, operands: list[str], writer: Any, rows: str | None) -> E
     name = writer.use(f"r_{ufunc.__name__}", ufunc.reduce)
     dtype = writer.dtype(step.type.dtype)
     axes, keepdims = step.op.axes, step.op.keepdims
-    return Emitted(lambda out: [f"{name}({operands[0]}, {axes!r}, {dtype}, {out}, {keepdims})"], ufunc)
+    (operand,) = operands
+    if isinstance(step.op, Sum) and not writer.layout.contiguous[step.inputs[0]]:
+        # NumPy adds in the order of the memory; the interpreter in that of the axes.
+        operand = f"{writer.use('ordered', np.ascontiguousarray)}({operand})"
+    return Emitted(lambda out: [f"{name}({operand}, {axes!r}, {dtype}, {out}, {keepdims})"], ufunc)
 
 
 def _argument(step: Step, operands: list[str], writer: Any, rows: str | None) -> Emitted | None:

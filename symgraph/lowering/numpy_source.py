@@ -26,6 +26,7 @@ from symgraph.lowering.plan import (
     Program,
     Step,
     allocate,
+    by_rows,
     classify,
     concrete,
     flatten,
@@ -33,7 +34,6 @@ from symgraph.lowering.plan import (
 )
 from symgraph.lowering.program import Instance, MemoryPlan
 from symgraph.ops.base import Elementwise
-from symgraph.ops.shape import BroadcastTo
 from symgraph.transforms.expand import expand_pass
 from symgraph.transforms.fusion import fusion_pass
 
@@ -202,11 +202,8 @@ class _Writer:
         names = [
             self.room(p, dtype) for p, (dtype, _) in zip(self.memory.scratch[step.value], wanted, strict=True)
         ]
-        by_rows = [
-            step.loop is not None and shape[:1] == (self.program.loops[step.loop].block,)
-            for _, shape in wanted
-        ]
-        return [f"{name}[:m]" if cut else name for name, cut in zip(names, by_rows, strict=True)]
+        cut = bool(wanted) and by_rows(step, self.program.steps[step.inputs[0]], self.program)
+        return [f"{name}[:m]" if cut else name for name in names]
 
     def room(self, place: Place, dtype: np.dtype[Any]) -> str:
         if place.offset is None:
@@ -228,8 +225,7 @@ class _Writer:
             return self.outside(step, v)
         if self.program.steps[v].loop == step.loop and self.layout.kind[v] != "known":
             return self.names[v]
-        loop = self.program.loops[step.loop]
-        if not _by_rows(step, self.program.steps[v], loop):
+        if not by_rows(step, self.program.steps[v], self.program):
             return self.outside(step, v)
         key = (step.loop, v)
         if key not in self.blocks:
@@ -351,14 +347,6 @@ def native_ufunc(step: Step) -> bool:
     """Whether the op's whole meaning is its ufunc."""
     cls: Any = type(step.op)
     return cls.ufunc is not None and cls.evaluate is Elementwise.evaluate
-
-
-def _by_rows(step: Step, operand: Step, loop: Loop) -> bool:
-    """Whether a step in a loop takes the rows of its block from an operand outside, or the whole operand."""
-    shape = operand.type.shape
-    if not shape or shape[0] != loop.rows:
-        return False
-    return not isinstance(step.op, Elementwise | BroadcastTo) or len(shape) == len(step.type.shape)
 
 
 def _comment(step: Step | None) -> str:

@@ -19,9 +19,11 @@ import numpy as np
 
 from symgraph.ir import Array, Graph, Node, Op, Placeholder, Variable
 from symgraph.lowering.program import Buffer, MemoryPlan
+from symgraph.ops.base import Elementwise
 from symgraph.ops.linalg import MatMul
 from symgraph.ops.reduction import Reduction
 from symgraph.ops.region import Fused, Project
+from symgraph.ops.shape import BroadcastTo
 from symgraph.origin import Origin
 from symgraph.types import DType, TensorType
 
@@ -141,6 +143,14 @@ def _bytes(type_: TensorType) -> int:
 
 
 @lru_cache(4096)
+def by_rows(step: Step, operand: Step, program: Program) -> bool:
+    """Whether a step in a loop takes the rows of its block from an operand outside, or the whole operand."""
+    shape = operand.type.shape
+    if step.loop is None or not shape or shape[0] != program.loops[step.loop].rows:
+        return False
+    return not isinstance(step.op, Elementwise | BroadcastTo) or len(shape) == len(step.type.shape)
+
+
 def concrete_size(type_: TensorType) -> int:
     """The number of elements of a type of concrete shape."""
     return math.prod(concrete(type_.shape))

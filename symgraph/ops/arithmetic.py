@@ -360,8 +360,9 @@ class Pow(Elementwise):
         x, y = inputs
         if isinstance(y.op, Constant) and y.rank == 0:
             return _times_power(g, x, float(y.op.value.array)), sum_to(g * _by_exponent(out, x), ())
-        zero_power = ops.equal(y, 0)
-        by_x = ops.where(zero_power, 0.0, y * pow(x, ops.where(zero_power, 1.0, y - 1)))
+        # At 0**0 the power y - 1 is infinite; anywhere else y = 0 makes the product 0, and it stays a function of y.
+        both = ops.logical_and(ops.equal(x, 0), ops.equal(y, 0))
+        by_x = y * pow(ops.where(both, 1.0, x), y - 1)
         return sum_to(g * by_x, x.shape), sum_to(g * _by_exponent(out, x), y.shape)
 
 

@@ -18,6 +18,7 @@ from symgraph import ops
 from symgraph.expr import Expr, Operand, operands
 from symgraph.ir import Array
 from symgraph.ops import special
+from symgraph.ops.arithmetic import Neg
 from symgraph.ops.base import Elementwise
 from symgraph.types import FLOAT32
 
@@ -229,8 +230,14 @@ class Sigmoid(Function):
         return np.asarray(1 / (1 + np.exp(-x)))
 
     def expand(self, *inputs: Expr) -> Expr:
+        # With e = exp(-z), of -z it is e / (1 + e): a graph that has both, as every derivative does, takes one
+        # exponential. e is kept finite, so that the second is 1 where the first is (all but) 0.
         (x,) = inputs
-        return ops.reciprocal(exp(ops.neg(x)) + 1.0)
+        negated = isinstance(x.op, Neg)
+        limit = float(np.finfo(x.dtype).max)
+        e = ops.minimum(exp(x if negated else ops.neg(x)), limit)
+        out = ops.reciprocal(e + 1.0)
+        return e * out if negated else out
 
     def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
         return (g * (out * (1.0 - out)),)

@@ -129,7 +129,7 @@ class Partition:
 
 def partition(expr: Expr, exponential: Expr) -> Partition | None:
     """What kind of normaliser of `exponential` an expression is; None when it is none."""
-    if isinstance(expr.op, Add) and exponential in expr.inputs:
+    if isinstance(expr.op, Add) and any(operand is exponential for operand in expr.inputs):
         other = expr.inputs[1 if expr.inputs[0] is exponential else 0]
         return Partition("sigmoid") if is_one(other) else None
     while isinstance(expr.op, BroadcastTo):

@@ -25,3 +25,24 @@ def test_values_of_a_loop_are_whole_outside_it(rows):
     meant = sg.compile(graph, backend="interpreter")(feeds)
     for name, value in meant.items():
         np.testing.assert_allclose(blocked[name], value, rtol=1e-12, atol=1e-11, err_msg=name)
+
+
+def test_a_mask_of_a_row_in_a_block_of_a_square() -> None:
+    # As many columns as rows: the mask's one axis is the columns', and no block of rows is cut from it.
+    y, c = sg.placeholder("y", ("n", "n")), sg.placeholder("c", ("n",))
+    run = sg.compile(sg.define(o=sg.relu(sg.where(c > 0, y * 2.0, 0.0))), backend="numpy")
+    values = np.random.default_rng(0).normal(size=(1030, 1030)).astype(np.float32)
+    mask = values[0]
+    np.testing.assert_array_equal(
+        run({"y": values, "c": mask})["o"], np.maximum(np.where(mask > 0, values * 2, 0), 0)
+    )
+
+
+def test_bitwise_sums_of_views_are_the_interpreters() -> None:
+    y = sg.placeholder("y", (17, 33))
+    graph = sg.define(a=sg.sum(y.T, 1), b=sg.mean(y.T, 1), c=sg.sum(sg.flip(y, 1), 0), d=sg.var(y.T, 1))
+    values = {"y": np.random.default_rng(0).normal(size=(17, 33)).astype(np.float32)}
+    wanted = sg.compile(graph, backend="interpreter", passes=())(values)
+    found = sg.compile(graph, backend="numpy", numerics="bitwise")(values)
+    for name, value in wanted.items():
+        assert found[name].tobytes() == value.tobytes(), name

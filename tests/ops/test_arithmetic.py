@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import symgraph as sg
 from symgraph import ops
 from symgraph.autodiff import backward, gradient
 from symgraph.define import define
@@ -253,3 +254,12 @@ def test_shapes_that_do_not_broadcast_are_named_with_their_lines() -> None:
 def test_a_named_size_does_not_agree_with_a_number() -> None:
     with pytest.raises(ShapeError, match="do not broadcast"):
         placeholder("x", ("batch",)) + placeholder("y", (128,))
+
+
+def test_the_mixed_derivative_of_a_power_at_exponent_zero() -> None:
+    a, b = sg.placeholder("a", (), "float64"), sg.placeholder("b", (), "float64")
+    first = sg.gradient(sg.define(o=a**b), "o", ("a",))
+    mixed = sg.compile(sg.gradient(first, "d_o/d_a", ("b",)))({"a": 0.5, "b": 0.0})
+    assert mixed["d_(d_o/d_a)/d_b"] == pytest.approx(2.0)  # d/db of b * a**(b - 1) is 1 / a
+    at_zero = sg.compile(first)({"a": 0.0, "b": 0.0})
+    assert at_zero["d_o/d_a"] == 0.0

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+import symgraph as sg
 from symgraph import ops
 from symgraph.autodiff import gradient
 from symgraph.define import define
@@ -177,3 +178,14 @@ def test_the_gradient_of_softmax_cross_entropy_is_probability_less_label() -> No
     labels = np.array([[0, 1, 0], [0.5, 0.25, 0.25]], np.float32)
     found = evaluate(optimise(gradient(graph, wrt="z")).graph, {"z": rows, "y": labels})[0]["d_loss/d_z"]
     np.testing.assert_allclose(found, np.exp(log_softmax(rows)) - labels, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_gradient_of_log_sigmoid_keeps_its_digits_on_the_tail(dtype: str) -> None:
+    z = sg.placeholder("z", ("n",), dtype)
+    run = sg.compile(sg.gradient(sg.define(loss=sg.sum(sg.log(sg.sigmoid(z)))), "loss", ("z",)))
+    points = np.array([-1e4, -50.0, -20.0, 0.0, 5.0, 20.0, 40.0, 80.0], dtype)
+    wanted = 1 / (1 + np.exp(points.astype(np.longdouble)))
+    np.testing.assert_allclose(
+        run({"z": points})["d_loss/d_z"], wanted.astype(dtype), rtol=8 * np.finfo(dtype).eps
+    )
