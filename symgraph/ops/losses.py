@@ -26,6 +26,28 @@ from symgraph.types import Dimension, Shape, TensorType, make_type, show_shape
 Vjp = tuple[Expr | None, ...]
 
 
+def _facing(name: str, first: Operand, second: Operand) -> tuple[Expr, Expr]:
+    """The two operands as floats of one dtype, one of which has the shape of the loss.
+
+    Raises ShapeError where both would be repeated: (batch, 1) against (batch,) is every row with every other.
+    """
+    a, b = operands(first, second, floating=True)
+    shape = broadcast_operands(name, (a.type, b.type))
+    if shape not in (a.shape, b.shape):
+        longer = "the second" if a.rank > b.rank else "the first"
+        hint = (
+            f"Reshape {longer}: y.reshape(-1, 1) of an array, symgraph.expand_dims(y, -1) of an expression."
+            if a.rank != b.rank
+            else "Give both one shape, or broadcast one on purpose: symgraph.broadcast_to(y, shape)."
+        )
+        raise ShapeError(
+            f"{name}: {show_shape(a.shape)} against {show_shape(b.shape)} would compare every element with "
+            f"every other, {show_shape(shape)}",
+            hint=hint,
+        )
+    return a, b
+
+
 @attrs.frozen
 class SigmoidCrossEntropy(Elementwise):
     """max(z, 0) - z y + log(1 + exp(-|z|)) of logits z and labels y."""
@@ -53,13 +75,13 @@ def sigmoid_cross_entropy(logits: Operand, labels: Operand) -> Expr:
     `logits` are floats of any size, `labels` the probabilities that they are for, 0 to 1 (bools and integers
     do); the two broadcast. It is -y log(sigmoid(z)) - (1 - y) log(1 - sigmoid(z)), computed as
     max(z, 0) - z y + log(1 + exp(-|z|)), which for labels 0 and 1 is log(1 + exp((1 - 2y) z)). The derivative
-    by the logits is sigmoid(z) - y. Raises ShapeError when the shapes do not broadcast.
+    by the logits is sigmoid(z) - y. Raises ShapeError when neither shape broadcasts to the other.
 
     >>> from symgraph.expr import placeholder
     >>> sigmoid_cross_entropy(placeholder("z", ("batch", 1)), placeholder("y", ("batch", 1)))
     <sigmoid_cross_entropy: f32[batch,1]>
     """
-    return ops.apply(SigmoidCrossEntropy(), *operands(logits, labels, floating=True))
+    return ops.apply(SigmoidCrossEntropy(), *_facing("sigmoid_cross_entropy", logits, labels))
 
 
 @attrs.frozen
@@ -188,11 +210,13 @@ def softmax_cross_entropy(logits: Operand, labels: Operand, axis: int = -1) -> E
 def squared_error(predictions: Operand, targets: Operand) -> Expr:
     """(p - t)^2, element by element, broadcast; the operands are floats, or become float32.
 
+    Raises ShapeError when neither shape broadcasts to the other.
+
     >>> from symgraph.expr import placeholder
     >>> squared_error(placeholder("p", ("batch",)), placeholder("t", ("batch",)))
     <mul: f32[batch]>
     """
-    p, t = operands(predictions, targets, floating=True)
+    p, t = _facing("squared_error", predictions, targets)
     difference = p - t
     return difference * difference
 
@@ -200,31 +224,34 @@ def squared_error(predictions: Operand, targets: Operand) -> Expr:
 def absolute_error(predictions: Operand, targets: Operand) -> Expr:
     """|p - t|, element by element, broadcast, with derivative 0 where they are equal.
 
+    Raises ShapeError when neither shape broadcasts to the other.
+
     >>> from symgraph.expr import placeholder
     >>> absolute_error(placeholder("p", ("batch",)), placeholder("t", ("batch",)))
     <abs: f32[batch]>
     """
-    p, t = operands(predictions, targets, floating=True)
+    p, t = _facing("absolute_error", predictions, targets)
     return ops.abs(p - t)
 
 
 def hinge_loss(scores: Operand, labels: Operand) -> Expr:
     """max(0, 1 - y s) of scores s and labels y that are -1 or 1, element by element, broadcast.
 
-    The derivative at y s = 1 is 0. Source: Cortes and Vapnik, Support-Vector Networks (1995).
+    The derivative at y s = 1 is 0. Raises ShapeError when neither shape broadcasts to the other. Source:
+    Cortes and Vapnik, Support-Vector Networks (1995).
 
     >>> from symgraph.expr import placeholder
     >>> hinge_loss(placeholder("s", ("batch",)), placeholder("y", ("batch",))).type
     TensorType('f32[batch]')
     """
-    s, y = operands(scores, labels, floating=True)
+    s, y = _facing("hinge_loss", scores, labels)
     return ops.relu(1.0 - y * s)
 
 
 def huber_loss(predictions: Operand, targets: Operand, delta: float = 1.0) -> Expr:
     """d^2 / 2 where d = |p - t| is at most `delta`, and delta (d - delta / 2) beyond, broadcast.
 
-    `delta` is a positive number. Raises ShapeError when the shapes do not broadcast, GraphError when
+    `delta` is a positive number. Raises ShapeError when neither shape broadcasts to the other, GraphError when
     `delta` is no positive number. Source: Huber, Robust Estimation of a Location Parameter (1964).
 
     >>> from symgraph.expr import placeholder
@@ -232,7 +259,7 @@ def huber_loss(predictions: Operand, targets: Operand, delta: float = 1.0) -> Ex
     TensorType('f32[batch]')
     """
     delta = positive("huber_loss", "delta", delta)
-    p, t = operands(predictions, targets, floating=True)
+    p, t = _facing("huber_loss", predictions, targets)
     distance = ops.abs(p - t)
     near = ops.minimum(distance, delta)  # the part that is squared; the rest is linear, and nothing overflows
     return near * near * 0.5 + (distance - near) * delta

@@ -163,3 +163,25 @@ def test_huber_of_an_infinite_distance_has_the_slope_of_its_line():
 def test_delta_is_a_positive_number(delta):
     with pytest.raises(GraphError, match="delta is a positive number"):
         ops.huber_loss(placeholder("p"), placeholder("t"), delta=delta)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [ops.sigmoid_cross_entropy, ops.squared_error, ops.absolute_error, ops.hinge_loss, ops.huber_loss],
+)
+def test_a_column_against_a_row_is_refused(loss):
+    column, row = placeholder("p", ("batch", 1)), placeholder("t", ("batch",))
+    for pair, shapes in (
+        ((column, row), "[batch,1] against [batch]"),
+        ((row, column), "[batch] against [batch,1]"),
+    ):
+        with pytest.raises(ShapeError) as caught:
+            loss(*pair)
+        assert loss.__name__ in caught.value.message
+        assert shapes in caught.value.message
+        assert "y.reshape(-1, 1)" in caught.value.hint
+        assert "expand_dims(y, -1)" in caught.value.hint
+    with pytest.raises(ShapeError, match=r"\[1,batch\] against \[batch,1\]"):
+        loss(placeholder("q", (1, "batch")), column)
+    assert loss(column, ops.expand_dims(row, -1)).shape == column.shape
+    assert loss(row, 1.0).shape == row.shape
