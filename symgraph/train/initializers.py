@@ -9,7 +9,7 @@ of a scalar both are 1.
 
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import attrs
 import numpy as np
@@ -18,6 +18,31 @@ import numpy.typing as npt
 from symgraph.errors import DTypeError, GraphError, ShapeError
 from symgraph.ir import Array, ArrayValue
 from symgraph.types import DTYPES, SHORT_NAMES, DType, TensorType, dtype_of, show_shape
+
+__all__ = [
+    "Initializer",
+    "array",
+    "as_initializer",
+    "constant",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "lecun_normal",
+    "lecun_uniform",
+    "normal",
+    "ones",
+    "orthogonal",
+    "truncated_normal",
+    "uniform",
+    "variance_scaling",
+    "zeros",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 # The standard deviation of a unit normal cut at two deviations: what is drawn is divided by it.
 _CUT_DEVIATION = 0.8796256610342398
@@ -32,6 +57,14 @@ class Initializer:
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> Array:
         """An array of `shape` and `dtype`; random ones draw from `rng` and from nothing else."""
         raise NotImplementedError
+
+    def __call__(self) -> Self:
+        """Itself, so that `glorot_uniform()`, as an initializer is printed, is the same as `glorot_uniform`.
+
+        >>> glorot_uniform() is glorot_uniform
+        True
+        """
+        return self
 
     def fit(self, type_: TensorType, label: str) -> "Initializer":
         """The initializer for a variable of a type; raises ShapeError or DTypeError where it cannot be."""

@@ -199,3 +199,15 @@ def test_the_text_form_keeps_them(initializer) -> None:
     back = from_text(to_text(graph))
     assert back == graph
     assert draw(back["w"].op.init, dtype=FLOAT32).tobytes() == draw(initializer, dtype=FLOAT32).tobytes()
+
+
+def test_those_without_arguments_may_be_called() -> None:
+    for one in (init.glorot_uniform, init.zeros, init.he_normal):
+        assert one() is one
+        assert variable("w", (2, 3), init=one()).op.init == variable("w", (2, 3), init=one).op.init
+
+
+def test_completion_shows_the_public_names_alone() -> None:
+    assert dir(init) == sorted(init.__all__)
+    assert "glorot_uniform" in dir(init) and "np" not in dir(init) and "GlorotUniform" not in dir(init)
+    assert all(hasattr(init, name) for name in init.__all__)
