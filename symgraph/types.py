@@ -35,6 +35,7 @@ SHORT_NAMES: Mapping[str, str] = {
     "int64": "i64",
     "bool": "bool",
 }
+_LONG_NAMES: Mapping[str, str] = {short: name for name, short in SHORT_NAMES.items()}
 FLOAT32, FLOAT64, INT32, INT64, BOOL = (np.dtype(name) for name in SHORT_NAMES)
 DTYPES: tuple[DType, ...] = (FLOAT32, FLOAT64, INT32, INT64, BOOL)
 _RANK: Mapping[DType, int] = {BOOL: 0, INT32: 1, INT64: 2, FLOAT32: 3, FLOAT64: 4}
@@ -346,11 +347,14 @@ def parse_dimension(text: str) -> Dimension:
 def dtype_of(dtype: DTypeLike) -> DType:
     """The NumPy dtype of one of the dtypes that symgraph knows; raises DTypeError for any other.
 
-    >>> dtype_of("float32")
-    dtype('float32')
+    The names that types are printed with (`f32`, `i64`) do too.
+
+    >>> dtype_of("float32"), dtype_of("f32")
+    (dtype('float32'), dtype('float32'))
     """
     try:
-        found = None if dtype is None else np.dtype(dtype)  # None is float64 to NumPy
+        named = _LONG_NAMES.get(dtype, dtype) if isinstance(dtype, str) else dtype
+        found = None if named is None else np.dtype(named)  # None is float64 to NumPy
     except (TypeError, ValueError):
         found = None
     if found is None or found not in DTYPES:

@@ -221,6 +221,7 @@ def test_promotion_is_a_lattice() -> None:
 
 
 def test_dtypes() -> None:
+    assert [dtype_of(name) for name in ("f32", "f64", "i32", "i64", "bool")] == list(DTYPES)
     assert dtype_of("float32") == dtype_of(np.float32) == FLOAT32 and dtype_of(float) == FLOAT64
     for bad in ("float16", "complex64", "x", object, np.uint8, 3):
         with pytest.raises(DTypeError):
