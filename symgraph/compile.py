@@ -213,7 +213,7 @@ def bind(
     if unknown:
         raise FeedError(
             f"{unknown[0]!r} is no input of this graph",
-            hint=f"It takes {', '.join(map(repr, inputs(graph)))}.",
+            hint=f"It takes {', '.join(map(repr, inputs(graph))) or 'nothing'}.",
         )
     unbound = sorted(graph.names - sizes.keys())
     if unbound:

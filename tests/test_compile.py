@@ -336,3 +336,15 @@ def test_passes_replace_the_pipeline_and_keep_their_order() -> None:
         define(y=placeholder("x")), backend="interpreter", numerics="fast", passes=[noting("a"), noting("b")]
     )
     assert seen == ["a fast", "b fast"]
+
+
+def test_a_scalar_is_a_numpy_scalar(backend: str) -> None:
+    found = compile(affine(), backend=backend)({"x": X}, {"w": W})
+    assert type(found["mean"]) is np.float32
+    assert type(found["z"]) is np.ndarray
+
+
+def test_a_graph_without_inputs_takes_nothing() -> None:
+    with pytest.raises(FeedError) as caught:
+        compile(define(y=constant(1.0)), backend="interpreter")({"z": 1.0})
+    assert caught.value.hint == "It takes nothing."

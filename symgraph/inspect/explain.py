@@ -152,7 +152,8 @@ def _declined(executable: Executable) -> str:
     listed = [
         f"  {tell(one.producer)} into {tell(one.consumer)}: {one.reason}" for one in executable.declined
     ]
-    return "\n".join([f"{len(listed)} fusions were not made", *listed])
+    count = "1 fusion was" if len(listed) == 1 else f"{len(listed)} fusions were"
+    return "\n".join([f"{count} not made", *listed])
 
 
 def _cells(row: Row, flops: Dimension, traffic: Dimension) -> tuple[str, ...]:

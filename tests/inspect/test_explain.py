@@ -1,5 +1,6 @@
 """The ledger as a table, and what was not fused."""
 
+import attrs
 import pytest
 
 import symgraph as sg
@@ -115,3 +116,9 @@ def test_why_not_of_strangers_and_of_other_backends(executable):
 def test_why_not_takes_ids(executable, wrong):
     with pytest.raises(sg.GraphError, match="takes two node ids"):
         sg.why_not(executable, 1, wrong)
+
+
+def test_one_fusion_is_not_fusions(executable):
+    for count, said in ((1, "1 fusion was not made"), (2, "2 fusions were not made")):
+        several = attrs.evolve(executable, declined=executable.declined[:1] * count)
+        assert said in sg.explain(several).splitlines()
