@@ -52,7 +52,7 @@ def _figure() -> Any:
         raise sg.DataError(
             "--plot needs the package matplotlib, which is not installed",
             source=None,
-            hint="Install it with: pip install 'symgraph[train]'",
+            hint='Install it with: pip install -e ".[train]"',
         ) from None
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     FigureCanvasAgg(figure)

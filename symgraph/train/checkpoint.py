@@ -138,7 +138,7 @@ def _safetensors() -> ModuleType:
     except ImportError:
         raise CheckpointError(
             "checkpoints need the package safetensors, which is not installed",
-            hint="Install it with: pip install 'symgraph[train]'",
+            hint='Install it with: pip install -e ".[train]"',
         ) from None
     module: ModuleType = safetensors
     return module
