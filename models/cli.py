@@ -116,7 +116,7 @@ def _run(model: Model, args: argparse.Namespace, given: Sequence[str]) -> int:
         raise sg.CheckpointError(
             "checkpoints need the package safetensors, which is not installed",
             source=None,
-            hint="Install it with: pip install 'symgraph[train]'",
+            hint='Install it with: pip install -e ".[train]"',
         )
     out = sys.stderr if args.json else sys.stdout
     data = load(args, out)
@@ -130,6 +130,10 @@ def _run(model: Model, args: argparse.Namespace, given: Sequence[str]) -> int:
             checkpoint=args.checkpoint,
             watch=watch,
             stopped=stopped,
+        )
+    if args.resume and not result.steps and not result.interrupted:
+        print(
+            f"resumed         {args.resume} has all epochs ({args.epochs}): nothing left to train", file=out
         )
     report(result, out)
     if args.plot:
@@ -181,7 +185,7 @@ def _common_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         type=Path,
         help="folder with the four IDX files; by default $SYMGRAPH_DATA, the user's cache, or a download, "
-        "and without a network scikit-learn's digits",
+        "and in place of MNIST, without a network, scikit-learn's digits",
     )
     add("--dataset", choices=("mnist", "fashion", "digits"), default="mnist", help="default: mnist")
     add("--backend", metavar="NAME", default="auto", help="what runs graphs: auto, numpy, ...; default: auto")
@@ -274,10 +278,25 @@ def load(args: argparse.Namespace, out: TextIO) -> Dataset:
         raise sg.DataError("--dataset digits comes with scikit-learn, and takes no --data", source=None)
     if args.dataset == "digits":
         data = sg.data.digits()
+    elif args.dataset == "fashion":
+        data = _fashion(args.data)
     else:
-        data = (sg.data.mnist if args.dataset == "mnist" else sg.data.fashion_mnist)(args.data)
+        data = sg.data.mnist(args.data)
     print(f"data            {data.source}", file=out, flush=True)
     return training.checked(data)
+
+
+def _fashion(folder: Path | None) -> Dataset:
+    """Fashion-MNIST, which was asked for by name: digits in its place would be another result."""
+    try:
+        return sg.data.fashion_mnist(folder, fallback=False)
+    except sg.DataError as error:
+        if folder is None:
+            error.hint = (
+                "Put its four files into a folder and name it: --data DIR, or the folder fashion/ below "
+                "$SYMGRAPH_DATA. Without a network there is --dataset digits."
+            )
+        raise
 
 
 # Progress, results, Ctrl-C.

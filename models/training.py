@@ -62,6 +62,7 @@ class Result:
     """What came of training: the loss of each batch before its update, and the share of right answers.
 
     `seconds` is the time of training alone, `compile_seconds` that of making the graph and compiling it.
+    `steps` counts the batches of this run, without those before a resumption.
     """
 
     model: str
@@ -71,6 +72,7 @@ class Result:
     seconds: float
     compile_seconds: float
     interrupted: bool = False
+    steps: int = 0
 
 
 class Trainable(Protocol):
@@ -242,6 +244,7 @@ def train(
     resumption are part of the result. Raises CheckpointError, DataError.
     """
     losses, position = _resumed(network, task, resume)
+    before = len(losses)
     stream = batches(
         task.data.train,
         task.batch_size,
@@ -272,6 +275,7 @@ def train(
         seconds,
         network.compile_seconds,
         interrupted,
+        len(losses) - before,
     )
 
 
@@ -288,7 +292,16 @@ def _extra(task: Task, losses: list[float]) -> dict[str, Any]:
 def _resumed(network: Trainable, task: Task, resume: str | Path | None) -> tuple[list[float], Position]:
     if resume is None:
         return [], Position()
-    found = network.restore(resume)
+    try:
+        found = network.restore(resume)
+    except sg.CheckpointError as error:
+        if (
+            "strict=False" in error.hint
+        ):  # an argument of the session, which these programs have no option for
+            error.hint = (
+                "Resume with the model and the options that it was made with; only --epochs may change."
+            )
+        raise
     saved, losses = found.extra.get("task"), found.extra.get("train_loss")
     if not isinstance(saved, dict) or not isinstance(losses, list) or found.position is None:
         raise sg.CheckpointError(f"{resume} was not saved by this program", source=None)

@@ -35,7 +35,7 @@ _LARGEST = 64 * 2**20  # bytes; the largest published file has 26 MB
 _SAME = attrs.cmp_using(eq=np.array_equal)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Examples:
     """Inputs and their labels, one row each.
 
@@ -58,6 +58,10 @@ class Examples:
                 hint="Give as many labels as there are inputs, along the first axis.",
             )
 
+    def __repr__(self) -> str:
+        x, y = (f"{array.dtype} {array.shape}" for array in (self.x, self.y))
+        return f"<Examples x: {x}, y: {y}>"
+
     def __len__(self) -> int:
         return len(self.x)
 
@@ -71,7 +75,7 @@ class Examples:
         return Examples(self.x[rows], self.y[rows])
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Dataset:
     """Examples to train on and to test on.
 
@@ -84,6 +88,9 @@ class Dataset:
     test: Examples
     source: str
     classes: tuple[str, ...] = tuple("0123456789")
+
+    def __repr__(self) -> str:
+        return f"<Dataset {self.name}, train: {self.train}, test: {self.test}, source: {self.source!r}>"
 
 
 @attrs.frozen
@@ -229,14 +236,18 @@ def _load(
     if given is not None:
         return _from_folder(published, given)
     cache = Path(_extra("pooch").os_cache("symgraph")) / published.folder
+    lost = _lost_root()
     try:
         arrays = _cached(published, cache, published.mirrors if mirrors is None else tuple(mirrors))
     except DataError as error:
+        error.details = (*error.details, *lost)
         if not fallback:
             raise
         stand_in = digits()
-        return attrs.evolve(stand_in, source=f"{error.message.rstrip('.')}; using {stand_in.source}")
-    return _dataset(published, arrays, f"{published.name}, the published files, from {cache}.")
+        why = "; ".join((error.message.rstrip("."), *lost))
+        return attrs.evolve(stand_in, source=f"{why}; using {stand_in.source}")
+    found = f"{published.name}, the published files, from {cache}"
+    return _dataset(published, arrays, f"{'; '.join((found, *lost))}.")
 
 
 # Folders that the user names: what lies there is taken as it is, and must make sense.
@@ -254,6 +265,16 @@ def _given_folder(published: _Published, directory: str | os.PathLike[str] | Non
     root = os.environ.get("SYMGRAPH_DATA")
     folder = Path(root) / published.folder if root else None
     return folder if folder is not None and any(_find(folder, name) for name in _FILES) else None
+
+
+def _lost_root() -> tuple[str, ...]:
+    """What to say of a `$SYMGRAPH_DATA` that is no folder: a slip of the pen must not pass unseen."""
+    root = os.environ.get("SYMGRAPH_DATA")
+    return (
+        (f"$SYMGRAPH_DATA is {root}, and there is no such folder",)
+        if root and not Path(root).is_dir()
+        else ()
+    )
 
 
 def _from_folder(published: _Published, folder: Path) -> Dataset:
@@ -433,5 +454,5 @@ def _extra(module: str) -> Any:
     except ImportError as error:
         raise DataError(
             f"This needs {module.partition('.')[0]}, which is not installed.",
-            hint='Install the extra: pip install "symgraph[train]".',
+            hint='Install the extra: pip install -e ".[train]"',
         ) from error

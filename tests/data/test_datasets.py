@@ -425,7 +425,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, module: str, call: L
         DataError, match=f"needs {module.partition('.')[0]}, which is not installed"
     ) as caught:
         call()
-    assert 'pip install "symgraph[train]"' in caught.value.hint
+    assert 'pip install -e ".[train]"' in caught.value.hint
 
 
 def test_the_users_own_folder_needs_no_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -461,3 +461,31 @@ def test_a_data_set_is_not_changed_by_who_holds_it() -> None:
     for array in (data.train.x, data.train.y, data.test.x, data.test.y):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
+
+
+def test_a_data_set_prints_in_a_line() -> None:
+    data = digits()
+    assert repr(data.test) == "<Examples x: uint8 (297, 28, 28), y: uint8 (297,)>"
+    said = repr(data)
+    assert "\n" not in said and len(said) < 300
+    assert all(part in said for part in (data.name, repr(data.train), repr(data.test), data.source))
+
+
+@pytest.mark.parametrize("loader", [mnist, fashion_mnist])
+def test_an_environment_that_names_no_folder_is_told(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, loader: Loader
+) -> None:
+    monkeypatch.setenv("SYMGRAPH_DATA", "/no/such")
+    said = "$SYMGRAPH_DATA is /no/such, and there is no such folder"
+    assert f"; {said}; using scikit-learn's" in loader(mirrors=()).source
+    with pytest.raises(DataError) as caught:
+        loader(fallback=False, mirrors=())
+    assert said in caught.value.details
+
+
+def test_the_real_files_tell_of_a_folder_that_is_not_there(
+    serve: Serve, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYMGRAPH_DATA", "/no/such")
+    source = mnist(mirrors=[serve(files).address]).source
+    assert source.endswith("; $SYMGRAPH_DATA is /no/such, and there is no such folder.")

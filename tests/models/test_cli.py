@@ -178,7 +178,30 @@ def test_a_foreign_checkpoint_is_refused(tmp_path, capsys):
     ]:
         capsys.readouterr()
         assert run(model, *words, "--resume", path) == 2
-        assert said in capsys.readouterr().err
+        err = capsys.readouterr().err
+        assert said in err
+        assert "strict" not in err
+
+
+def test_a_finished_run_has_nothing_left_to_train(tmp_path, capsys):
+    path = str(tmp_path / "c")
+    assert run(MODELS[1], "--checkpoint", path) == 0
+    assert "nothing left" not in capsys.readouterr().out
+    assert run(MODELS[1], "--resume", path) == 0
+    assert f"{path} has all epochs (1): nothing left to train" in capsys.readouterr().out
+    assert run(MODELS[1], "--resume", path, "--epochs", "2") == 0
+    assert "nothing left" not in capsys.readouterr().out
+
+
+def test_fashion_that_cannot_be_had_is_an_error(tmp_path, monkeypatch, capsys):
+    for name, value in {**OFFLINE, "XDG_CACHE_HOME": str(tmp_path), "SYMGRAPH_DATA": "/no/such"}.items():
+        monkeypatch.setenv(name, value)
+    assert cli.main(MODELS[1], ["--dataset", "fashion"]) == 2
+    captured = capsys.readouterr()
+    assert "Fashion-MNIST could not be downloaded" in captured.err
+    assert "--data DIR" in captured.err and "--dataset digits" in captured.err
+    assert "$SYMGRAPH_DATA is /no/such, and there is no such folder" in captured.err
+    assert "batch 1/" not in captured.out
 
 
 def test_a_checkpoint_of_another_program_is_refused(tmp_path, capsys):
