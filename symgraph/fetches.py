@@ -10,7 +10,7 @@ All of it is pure; the session keeps what it made.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeAlias
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 import attrs
 
@@ -76,8 +76,8 @@ class Locator:
     """Finds the nodes of a graph by name, by node, or by the expression they were defined from."""
 
     graph: Graph
-    # What was found before: an expression in a loop is looked up once. It keeps no expression alive.
-    _found: WeakKeyDictionary[Expr, int] = attrs.field(factory=WeakKeyDictionary, init=False, repr=False)
+    # What was found before, by identity: an expression in a loop is looked up once. It keeps none alive.
+    _found: dict[int, tuple["ref[Expr]", int]] = attrs.field(factory=dict, init=False, repr=False)
 
     @cached_property
     def _structure(self) -> Mapping[tuple[Op, tuple[int, ...]], int]:
@@ -114,9 +114,9 @@ class Locator:
 
     def _expression(self, root: Expr) -> int:
         """The id of the node with the same structure: the same ops down to leaves of the same declaration."""
-        known = self._found.get(root)
-        if known is not None:
-            return known
+        known = self._found.get(id(root))
+        if known is not None and known[0]() is root:
+            return known[1]
         ids: dict[Expr, int] = {}
         stack = [root]
         while stack:
@@ -128,7 +128,8 @@ class Locator:
                     ids[expr] = self._step(root, expr, tuple(ids[operand] for operand in expr.inputs))
                 continue
             stack.extend(reversed(waiting))
-        self._found[root] = ids[root]
+        found, key = self._found, id(root)
+        found[key] = ref(root, lambda _: found.pop(key, None)), ids[root]
         return ids[root]
 
     def _step(self, root: Expr, expr: Expr, inputs: tuple[int, ...]) -> int:
