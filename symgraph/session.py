@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias, TypeVar
 from weakref import ref
 
 import attrs
@@ -132,6 +132,12 @@ class Variables(Mapping[str, Any]):
                 f"{name!r} is no variable of this graph", hint=f"It has {', '.join(variables) or 'none'}."
             )
         return self._session._read(lambda state: state.values[name].copy()[()])
+
+    def __setitem__(self, name: str, value: object) -> NoReturn:
+        raise GraphError(
+            f"the variable {name!r} is not set by an item: this is a read-only mapping to copies",
+            hint=f'Write session.variables.assign("{name}", value).',
+        )
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._session.graph.variables)
@@ -295,7 +301,7 @@ class Session:
         """
         self._open()
         leaves, nest = flatten(fetches)
-        fetched = [self._locate(leaf).id for leaf in leaves]
+        fetched = [self._fetched(leaf) for leaf in leaves]
         fed = located_feeds(self._locate, feeds)
         ordered = tuple(sorted(fed))
         unique = tuple(dict.fromkeys(fetched))
@@ -362,6 +368,16 @@ class Session:
         if state is None:
             raise ExecutionError("the session is closed", hint="Use it inside its with block.")
         return state
+
+    def _fetched(self, leaf: Target) -> int:
+        try:
+            return self._locate(leaf).id
+        except GraphError as error:
+            if isinstance(leaf, str) and any(leaf == group for group, _ in self.graph.updates):
+                error.hint = (
+                    f'{leaf!r} is an update group: write session.run(fetches, feeds, update="{leaf}").'
+                )
+            raise
 
     def _planned(self, key: Key, fed: Mapping[int, Target]) -> Plan:
         with self._planning:

@@ -592,7 +592,7 @@ def test_variables_are_copies_and_assigned_all_or_none(backend: str) -> None:
         assert "nope" not in session.variables and session.variables.get("nope") is None
         with pytest.raises(KeyError):
             session.variables["nope"]
-        with pytest.raises(TypeError):
+        with pytest.raises(GraphError, match="read-only"):
             session.variables["w"] = W  # type: ignore[index]
 
 
@@ -732,3 +732,24 @@ def test_updates_of_several_threads_all_count(backend: str) -> None:
         for thread in threads:
             thread.join()
         assert session.variables["w"] == session.step == 600
+
+
+def test_setting_an_item_names_assign() -> None:
+    w = variable("w", (), init=3.0)
+    session = Session(define(y=-w), backend="interpreter")
+    with pytest.raises(GraphError) as caught:
+        session.variables["w"] = 1.0  # type: ignore[index]
+    assert 'session.variables.assign("w", value)' in caught.value.hint
+    assert session.variables["w"] == 3.0
+
+
+def test_fetching_an_update_group_names_update() -> None:
+    w = variable("w", (), init=3.0)
+    session = Session(define({"y": -w}, updates={"train": {w: w + 1.0}}), backend="interpreter")
+    for fetches in ("train", ["y", "train"]):
+        with pytest.raises(GraphError) as caught:
+            session.run(fetches)
+        assert 'update="train"' in caught.value.hint
+    with pytest.raises(GraphError) as caught:
+        session.run("other")
+    assert "update=" not in caught.value.hint
