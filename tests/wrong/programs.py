@@ -723,7 +723,7 @@ ROWS: list[Row] = [
     ),
     Row(
         sg.ShapeError,
-        "sub: the shapes [batch,4] and [5,3] do not broadcast: axis -2 is batch and 5",
+        "squared_error: the shapes [batch,4] and [5,3] do not broadcast: axis -2 is batch and 5",
         lambda: sg.squared_error(X, W),
     ),
     Row(

@@ -702,25 +702,21 @@ ROWS: list[Row] = [
         sg.DataError,
         "batches: size is a whole number from 1, not 0.",
         lambda: sg.batches(np.ones(3), 0),
-        hint=False,
     ),
     Row(
         sg.DataError,
         "batches: size is a whole number from 1, not -1.",
         lambda: sg.batches(np.ones(3), -1),
-        hint=False,
     ),
     Row(
         sg.DataError,
         "batches: size is a whole number from 1, not 1.5.",
         lambda: sg.batches(np.ones(3), 1.5),
-        hint=False,
     ),
     Row(
         sg.DataError,
         "batches: size is a whole number from 1, not 'a'.",
         lambda: sg.batches(np.ones(3), "a"),
-        hint=False,
     ),
     Row(
         sg.DataError,
@@ -748,19 +744,16 @@ ROWS: list[Row] = [
         sg.DataError,
         "batches: seed is a whole number from 0, not -1.",
         lambda: sg.batches(np.ones(3), 1, seed=-1),
-        hint=False,
     ),
     Row(
         sg.DataError,
         "batches: seed is a whole number from 0, not 'a'.",
         lambda: sg.batches(np.ones(3), 1, seed="a"),
-        hint=False,
     ),
     Row(
         sg.DataError,
         "batches: epochs is a whole number from 0, not -1.",
         lambda: sg.batches(np.ones(3), 1, epochs=-1),
-        hint=False,
     ),
     Row(sg.DataError, "batches: start is a Position, not 3.", lambda: sg.batches(np.ones(3), 1, start=3)),
     Row(
