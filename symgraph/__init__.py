@@ -193,7 +193,6 @@ from symgraph.rewrite import Declined, Pass, Row, Rule, pattern
 from symgraph.session import Session, Step
 from symgraph.text import fingerprint, from_text, to_text
 from symgraph.train import initializers as init
-from symgraph.train.optimizers import minimize, sgd
 from symgraph.types import Dim, TensorType, dim
 from symgraph.verify import verify
 
@@ -322,7 +321,6 @@ __all__ = [
     "maximum",
     "mean",
     "min",
-    "minimize",
     "minimum",
     "mod",
     "moveaxis",
@@ -359,7 +357,6 @@ __all__ = [
     "scope",
     "selu",
     "sequence",
-    "sgd",
     "sigmoid",
     "sigmoid_cross_entropy",
     "sign",
@@ -406,3 +403,7 @@ __all__ = [
     "why_not",
     "zeros_like",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

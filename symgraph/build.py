@@ -12,15 +12,15 @@ global: the scope path, the parameters declared so far, and the stack of operand
 """
 
 import inspect
-from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from threading import Lock
-from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Generic, NoReturn, ParamSpec, TypeAlias, TypeVar
 
 import attrs
 
 from symgraph import origin as provenance
-from symgraph.errors import GraphError
+from symgraph.errors import GraphError, SymgraphError
 from symgraph.expr import Expr, Operand, as_expr, variable
 from symgraph.types import FLOAT32, DTypeLike, ShapeLike
 from symgraph.values import encodable, shown
@@ -44,14 +44,14 @@ class _Shared(Generic[K, V]):
 
 
 @attrs.frozen(eq=False, repr=False)
-class PersistentMap(Generic[K, V]):
+class PersistentMap(Mapping[K, V]):
     """An immutable map whose `set` of a new key is amortised O(1): versions share one append-only store.
 
     The newest version appends to the store; an older one that branches off copies it first.
 
     >>> empty = PersistentMap.empty()
     >>> one = empty.set("a", 1)
-    >>> dict(one.items()), dict(empty.items()), dict(empty.set("b", 2).items())
+    >>> one, empty, empty.set("b", 2)
     ({'a': 1}, {}, {'b': 2})
     """
 
@@ -63,10 +63,17 @@ class PersistentMap(Generic[K, V]):
         """The map without entries."""
         return cls(_Shared({}), 0)
 
-    def get(self, key: K) -> V | None:
-        """The value of `key`, or None."""
-        entry = self._store.entries.get(key)
-        return entry[1] if entry is not None and entry[0] < self._length else None
+    def __getitem__(self, key: K) -> V:
+        index, value = self._store.entries[key]
+        if index >= self._length:
+            raise KeyError(key)
+        return value
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(list(self._store.entries)[: self._length])
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
 
     def set(self, key: K, value: V) -> "PersistentMap[K, V]":
         """The map with one more entry; `key` must be new."""
@@ -79,27 +86,20 @@ class PersistentMap(Generic[K, V]):
         copy[key] = (self._length, value)
         return PersistentMap(_Shared(copy), self._length + 1)
 
-    def items(self) -> list[tuple[K, V]]:
-        """The entries in the order they were set."""
-        return [(k, v) for k, (_, v) in list(self._store.entries.items())[: self._length]]
-
     def __len__(self) -> int:
         return self._length
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, PersistentMap) and self.items() == other.items()
-
-    def __hash__(self) -> int:
-        return hash(self._length)
 
 
 # A linked list, topmost operand first.
 Stack: TypeAlias = tuple[Expr, "Stack"] | None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class BuildState:
-    """What a build threads: scope path, parameters by full name, fresh-name counters, operand stack."""
+    """What a build threads: scope path, parameters by full name, fresh-name counters, operand stack.
+
+    `parameters` is a mapping: `state.parameters["hidden/w"]` is the variable of that name.
+    """
 
     path: tuple[str, ...] = ()
     parameters: PersistentMap[str, Expr] = attrs.field(factory=PersistentMap.empty)
@@ -117,6 +117,15 @@ class Build(Generic[A]):
     """
 
     __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<Build: a description; take its result with `yield from`, or run it>"
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(
+            f"a Build has no attribute {name!r}: it describes a tensor that is still to be declared. Take its result "
+            "with `value = yield from build` in a function decorated with do, or with run_build(build)[0]."
+        )
 
     def map(self, f: Callable[[A], B]) -> "Build[B]":
         """The build whose result is `f` of this one's."""
@@ -136,31 +145,31 @@ class Build(Generic[A]):
         return value
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class _Pure(Build[A]):
     value: A
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class _Bind(Build[B]):
     first: Build[Any]
     rest: Callable[[Any], Build[B]]
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class _State(Build[A]):
     """The primitive: a function of the state."""
 
     step: Callable[[BuildState], tuple[A, BuildState]]
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class _Scope(Build[A]):
     label: str
     body: Build[A]
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class _Do(Build[A]):
     start: Callable[[], Generator[Build[Any], Any, A]]
 
@@ -372,10 +381,29 @@ def scope(name: str, build: Build[A]) -> Build[A]:
     return _Scope(name, build)
 
 
+def _at_this_line(
+    step: Callable[[BuildState], tuple[A, BuildState]],
+) -> Callable[[BuildState], tuple[A, BuildState]]:
+    """The step, whose nodes and errors come from the line that describes it, not from the one that runs it."""
+    source = provenance.user_source()
+
+    def located(now: BuildState) -> tuple[A, BuildState]:
+        sources = (source,) if source is not None else ()
+        try:
+            with provenance.made_by(provenance.Origin(sources, now.path)):
+                return step(now)
+        except SymgraphError as error:
+            error.source = source
+            raise
+
+    return located
+
+
 def parameter(name: str, shape: ShapeLike = (), dtype: DTypeLike = FLOAT32, init: Any = None) -> Build[Expr]:
     """Declare a variable named `scope/path/name`; raises GraphError when the name is taken."""
     _named(name, "parameter")
 
+    @_at_this_line
     def step(now: BuildState) -> tuple[Expr, BuildState]:
         full = "/".join((*now.path, name))
         taken = now.parameters.get(full)
@@ -449,6 +477,9 @@ def step(function: Callable[..., Expr], arity: int | None = None) -> Build[Expr]
         raise GraphError(f"step: an arity is a whole number from 0, and {count!r} is none")
     label = getattr(function, "__name__", str(function))
 
+    # A function of the user's has lines of its own.
+    ours = (getattr(function, "__module__", None) or "").startswith("symgraph.")
+
     def take(now: BuildState) -> tuple[Expr, BuildState]:
         stack = now.stack
         taken: list[Expr] = []
@@ -468,7 +499,7 @@ def step(function: Callable[..., Expr], arity: int | None = None) -> Build[Expr]
             )
         return result, attrs.evolve(now, stack=(result, stack))
 
-    return _State(take)
+    return _State(_at_this_line(take) if ours else take)
 
 
 def steps(*functions: Callable[..., Expr]) -> Build[Expr]:

@@ -6,23 +6,21 @@ call    : Executable -> feeds -> variables -> outputs, next values of the variab
 
 from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
-from typing import Literal, TypeAlias
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
 from symgraph.collector import paused
-from symgraph.errors import CompileError, FeedError
+from symgraph.errors import CompileError, FeedError, GraphError
 from symgraph.ir import Array, Graph, Placeholder, Variable, require_graph, specialise
 from symgraph.lowering import interpreter
 from symgraph.lowering.program import Instance, MemoryPlan, Program, inputs
-from symgraph.rewrite import NUMERICS, Declined, Numerics, Pass, Row
+from symgraph.rewrite import NUMERICS, Declined, Numerics, Operation, Pass, Row, sum_dimensions
 from symgraph.transforms.pipeline import optimise
-from symgraph.types import SHORT_NAMES, TensorType, dimension_names, show_shape, solve, substitute
+from symgraph.types import SHORT_NAMES, Dimension, TensorType, dimension_names, show_shape, solve, substitute
 from symgraph.values import Unfit, array_of, shown
 
-Backend: TypeAlias = Literal["auto", "interpreter", "numpy"]
 _KEPT = 16  # bindings of the named sizes whose programs are kept
 
 
@@ -65,6 +63,23 @@ class Bound:
             return instance(values, destinations)
         finally:
             self.idle.append(instance)
+
+
+@attrs.frozen
+class Cost:
+    """What a call takes, in terms of the named sizes.
+
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import placeholder
+    >>> print(compile(define(y=placeholder("x", ("n",)) + 1.0)).cost)
+    n flops, 8*n+4 bytes
+    """
+
+    flops: Dimension
+    bytes: Dimension
+
+    def __str__(self) -> str:
+        return f"{self.flops} flops, {self.bytes} bytes"
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -124,11 +139,29 @@ class Executable:
                 )
         values, sizes = bind(self.graph, {**(feeds or {}), **(variables or {})}, self.declared)
         updated = [name for _, group in self.graph.updates for name, _ in group]
+        both = next((name for name, _ in self.graph.outputs if name in updated), None)
+        if both is not None:
+            raise GraphError(
+                f"{both!r} names an output and a variable that is updated: one result would hide the other",
+                hint="Give the output a name of its own, or run the graph in a symgraph.Session.",
+            )
         named_values = dict(zip(inputs(self.graph), values, strict=True))
         destinations = [np.empty_like(named_values[name]) for name in updated]
         outputs = self.bound(sizes).run(values, destinations)
         named = dict(zip((name for name, _ in self.graph.outputs), outputs, strict=True))
         return {**named, **dict(zip(updated, destinations, strict=True))}
+
+    @property
+    def cost(self) -> Cost:
+        """The floating-point operations of one call, and the bytes that its kernels read and write."""
+        operations = [
+            Operation(n.op, n.type, tuple(self.graph.nodes[i].type for i in n.inputs))
+            for n in self.graph.nodes
+        ]
+        return Cost(
+            sum_dimensions(o.flops for o in operations),
+            sum_dimensions(o.traffic for o in operations if o.op.name != "project"),
+        )
 
     def source(self, **sizes: int) -> str:
         """The generated code for a binding of the named sizes."""

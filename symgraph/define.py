@@ -12,7 +12,7 @@ from symgraph.errors import DTypeError, GraphError, ShapeError
 from symgraph.expr import Expr, check_name, describe
 from symgraph.ir import Graph, Node, Op, Placeholder, Variable
 from symgraph.origin import Origin
-from symgraph.values import shown
+from symgraph.values import Unfit, array_of, shown
 
 Outputs: TypeAlias = Mapping[str, Expr]
 Updates: TypeAlias = Mapping[str, Mapping[Expr, Expr]]
@@ -120,9 +120,12 @@ def _not_updates(given: object) -> GraphError:
 def _check_output(name: object, expr: object) -> None:
     check_name(name, "output")
     if not isinstance(expr, Expr):
+        unfit = array_of(expr)
         raise GraphError(
             f"the output {name!r} is {shown(expr)}, not an expression",
-            hint="For a number or an array write symgraph.constant(...).",
+            hint=unfit.hint
+            if isinstance(unfit, Unfit)
+            else "For a number or an array write symgraph.constant(...).",
         )
 
 

@@ -209,9 +209,6 @@ class Constant(Op):
         return self.value.array
 
 
-Leaf: TypeAlias = Placeholder | Variable | Constant
-
-
 def leaf_name(op: Op) -> str | None:
     """The name of a placeholder or a variable; None for any other op, which may have a label that names nothing."""
     return op.label if isinstance(op, Placeholder | Variable) else None
@@ -309,6 +306,14 @@ class Graph:
 
     def __getitem__(self, name: str) -> Node:
         """The node of an output, a placeholder or a variable; raises GraphError for an unknown name."""
+        if not isinstance(name, str):
+            label = leaf_name(name.op) if hasattr(name, "op") else None
+            raise GraphError(
+                f"what is in a graph is asked for by name, and this is {shown(name)}",
+                hint=f"Write {label!r}."
+                if label
+                else "Name it as an output: symgraph.define(name=expression).",
+            )
         for known in (dict(self.outputs), self.placeholders, self.variables):
             if name in known:
                 found = known[name]
@@ -323,7 +328,7 @@ class Graph:
         """The updates of a group: the id of the next value by the variable's name; raises GraphError."""
         groups = dict(self.updates)
         if name not in groups:
-            known = ", ".join(groups) or "none: add one with symgraph.minimize"
+            known = ", ".join(groups) or "none: add one with symgraph.train.minimize"
             raise GraphError(f"{name!r} is no update group of this graph", hint=f"It has {known}.")
         return dict(groups[name])
 

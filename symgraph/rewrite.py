@@ -29,7 +29,6 @@ from symgraph.types import Dimension, TensorType
 Class: TypeAlias = Literal["exact", "stabilises", "reassociates"]
 Numerics: TypeAlias = Literal["bitwise", "safe", "fast"]
 NUMERICS: tuple[Numerics, ...] = ("bitwise", "safe", "fast")
-Captures: TypeAlias = Mapping[str, Expr]
 _MAX_SWEEPS = 64  # a rule list that has not settled by then goes round in circles
 _MAX_HERE = 32  # rewrites of one place in one sweep
 

@@ -27,8 +27,8 @@ from symgraph.errors import CheckpointError, CompileError, ExecutionError, FeedE
 from symgraph.expr import Expr
 from symgraph.fetches import Locator, Target, flatten, located_feeds
 from symgraph.ir import Array, Graph, Variable
-from symgraph.plan import Key, Plan, finisher, make_plan
 from symgraph.rewrite import NUMERICS, Numerics
+from symgraph.run_plan import Key, Plan, finisher, make_plan
 from symgraph.text import fingerprint
 from symgraph.types import TensorType, show_shape
 from symgraph.values import shown

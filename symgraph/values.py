@@ -52,12 +52,21 @@ def array_of(value: Any) -> npt.NDArray[Any] | Unfit:
 
 def _known(value: Any) -> Unfit | None:
     """Values that NumPy would take for objects."""
-    from symgraph.expr import Expr  # which is made with this module
+    from symgraph.build import Build  # these are made with this module
+    from symgraph.expr import Expr
+    from symgraph.ir import Node
 
     if value is None:
         return Unfit("None")
     if isinstance(value, Expr):
         return Unfit("an expression, whose value is known in a run", "Run it first, and give its value.")
+    if isinstance(value, Node):
+        return Unfit("a node of a graph", "Its expression is symgraph.lift(graph)[node.id].")
+    if isinstance(value, Build):
+        return Unfit(
+            "a build, which describes a tensor that is still to be declared",
+            "Take its result: `value = yield from build` in a @symgraph.do function, or symgraph.run_build(build)[0].",
+        )
     if isinstance(value, str | bytes):
         return Unfit(f"the text {reprlib.repr(value)}", "For a number write it without quotes.")
     if isinstance(value, Dim):

@@ -2,6 +2,7 @@
 
 import ast
 import gzip
+import inspect
 import linecache
 import os
 import struct
@@ -261,3 +262,11 @@ def test_every_beginning_of_a_text_is_refused_at_its_place() -> None:
         error = caught(lambda cut=cut: sg.from_text(text[:cut]))
         assert isinstance(error, sg.GraphError) and error.message.startswith("line ")
         assert error.details[-1].strip() == "^"
+
+
+def test_a_parameter_declared_twice_names_both_lines() -> None:
+    error = caught(lambda: sg.run_build(runs.dup()))
+    first = inspect.getsourcelines(inspect.unwrap(runs.dup))[1] + 2
+    assert isinstance(error, sg.GraphError) and error.message == "the parameter 'w' is declared twice"
+    assert error.source.line == first + 1 and marked(error) == 'sg.parameter("w", (3,))'
+    assert f"runs.py:{first}" in error.details[0]

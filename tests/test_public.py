@@ -29,8 +29,7 @@ def test_functions_win_over_modules_of_their_name():
     assert callable(sg.compile)
     assert callable(sg.verify)
     assert sg.init is initializers
-    assert sg.train.sgd is optimizers.sgd is sg.sgd
-    assert sg.train.minimize is sg.minimize
+    assert sg.train.sgd is optimizers.sgd
 
 
 def test_importing_loads_no_heavy_package():

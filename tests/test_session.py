@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import symgraph.plan
+import symgraph.run_plan
 from symgraph import ops
 from symgraph.define import define
 from symgraph.errors import CompileError, DTypeError, ExecutionError, FeedError, GraphError, SymgraphError
@@ -548,13 +548,13 @@ def test_scalars_are_fed_in_any_spelling(backend: str, value: Any) -> None:
 def test_a_kind_of_run_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     graph, e = linear()
     made = []
-    real = symgraph.plan.compile
+    real = symgraph.run_plan.compile
 
     def counting(*args: Any, **kwargs: Any) -> Any:
         made.append(args)
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(symgraph.plan, "compile", counting)
+    monkeypatch.setattr(symgraph.run_plan, "compile", counting)
     with Session(graph, "interpreter") as session:
         for _ in range(3):
             session.run("z", {"x": X})

@@ -32,7 +32,7 @@ from symgraph.lowering.plan import (
     flatten,
     is_tail,
 )
-from symgraph.lowering.program import Instance, MemoryPlan
+from symgraph.lowering.program import Instance, MemoryPlan, inputs
 from symgraph.ops.base import Elementwise
 from symgraph.transforms.expand import expand_pass
 from symgraph.transforms.fusion import fusion_pass
@@ -46,15 +46,37 @@ class NumpyProgram:
     """The generated function for one binding of the named sizes."""
 
     memory: MemoryPlan
+    _graph: Graph
     _namespace: dict[str, Any]
     _lines: tuple["Line", ...]
 
     @cached_property
     def source(self) -> str:
         """The text of the function; made when it is read, because the comments take longer than the rest."""
-        return "".join(
-            [line.text + (_comment(line.step) if line.opens else "") + "\n" for line in self._lines]
-        )
+        text = [line.text + (_comment(line.step) if line.opens else "") for line in self._lines]
+        return "\n".join([*self._legend(), *text, ""])
+
+    def _legend(self) -> list[str]:
+        """What the names mean that the text does not define, as comments."""
+        graph = self._graph
+        updated = [name for _, group in graph.updates for name, _ in group]
+        meanings = [
+            *(
+                (f"i{k}", f"{graph[name].op.name} {name} {graph[name].type}")
+                for k, name in enumerate(inputs(graph))
+            ),
+            *((f"u{k}", f"the next value of {name}") for k, name in enumerate(updated)),
+            *(
+                (name, _constant(value))
+                for name, value in self._namespace.items()
+                if isinstance(value, np.ndarray)
+            ),
+        ]
+        return [
+            f"# f_NAME is numpy.NAME, r_NAME numpy.NAME.reduce, d_NAME a dtype; the arena has {self.memory.peak} bytes",
+            *(f"# {name} = {_printable(meaning)}" for name, meaning in meanings),
+            _printable(f"# returns {', '.join(name for name, _ in graph.outputs)}"),
+        ]
 
     @cached_property
     def _code(self) -> Any:
@@ -115,13 +137,14 @@ def lower(graph: Graph) -> NumpyProgram:
     program = flatten(graph)
     layout = classify(program, view_of)
     memory = allocate(program, layout, in_place, scratch)
-    return _Writer(program, layout, memory).finish()
+    return _Writer(graph, program, layout, memory).finish()
 
 
 @attrs.define
 class _Writer:
     """The text as it grows; lives for one `lower`."""
 
+    graph: Graph
     program: Program
     layout: Layout
     memory: Memory
@@ -181,7 +204,7 @@ class _Writer:
         )
         self.use("empty", np.empty)
         self.use("copyto", np.copyto)
-        return NumpyProgram(self.memory.plan, self.namespace, lines)
+        return NumpyProgram(self.memory.plan, self.graph, self.namespace, lines)
 
     # Values
 
@@ -349,11 +372,19 @@ def native_ufunc(step: Step) -> bool:
     return cls.ufunc is not None and cls.evaluate is Elementwise.evaluate
 
 
+def _constant(value: Array) -> str:
+    return str(value) if value.ndim == 0 else f"a constant of shape {value.shape}"
+
+
+def _printable(text: str) -> str:
+    """Text of a user's in one line of ASCII."""
+    return text.encode("ascii", "backslashreplace").decode().translate(_ESCAPES)
+
+
 def _comment(step: Step | None) -> str:
     if step is None:
         return ""
-    text = f"%{step.node} {step.op.name} {step.type}  {step.origin}"
-    return "  # " + text.encode("ascii", "backslashreplace").decode().translate(_ESCAPES)
+    return "  # " + _printable(f"%{step.node} {step.op.name} {step.type}  {step.origin}")
 
 
 _ESCAPES = {c: f"\\x{c:02x}" for c in (*range(32), 127)}

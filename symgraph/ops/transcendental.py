@@ -230,14 +230,13 @@ class Sigmoid(Function):
         return np.asarray(1 / (1 + np.exp(-x)))
 
     def expand(self, *inputs: Expr) -> Expr:
-        # With e = exp(-z), of -z it is e / (1 + e): a graph that has both, as every derivative does, takes one
-        # exponential. e is kept finite, so that the second is 1 where the first is (all but) 0.
+        # Of -z it is e / (1 + e) with the e = exp(-z) that z itself takes: a graph that has both, as every
+        # derivative does, needs one exponential. e is kept finite there, so that the quotient is 1 at the end.
         (x,) = inputs
-        negated = isinstance(x.op, Neg)
-        limit = float(np.finfo(x.dtype).max)
-        e = ops.minimum(exp(x if negated else ops.neg(x)), limit)
-        out = ops.reciprocal(e + 1.0)
-        return e * out if negated else out
+        if isinstance(x.op, Neg):
+            e = ops.minimum(exp(x), float(np.finfo(x.dtype).max))
+            return e / (e + 1.0)
+        return ops.reciprocal(exp(ops.neg(x)) + 1.0)
 
     def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
         return (g * (out * (1.0 - out)),)

@@ -80,6 +80,10 @@ def write(path: str | Path, checkpoint: Checkpoint) -> None:
     data = _encode(path, checkpoint)
     try:
         target = Path(os.path.realpath(path))  # a link stays a link
+        if target.exists() and not target.is_file():
+            raise CheckpointError(
+                f"{path} is {'a folder' if target.is_dir() else 'no plain file'}, and is left as it is"
+            )
         _replace(target, data)
     except (OSError, ValueError) as error:
         raise CheckpointError(

@@ -6,9 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from symgraph.expr import Expr
-from symgraph.ir import Constant
 from symgraph.rewrite import splat
-from symgraph.types import Dim
 
 
 def is_float(**captures: Expr) -> bool:
@@ -54,13 +52,3 @@ def is_normal(value: float, expr: Expr) -> bool:
     """Whether the number is a normal one in the dtype of `expr`: no zero, denormal, infinity or NaN."""
     limits = np.finfo(expr.dtype)
     return bool(limits.tiny <= abs(value) <= limits.max)
-
-
-def is_leaf_constant(expr: Expr) -> bool:
-    """Whether the expression is a constant as it stands."""
-    return isinstance(expr.op, Constant)
-
-
-def has_named_size(expr: Expr) -> bool:
-    """Whether a dimension of the expression is not known before a run."""
-    return any(isinstance(size, Dim) for size in expr.shape)

@@ -63,7 +63,7 @@ def hostile(name: str):
         return x * w
 
     out, state = run(scope(name, inner()))
-    w = state.parameters.items()[0][1]
+    w = next(iter(state.parameters.values()))
     return define({name + "out": ops.sum(out)}, updates={name: {w: w * 2.0}})
 
 

@@ -398,13 +398,21 @@ def test_the_file_is_synced_before_it_takes_the_name(tmp_path: Path, monkeypatch
 def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     for path, message in {
         tmp_path / "no" / "such" / "folder": "No such file",
-        tmp_path: "directory|exists|busy",
+        tmp_path: "is a folder, and is left as it is",
         tmp_path / ("n" * 300): "name too long",
         tmp_path / "nul\0l": "null byte",
     }.items():
         with pytest.raises(CheckpointError, match=message):
             write(path, some())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_plain_file_is_left_alone(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(CheckpointError, match="no plain file, and is left as it is"):
+        write(pipe, some())
+    assert pipe.is_fifo()
 
 
 CHILD = """

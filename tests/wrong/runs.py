@@ -424,22 +424,22 @@ ROWS: list[Row] = [
     ),
     Row(
         sg.GraphError,
-        "<placeholder 'x': f32[batch,4]> is no output, placeholder or variable of this graph",
+        "what is in a graph is asked for by name, and this is an expression",
         lambda: sg.gradient(G, X, ["w"]),
     ),
     Row(
         sg.GraphError,
-        "<placeholder 'x': f32[batch,4]> is no output, placeholder or variable of this graph",
+        "what is in a graph is asked for by name, and this is an expression",
         lambda: sg.gradient(G, "loss", [X]),
     ),
     Row(
         sg.GraphError,
-        "3 is no output, placeholder or variable of this graph",
+        "what is in a graph is asked for by name, and this is 3",
         lambda: sg.gradient(G, "loss", 3),
     ),
     Row(
         sg.GraphError,
-        "3 is no output, placeholder or variable of this graph",
+        "what is in a graph is asked for by name, and this is 3",
         lambda: sg.gradient(G, 3, ["w"]),
     ),
     Row(
@@ -570,7 +570,7 @@ ROWS: list[Row] = [
     ),
     Row(sg.GraphError, "verify takes a graph, and this is 3", lambda: sg.verify(3)),
     Row(sg.GraphError, "'nope' is no output, placeholder or variable of this graph", lambda: G["nope"]),
-    Row(sg.GraphError, "3 is no output, placeholder or variable of this graph", lambda: G[3]),
+    Row(sg.GraphError, "what is in a graph is asked for by name, and this is 3", lambda: G[3]),
     Row(sg.GraphError, "'x' is no update group of this graph", lambda: G.update_group("x")),
     Row(sg.GraphError, "do: 'plain' is no generator function", lambda: sg.do(plain)),
     Row(sg.GraphError, "do: 3 is no generator function", lambda: sg.do(3)),
@@ -579,7 +579,6 @@ ROWS: list[Row] = [
         "the function parameter stands where a Build was expected",
         lambda: sg.run_build(bad_yield(X)),
     ),
-    Row(sg.GraphError, "the parameter 'w' is declared twice", lambda: sg.run_build(dup())),
     Row(sg.GraphError, "an expression stands where a Build was expected", lambda: sg.run_build(X)),
     Row(sg.GraphError, "3 stands where a Build was expected", lambda: sg.run_build(3)),
     Row(sg.GraphError, "the function inner stands where a Build was expected", lambda: sg.run_build(inner)),
@@ -622,6 +621,7 @@ ROWS: list[Row] = [
         sg.ShapeError,
         "variable 'w': the shape [n] has a named size",
         lambda: sg.run_build(sg.parameter("w", ("n",))),
+        at='sg.parameter("w", ("n",))',
     ),
     Row(
         sg.GraphError,
@@ -645,11 +645,13 @@ ROWS: list[Row] = [
         sg.GraphError,
         "step add: it takes 2 operands, and the stack holds 0",
         lambda: sg.run_build(sg.step(sg.add)),
+        at="sg.step(sg.add)",
     ),
     Row(
         sg.GraphError,
         "step matmul: it takes 2 operands, and the stack holds 1",
         lambda: sg.run_build(sg.push(X).then(sg.steps(sg.matmul))),
+        at="sg.steps(sg.matmul)",
     ),
     Row(
         sg.DTypeError,
@@ -661,6 +663,7 @@ ROWS: list[Row] = [
         sg.ShapeError,
         "matmul: the inner dimensions differ: 4 and 5",
         lambda: sg.run_build(sg.push(X, W).then(sg.steps(sg.matmul))),
+        at="sg.steps(sg.matmul)",
     ),
     Row(
         sg.GraphError,
