@@ -1,5 +1,7 @@
 """The builder: monad laws on results and states, do-notation, long chains, scopes, the three styles."""
 
+import linecache
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,7 +27,7 @@ from symgraph.build import (
     traverse,
 )
 from symgraph.define import define
-from symgraph.errors import GraphError, ShapeError
+from symgraph.errors import DTypeError, GraphError, ShapeError
 from symgraph.expr import Expr, placeholder
 from symgraph.text import to_text
 from symgraph.train import initializers as init
@@ -300,3 +302,35 @@ def test_versions_of_a_persistent_map_never_change(writes) -> None:
     for made, model in versions:
         assert dict(made.items()) == model and len(made) == len(model)
         assert all(made.get(k) == model.get(k) for k in range(31))
+
+
+def test_a_build_in_the_place_of_a_tensor_says_what_to_write() -> None:
+    build = parameter("w", (2,))
+    with pytest.raises(AttributeError, match=r"no attribute 'shape'.*yield from"):
+        _ = build.shape
+    with pytest.raises(DTypeError, match=r"(?s)a build.*yield from"):
+        ops.exp(build)
+    with pytest.raises(GraphError, match=r"(?s)not an expression.*run_build"):
+        define(y=build)
+    assert "yield from" in repr(build)
+
+
+def test_parameters_and_steps_come_from_the_lines_that_describe_them() -> None:
+    x = placeholder("x", (3, 2))
+    weights = parameter("w", (2, 1))
+    chain = weights.bind(
+        lambda w: push(x, w).then(
+            steps(ops.matmul)  # this line
+        )
+    )
+    product, state = run(chain)
+    lines = {e.op.name: linecache.getline(*place(e)).strip() for e in (product, state.parameters["w"])}
+    assert lines == {
+        "matmul": "steps(ops.matmul)  # this line",
+        "variable": 'weights = parameter("w", (2, 1))',
+    }
+
+
+def place(expr: Expr) -> tuple[str, int]:
+    (source,) = expr.origin.sources
+    return source.file, source.line
