@@ -45,7 +45,8 @@ class Op:
     """An operation: a frozen record of its static attributes, with its rules.
 
     A new op is one subclass, decorated with `@attrs.frozen`, beside its public function in `symgraph/ops/`.
-    The algebra below is declared once, as class attributes, and passes use it.
+    The algebra below is declared once, as class attributes: passes make rules of it, and tests hold it to be true
+    on hostile values.
     """
 
     name: ClassVar[str] = ""

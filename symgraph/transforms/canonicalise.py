@@ -9,25 +9,18 @@ from collections.abc import Callable, Sequence
 
 from symgraph import ops
 from symgraph.expr import Expr, constant
-from symgraph.ops.activations import Relu
 from symgraph.ops.arithmetic import (
     Abs,
     Add,
-    Ceil,
     Div,
-    Floor,
-    Maximum,
-    Minimum,
     Mul,
     Neg,
     Pow,
     Reciprocal,
-    Round,
-    Sign,
     Square,
     Sub,
-    Trunc,
 )
+from symgraph.ops.base import Elementwise
 from symgraph.ops.logic import (
     Cast,
     Equal,
@@ -44,6 +37,7 @@ from symgraph.ops.logic import (
 )
 from symgraph.ops.transcendental import Exp, Expm1, Log, Log1p, Sqrt
 from symgraph.rewrite import Class, Pass, Pattern, Rule, pattern, rule_pass
+from symgraph.text.records import subclasses
 from symgraph.transforms.facts import (
     is_float,
     is_integer,
@@ -163,15 +157,17 @@ NEGATION: list[Rule] = [
     Rule("square-of-neg", pattern(Square, pattern(Neg, "x")), lambda x: ops.square(x), "exact"),
 ]
 
-_IDEMPOTENT = (Abs, Sign, Relu, Floor, Ceil, Round, Trunc)
+_IDEMPOTENT = sorted((op for op in subclasses(Elementwise) if op.idempotent), key=lambda op: op.name)
 REPEATED: list[Rule] = [
     *(
         Rule(f"{op.name}-of-{op.name}", pattern(op, pattern(op, "x", bind="y")), lambda x, y: y, "exact")
         for op in _IDEMPOTENT
+        if op.arity == 1
     ),
     *(
         Rule(f"{op.name}-self", pattern(op, "x", "x"), lambda x: x, "exact")
-        for op in (Maximum, Minimum, LogicalAnd, LogicalOr)
+        for op in _IDEMPOTENT
+        if op.arity == 2
     ),
     Rule("square-of-abs", pattern(Square, pattern(Abs, "x")), lambda x: ops.square(x), "exact"),
     Rule(
