@@ -28,7 +28,9 @@ from symgraph.origin import Origin
 from symgraph.types import DType, TensorType
 
 Kind = Literal["input", "known", "view", "array"]
-LOOP_ABOVE = 1 << 20  # bytes that a region's values take together: below, they stay in the cache anyway
+LOOP_ABOVE = (
+    1 << 22
+)  # bytes that a region's values take together: below, whole passes through the caches are quicker
 BLOCK_BYTES = 1 << 18  # bytes that a block's values take together
 STEP_BYTES = 1 << 13  # and that each takes on average: below, the calls cost more than the cache saves
 _ALIGN = 64
@@ -241,7 +243,7 @@ Scratch: TypeAlias = Callable[[Step, Program], Sequence[tuple[DType, tuple[int, 
 def allocate(program: Program, layout: Layout, in_place: InPlace, scratch: Scratch) -> Memory:
     """Give every array value a place in the arena, from the step that makes it to the last that needs it."""
     last = _last_uses(program, layout)
-    holders = _holders(program, layout)
+    holders = _held_early(program, layout, last, in_place, _holders(program, layout))
     inner = _inner(program, layout)
     # A loop's results are filled block by block: their memory is taken before the loop's own values take theirs.
     early: dict[int, list[Step]] = {}
@@ -332,6 +334,38 @@ def _holders(program: Program, layout: Layout) -> dict[int, str]:
         if layout.kind[v] == "array" and v not in holders and program.steps[v].type.shape:
             holders[v] = f"o{k}"
     return holders
+
+
+def _held_early(
+    program: Program, layout: Layout, last: Mapping[int, int], in_place: InPlace, holders: dict[int, str]
+) -> dict[int, str]:
+    """The holders, also for what dies in making a held value in place: `w - rate * (xT @ g)` is computed where the
+    next w goes from the product on, and takes no room in the arena.
+    """
+    held = dict(holders)
+    for v, holder in holders.items():
+        step: Step | None = program.steps[v]
+        while step is not None and step.loop is None:
+            operand = next(
+                (i for i in in_place(step, layout) if _dies_in(i, step, program, layout, last)), None
+            )
+            if operand is None or operand in held:
+                break
+            held[operand] = holder
+            step = program.steps[operand]
+    return held
+
+
+def _dies_in(operand: int, step: Step, program: Program, layout: Layout, last: Mapping[int, int]) -> bool:
+    """Whether an operand is an array of the result's type outside loops that no other step needs."""
+    made = program.steps[operand]
+    return (
+        layout.kind[operand] == "array"
+        and made.type == step.type
+        and made.loop is None
+        and last[operand] == step.value
+        and not any(layout.root[j] == operand and j != operand for j in step.inputs)
+    )
 
 
 def _inner(program: Program, layout: Layout) -> set[int]:
