@@ -209,9 +209,8 @@ def compile(
     if numerics not in NUMERICS:
         raise CompileError(f"there is no numerics {numerics!r}", hint=f"Use one of {', '.join(NUMERICS)}.")
     name, chosen = lowering(backend)
-    with paused(len(graph)):
-        optimised = optimise(graph, numerics, passes)
-        prepared = optimise(optimised.graph, numerics, chosen.passes, rounds=1)
+    optimised = optimise(graph, numerics, passes)
+    prepared = optimise(optimised.graph, numerics, chosen.passes, rounds=1)
     start = len(optimised.ledger)
     later = tuple(attrs.evolve(row, step=row.step + start) for row in prepared.ledger)
     return Executable(

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import attrs
 import numpy as np
 
+from symgraph.collector import paused
 from symgraph.errors import ExecutionError, SymgraphError
 from symgraph.ir import Array, Graph
 from symgraph.lowering.numpy_ops import KERNELS, Emitted, in_place, native, scratch, view_of
@@ -80,7 +81,8 @@ class NumpyProgram:
 
     @cached_property
     def _code(self) -> Any:
-        return compile("\n".join([line.text for line in self._lines]), _FILE, "exec")
+        with paused(len(self._lines)):
+            return compile("\n".join([line.text for line in self._lines]), _FILE, "exec")
 
     def instance(self) -> Instance:
         """A function with an arena of its own."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from symgraph import ops
 from symgraph.autodiff import backward, topological
+from symgraph.collector import paused
 from symgraph.define import lift, number
 from symgraph.errors import DTypeError, GradientError, GraphError, ShapeError
 from symgraph.expr import Expr, describe, placeholder
@@ -106,26 +107,29 @@ def minimize(
             f"the graph has an update group {group!r} already",
             hint='Give this one a name of its own: minimize(..., group="other").',
         )
-    exprs = lift(graph)
-    loss = exprs[graph[of].id]
-    targets = _targets(graph, exprs, loss, variables)
-    try:
-        gradients = backward(loss, targets, ids={expr: i for i, expr in enumerate(exprs)})
-    except GradientError as error:
-        error.hint = (
-            "Name what is to be trained: minimize(..., variables=[...])." if variables is None else error.hint
-        )
-        raise
-    updates = dict(optimizer(targets, gradients))
-    leaves = {expr.op: expr for expr in exprs if isinstance(expr.op, Placeholder | Variable)}
-    own = {name: exprs[node.id] for name, node in graph.variables.items()}
-    return number(
-        {name: exprs[i] for name, i in graph.outputs},
-        {
-            **{name: {own[v]: exprs[i] for v, i in pairs} for name, pairs in graph.updates},
-            group: _with_leaves(updates, leaves),
-        },
-    )[0]
+    with paused(len(graph)):
+        exprs = lift(graph)
+        loss = exprs[graph[of].id]
+        targets = _targets(graph, exprs, loss, variables)
+        try:
+            gradients = backward(loss, targets, ids={expr: i for i, expr in enumerate(exprs)})
+        except GradientError as error:
+            error.hint = (
+                "Name what is to be trained: minimize(..., variables=[...])."
+                if variables is None
+                else error.hint
+            )
+            raise
+        updates = dict(optimizer(targets, gradients))
+        leaves = {expr.op: expr for expr in exprs if isinstance(expr.op, Placeholder | Variable)}
+        own = {name: exprs[node.id] for name, node in graph.variables.items()}
+        return number(
+            {name: exprs[i] for name, i in graph.outputs},
+            {
+                **{name: {own[v]: exprs[i] for v, i in pairs} for name, pairs in graph.updates},
+                group: _with_leaves(updates, leaves),
+            },
+        )[0]
 
 
 def _targets(

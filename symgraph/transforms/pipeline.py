@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import attrs
 
+from symgraph.collector import paused
 from symgraph.ir import Graph
 from symgraph.rewrite import Declined, Numerics, Pass, Row
 from symgraph.transforms.canonicalise import canonicalise_pass
@@ -58,12 +59,13 @@ def optimise(
     rows: list[Row] = []
     declined: tuple[Declined, ...] = ()
     unchanged = 0  # passes in a row that found nothing; when that is all of them, they would again
-    for one in pipeline * rounds:
-        if unchanged == len(pipeline):
-            break
-        done = one.apply(graph, numerics)
-        rows.extend([attrs.evolve(row, step=len(rows) + i + 1) for i, row in enumerate(done.rows)])
-        declined = done.declined or declined
-        unchanged = unchanged + 1 if done.graph is graph else 0
-        graph = done.graph
+    with paused(len(graph)):
+        for one in pipeline * rounds:
+            if unchanged == len(pipeline):
+                break
+            done = one.apply(graph, numerics)
+            rows.extend([attrs.evolve(row, step=len(rows) + i + 1) for i, row in enumerate(done.rows)])
+            declined = done.declined or declined
+            unchanged = unchanged + 1 if done.graph is graph else 0
+            graph = done.graph
     return Optimised(graph, tuple(rows), declined)
