@@ -20,7 +20,7 @@ from symgraph.ops.logic import Cast, Where
 from symgraph.ops.reduction import All, ArgMax, ArgMin, Max, Min, Prod, Reduction, Sum
 from symgraph.ops.reduction import Any as AnyOf
 from symgraph.ops.shape import BroadcastTo, Concatenate, Reshape, Transpose
-from symgraph.ops.slicing import Flip, Pad, Slice, _region
+from symgraph.ops.slicing import Flip, Pad, Slice, key_of
 from symgraph.types import DType, evaluate_dimension
 
 
@@ -227,7 +227,7 @@ def _broadcast(step: Step, operands: list[str], writer: Any, rows: str | None) -
 
 def _slice(step: Step, operands: list[str], writer: Any, rows: str | None) -> Emitted:
     assert isinstance(step.op, Slice)
-    key = _region(step.op.starts, step.op.sizes, step.op.steps)
+    key = key_of(step.op.starts, step.op.sizes, step.op.steps)
     return Emitted(lambda out: [f"{operands[0]}[{_subscript(key)}]"])
 
 
@@ -241,7 +241,7 @@ def _flip(step: Step, operands: list[str], writer: Any, rows: str | None) -> Emi
 def _pad(step: Step, operands: list[str], writer: Any, rows: str | None) -> Emitted:
     assert isinstance(step.op, Pad)
     inner = concrete(writer.program.steps[step.inputs[0]].type.shape)
-    key = _subscript(_region(step.op.starts, inner, step.op.steps))
+    key = _subscript(key_of(step.op.starts, inner, step.op.steps))
     return Emitted(lambda out: [f"copyto({out}, {operands[1]})", f"copyto({out}[{key}], {operands[0]})"])
 
 

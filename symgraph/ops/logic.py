@@ -26,7 +26,7 @@ Vjp = tuple[Expr | None, ...]
 
 
 @attrs.frozen
-class _Comparison(Elementwise):
+class Comparison(Elementwise):
     """What comparisons share: any dtype in, bools out, no derivative."""
 
     kinds = "fib"
@@ -34,7 +34,7 @@ class _Comparison(Elementwise):
 
 
 @attrs.frozen
-class Equal(_Comparison):
+class Equal(Comparison):
     """x == y."""
 
     name = "equal"
@@ -53,7 +53,7 @@ def equal(x: Operand, y: Operand) -> Expr:
 
 
 @attrs.frozen
-class NotEqual(_Comparison):
+class NotEqual(Comparison):
     """x != y."""
 
     name = "not_equal"
@@ -72,7 +72,7 @@ def not_equal(x: Operand, y: Operand) -> Expr:
 
 
 @attrs.frozen
-class Less(_Comparison):
+class Less(Comparison):
     """x < y."""
 
     name = "less"
@@ -90,7 +90,7 @@ def less(x: Operand, y: Operand) -> Expr:
 
 
 @attrs.frozen
-class LessEqual(_Comparison):
+class LessEqual(Comparison):
     """x <= y."""
 
     name = "less_equal"
@@ -108,7 +108,7 @@ def less_equal(x: Operand, y: Operand) -> Expr:
 
 
 @attrs.frozen
-class Greater(_Comparison):
+class Greater(Comparison):
     """x > y."""
 
     name = "greater"
@@ -126,7 +126,7 @@ def greater(x: Operand, y: Operand) -> Expr:
 
 
 @attrs.frozen
-class GreaterEqual(_Comparison):
+class GreaterEqual(Comparison):
     """x >= y."""
 
     name = "greater_equal"
@@ -144,7 +144,7 @@ def greater_equal(x: Operand, y: Operand) -> Expr:
 
 
 @attrs.frozen
-class _Logical(Elementwise):
+class Logical(Elementwise):
     """What the connectives share: bools in, bools out."""
 
     kinds = "b"
@@ -153,7 +153,7 @@ class _Logical(Elementwise):
 
 
 @attrs.frozen
-class LogicalAnd(_Logical):
+class LogicalAnd(Logical):
     """x and y."""
 
     name = "logical_and"
@@ -174,7 +174,7 @@ def logical_and(x: Operand, y: Operand) -> Expr:
 
 
 @attrs.frozen
-class LogicalOr(_Logical):
+class LogicalOr(Logical):
     """x or y."""
 
     name = "logical_or"
@@ -195,7 +195,7 @@ def logical_or(x: Operand, y: Operand) -> Expr:
 
 
 @attrs.frozen
-class LogicalXor(_Logical):
+class LogicalXor(Logical):
     """Either x or y."""
 
     name = "logical_xor"

@@ -52,7 +52,7 @@ class Slice(Op):
         return make_type(x.dtype, self.sizes)
 
     def evaluate(self, *arrays: Array) -> Array:
-        return arrays[0][_region(self.starts, self.sizes, self.steps)]
+        return arrays[0][key_of(self.starts, self.sizes, self.steps)]
 
     def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
         (x,) = inputs
@@ -82,7 +82,7 @@ class Pad(Op):
     def evaluate(self, *arrays: Array) -> Array:
         x, value = arrays
         out = np.full(self.shape, value, x.dtype)  # type: ignore[type-var]  # bound: all ints
-        out[_region(self.starts, x.shape, self.steps)] = x
+        out[key_of(self.starts, x.shape, self.steps)] = x
         return out
 
     def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
@@ -95,7 +95,7 @@ class Pad(Op):
         )
 
 
-def _region(
+def key_of(
     starts: Sequence[Dimension], sizes: Sequence[Dimension], steps: Sequence[int]
 ) -> tuple[slice, ...]:
     """The NumPy key of bound, checked bounds."""

@@ -50,9 +50,9 @@ def fuse(graph: Graph, numerics: Numerics) -> Rewritten:
     groups = {r: ids for r, ids in members.items() if _worth(graph, ids)}
     if not groups:
         return Rewritten(graph, declined=tuple(plan.declined))
-    made, regions = _build(graph, plan, groups)
-    fused, ids = rebuild(graph, made)
     old = lift(graph)
+    made, regions = _build(graph, plan, groups, list(old))
+    fused, ids = rebuild(graph, made)
     rows = tuple(
         _row([old[i] for i in groups[r]], groups[r], e, ids[e]) for r, e in regions.items() if e in ids
     )
@@ -166,9 +166,13 @@ def _worth(graph: Graph, ids: Sequence[int]) -> bool:
     return sum(not isinstance(graph.nodes[i].op, Reshape | BroadcastTo) for i in ids) >= 2
 
 
-def _build(graph: Graph, plan: _Plan, groups: dict[int, list[int]]) -> tuple[list[Expr], dict[int, Expr]]:
-    """The new expression of every node (an old one inside a region), and each region's expression."""
-    exprs = lift(graph)
+def _build(
+    graph: Graph, plan: _Plan, groups: dict[int, list[int]], exprs: list[Expr]
+) -> tuple[list[Expr], dict[int, Expr]]:
+    """The new expression of every node (an old one inside a region), and each region's expression.
+
+    `exprs` are the nodes' old ones, which the new replace.
+    """
     region_of = {i: r for r, ids in groups.items() for i in ids}
     alive = set(graph.roots)
     regions: dict[int, Expr] = {}

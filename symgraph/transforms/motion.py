@@ -24,7 +24,7 @@ from symgraph.ops.arithmetic import (
     Trunc,
 )
 from symgraph.ops.base import Elementwise
-from symgraph.ops.logic import Cast, IsFinite, IsInf, IsNan, LogicalNot, Where, _Comparison, _Logical
+from symgraph.ops.logic import Cast, Comparison, IsFinite, IsInf, IsNan, Logical, LogicalNot, Where
 from symgraph.ops.reduction import All, Any, Max, Min, Reduction, Sum
 from symgraph.ops.shape import BroadcastTo, Reshape, Transpose
 from symgraph.rewrite import Pass, Rule, pattern, rule_pass
@@ -35,7 +35,7 @@ from symgraph.types import broadcast, product
 # computes other functions by a vector or a scalar routine, and these may differ in the last place.
 _ROUNDED = (
     Abs, Add, Ceil, Div, Floor, Maximum, Minimum, Mul, Neg, Reciprocal, Round, Sign, Square, Sub, Trunc,
-    Cast, IsFinite, IsInf, IsNan, LogicalNot, Where, _Comparison, _Logical,
+    Cast, IsFinite, IsInf, IsNan, LogicalNot, Where, Comparison, Logical,
 )  # fmt: skip
 _VECTOR_BOUND = 4.0  # ulp between the routines
 _SUM_BOUND = 64.0  # ulp of the largest term: another order of summation
