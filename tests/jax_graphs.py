@@ -9,11 +9,11 @@ import numpy as np
 
 import tests.jax_oracle  # noqa: F401  64-bit mode
 from symgraph.ir import Constant, Graph, Node, Placeholder, Variable, specialise
-from symgraph.ops.slicing import _region
+from symgraph.ops.slicing import key_of
 
 
 def _keys(op: Any) -> tuple[slice, ...]:
-    return _region(op.starts, op.sizes, op.steps)
+    return key_of(op.starts, op.sizes, op.steps)
 
 
 def _pad(op: Any, x: Any, value: Any) -> Any:
