@@ -37,7 +37,12 @@ def array_of(value: Any) -> npt.NDArray[Any] | Unfit:
     known = _known(value)
     if known is not None:
         return known
-    if isinstance(value, np.ma.MaskedArray):
+    # To name numpy.ma imports it, which takes longer than all else here: a plain array has no need to ask.
+    if (
+        isinstance(value, np.ndarray)
+        and type(value) is not np.ndarray
+        and isinstance(value, np.ma.MaskedArray)
+    ):
         return Unfit("a masked array, and a tensor has no mask", "Fill it: value.filled(0).")
     try:
         array = np.asarray(value)
