@@ -1,0 +1,1 @@
+"""The native backend: one LLVM function for a whole step. Needs the extra `native`."""
