@@ -171,17 +171,14 @@ def _check_leaves(nodes: Sequence[Node], outputs: Outputs, ids: Mapping[Expr, in
 
 
 def lift(graph: Graph) -> list[Expr]:
-    """One expression for each node, with the node's origin.
+    """One expression for each node, with the node's origin; of one graph always the same ones.
 
     >>> from symgraph.expr import placeholder
     >>> g = define(y=placeholder("x") * 2)
     >>> [e.op.name for e in lift(g)]
     ['placeholder', 'constant', 'mul']
     """
-    exprs: list[Expr] = []
-    for node in graph.nodes:
-        exprs.append(Expr(node.op, tuple([exprs[i] for i in node.inputs]), node.type, node.origin))
-    return exprs
+    return list(graph.expressions)
 
 
 def rebuild(

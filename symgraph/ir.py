@@ -289,6 +289,23 @@ class Graph:
         return MappingProxyType({n.op.label: n for n in self.nodes if isinstance(n.op, kind)})  # type: ignore[attr-defined]
 
     @cached_property
+    def kinds(self) -> tuple[tuple[type[Op], ...], ...]:
+        """For each node, the type of its op, and those of its operands' ops: what rules are looked up by."""
+        types = [type(node.op) for node in self.nodes]
+        return tuple([(types[node.id], *[types[i] for i in node.inputs]) for node in self.nodes])
+
+    @cached_property
+    def expressions(self) -> tuple["Expr", ...]:
+        """One expression for each node: what `symgraph.lift` gives."""
+        from symgraph.expr import Expr  # expressions are made of the ops that are defined here
+
+        exprs: list[Expr] = []
+        for node in self.nodes:
+            inputs = tuple([exprs[i] for i in node.inputs])
+            exprs.append(Expr(node.op, inputs, node.type, node.origin))
+        return tuple(exprs)
+
+    @cached_property
     def consumers(self) -> tuple[tuple[int, ...], ...]:
         """For each node, the ids of the nodes that take it as an operand, once for each time."""
         found: list[list[int]] = [[] for _ in self.nodes]

@@ -13,7 +13,6 @@ arguments. One that lost a broadcast to the shape of what it replaces gets it ba
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
-from operator import is_not
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -36,23 +35,30 @@ _MAX_HERE = 32  # rewrites of one place in one sweep
 @attrs.frozen
 class Pattern:
     """An op whose operands match (any, where there are none); `bind` captures the node itself, `attributes`
-    must equal the op's.
+    must equal the op's, and where `among` names ops, one of the operands at least is of one of them.
     """
 
     op: type[Op]
     operands: tuple["Pattern | str | float", ...]
     bind: str = ""
     attributes: tuple[tuple[str, Any], ...] = ()
+    among: tuple[type[Op], ...] = ()
 
 
-def pattern(op: type[Op], *operands: "Pattern | str | float", bind: str = "", **attributes: Any) -> Pattern:
+def pattern(
+    op: type[Op],
+    *operands: "Pattern | str | float",
+    bind: str = "",
+    among: tuple[type[Op], ...] = (),
+    **attributes: Any,
+) -> Pattern:
     """A pattern in one expression.
 
     >>> from symgraph.ops.arithmetic import Neg
     >>> pattern(Neg, pattern(Neg, "x")).operands[0].operands
     ('x',)
     """
-    return Pattern(op, operands, bind, tuple(attributes.items()))
+    return Pattern(op, operands, bind, tuple(attributes.items()), among)
 
 
 @attrs.frozen
@@ -91,7 +97,17 @@ class Hit:
     matched: tuple[Expr, ...]
 
 
-Rewriter: TypeAlias = Callable[[Expr], Hit | None]
+Kinds: TypeAlias = tuple[type[Op], ...]  # of the op of a node, and of those of its operands
+
+
+@attrs.frozen
+class Rewriter:
+    """What may be found at an expression, and where it is worth a look: `possible` is asked once for all nodes
+    of the same kinds, and what it rules out is not looked at.
+    """
+
+    find: Callable[[Expr], Hit | None]
+    possible: Callable[[Kinds], bool]
 
 
 @attrs.frozen
@@ -202,31 +218,36 @@ def rule_pass(name: str, rules: Sequence[Rule]) -> Pass:
 
 
 def rules_rewriter(rules: Iterable[Rule]) -> Rewriter:
-    """The function that tries rules, in order, at one expression."""
+    """The rewriter that tries rules, in order, at one expression."""
     listed = tuple(rules)
-    # The ops of a node and its operands rule out most rules; what is left is worked out once for each kind.
-    candidates: dict[tuple[type[Op], ...], tuple[Rule, ...]] = {}
 
-    def try_rules(expr: Expr) -> Hit | None:
-        kinds = (type(expr.op), *[type(operand.op) for operand in expr.inputs])
-        found = candidates.get(kinds)
-        if found is None:
-            found = candidates[kinds] = tuple(r for r in listed if _possible(r.pattern, kinds))
-        for rule in found:
+    # The ops of a node and its operands rule out most rules; what is left is worked out once for each kind.
+    @cache
+    def of_op(op: Any) -> tuple[Rule, ...]:
+        return tuple([rule for rule in listed if issubclass(op, rule.pattern.op)])
+
+    @cache
+    def candidates(kinds: Kinds) -> tuple[Rule, ...]:
+        return tuple([rule for rule in of_op(kinds[0]) if _possible(rule.pattern, kinds[1:])])
+
+    def find(expr: Expr) -> Hit | None:
+        for rule in candidates((type(expr.op), *[type(operand.op) for operand in expr.inputs])):
             hit = apply_rule(rule, expr)
             if hit is not None:
                 return hit
         return None
 
-    return try_rules
+    return Rewriter(find, lambda kinds: bool(candidates(kinds)))
 
 
-def _possible(pattern: Pattern, kinds: tuple[type[Op], ...]) -> bool:
-    """Whether a pattern can match a node of these ops: its own, and its operands'."""
-    return issubclass(kinds[0], pattern.op) and all(
-        any(issubclass(kind, wanted.op) for kind in kinds[1:])
+def _possible(pattern: Pattern, operands: Kinds) -> bool:
+    """Whether the ops of a node's operands let a pattern for its op match."""
+    if pattern.among and not any(issubclass(kind, pattern.among) for kind in operands):
+        return False
+    return all(
+        any(issubclass(kind, wanted.op) for kind in operands)
         if isinstance(wanted, Pattern)
-        else isinstance(wanted, str) or any(issubclass(kind, Constant | BroadcastTo) for kind in kinds[1:])
+        else isinstance(wanted, str) or any(issubclass(kind, Constant | BroadcastTo) for kind in operands)
         for wanted in pattern.operands
     )
 
@@ -285,6 +306,8 @@ def _fits(pattern: Pattern, expr: Expr) -> bool:
     if not isinstance(expr.op, pattern.op):
         return False
     wanted, inputs = pattern.operands, expr.inputs
+    if pattern.among and not any(isinstance(operand.op, pattern.among) for operand in inputs):
+        return False
     if not wanted:
         return True
     if len(inputs) != len(wanted):
@@ -366,29 +389,37 @@ def rewrite(graph: Graph, rewriter: Rewriter, name: str) -> Rewritten:
 
 
 def _sweep(graph: Graph, rewriter: Rewriter, name: str) -> Rewritten | None:
+    possible = {kinds: rewriter.possible(kinds) for kinds in set(graph.kinds)}
+    if not any(possible.values()):
+        return None
     old = lift(graph)
-    new: list[Expr] = []
+    now: dict[Expr, Expr] = {}  # what has changed, and what it is now
     hits: list[tuple[Hit, list[Expr]]] = []
     seen: set[Expr] = set()
-    for node, expr in zip(graph.nodes, old, strict=True):
-        inputs = tuple([new[i] for i in node.inputs])
-        if any(map(is_not, inputs, expr.inputs)):
-            expr = Expr(expr.op, inputs, expr.type, expr.origin)
-        seen.add(expr)
+    for was, kinds in zip(old, graph.kinds, strict=True):
+        expr = was
+        if now and not now.keys().isdisjoint(was.inputs):
+            inputs = tuple([now.get(operand, operand) for operand in was.inputs])
+            expr = Expr(was.op, inputs, was.type, was.origin)
+            seen.add(expr)
+        elif not possible[kinds]:
+            continue
         for _ in range(_MAX_HERE):
-            hit = rewriter(expr)
+            hit = rewriter.find(expr)
             if hit is None:
                 break
+            seen = seen or set(old)
             hits.append((hit, _added(hit.replacement, seen)))
             expr = hit.replacement
-        new.append(expr)
+        if expr is not was:
+            now[was] = expr
     if not hits:
         return None
-    made, ids = rebuild(graph, new)
+    made, ids = rebuild(graph, [now.get(expr, expr) for expr in old])
     if made == graph:
         return None
     before = {expr: i for i, expr in enumerate(old)}
-    return Rewritten(made, tuple(_row(name, hit, added, before, ids) for hit, added in hits))
+    return Rewritten(made, tuple([_row(name, hit, added, before, ids) for hit, added in hits]))
 
 
 def _row(

@@ -12,7 +12,7 @@ from symgraph.expr import Expr, constant
 from symgraph.ir import Constant, Graph, Placeholder, Variable
 from symgraph.ops.shape import BroadcastTo, DimensionSize
 from symgraph.origin import made_by, merged
-from symgraph.rewrite import Hit, Numerics, Pass, Rewritten, rewrite
+from symgraph.rewrite import Hit, Kinds, Numerics, Pass, Rewriter, Rewritten, rewrite
 from symgraph.types import TensorType, product
 
 _LARGEST = 2**20  # bytes of a folded constant
@@ -24,14 +24,15 @@ def constant_folding_pass() -> Pass:
     """The pass that computes what depends on constants alone; the bits are the interpreter's."""
 
     def apply(graph: Graph, numerics: Numerics) -> Rewritten:
-        return rewrite(graph, fold, "constant_folding")
+        return rewrite(graph, Rewriter(fold, _of_constants), "constant_folding")
 
     return Pass("constant_folding", apply)
 
 
 def fold(expr: Expr) -> Hit | None:
     """The constant that an expression of constants is; None when it is none, is too large, or would fail."""
-    if not _is_foldable(expr) or not _is_worth_it(expr):
+    kinds = (type(expr.op), *[type(operand.op) for operand in expr.inputs])
+    if not _of_constants(kinds) or not _is_worth_it(expr):
         return None
     try:
         with np.errstate(all="ignore"):
@@ -48,12 +49,12 @@ def fold(expr: Expr) -> Hit | None:
 _NO_SIZES: Mapping[str, int] = {}
 
 
-def _is_foldable(expr: Expr) -> bool:
-    if not expr.op.pure or isinstance(expr.op, Constant | Placeholder | Variable | BroadcastTo):
+def _of_constants(kinds: Kinds) -> bool:
+    """Whether an op of these operands is one to compute: of constants alone, or the size of a dimension."""
+    op, *operands = kinds
+    if not op.pure or issubclass(op, Constant | Placeholder | Variable | BroadcastTo):
         return False
-    if not expr.inputs:
-        return isinstance(expr.op, DimensionSize)
-    return all(isinstance(operand.op, Constant) for operand in expr.inputs)
+    return all(issubclass(operand, Constant) for operand in operands) if operands else op is DimensionSize
 
 
 def _is_worth_it(expr: Expr) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from symgraph.expr import Expr
 from symgraph.ir import Graph, Op
 from symgraph.origin import made_by, merged
-from symgraph.rewrite import Hit, Numerics, Pass, Rewriter, Rewritten, rewrite
+from symgraph.rewrite import Hit, Kinds, Numerics, Pass, Rewriter, Rewritten, rewrite
 
 
 def expand_pass(native: Collection[type[Op]]) -> Pass:
@@ -22,13 +22,15 @@ def expand_pass(native: Collection[type[Op]]) -> Pass:
 
 
 def _rewriter(native: frozenset[type[Op]]) -> Rewriter:
+    def possible(kinds: Kinds) -> bool:
+        return kinds[0] not in native and kinds[0].expand is not Op.expand  # of a primitive it is None
+
     def expand(expr: Expr) -> Hit | None:
-        kind = type(expr.op)
-        if kind in native or kind.expand is Op.expand:  # a primitive: its expansion is None
+        if not possible((type(expr.op),)):
             return None
         rule = f"expand {expr.op.name}"
         with made_by(merged(rule, expr.origin)):
             made = expr.op.expand(*expr.inputs)
         return None if made is None else Hit(rule, "exact", made, (expr,))
 
-    return expand
+    return Rewriter(expand, possible)

@@ -57,10 +57,6 @@ def _bare(x: Expr) -> Expr:
     return x
 
 
-def _has_broadcast(out: Expr) -> bool:
-    return any(isinstance(x.op, BroadcastTo) for x in out.inputs)
-
-
 def _without_broadcasts(out: Expr) -> Expr | None:
     bare = tuple(map(_bare, out.inputs))
     if all(a is b for a, b in zip(bare, out.inputs, strict=True)):
@@ -76,17 +72,17 @@ def _keeps_shape(out: Expr) -> bool:
 BROADCASTS: list[Rule] = [
     Rule(
         "broadcast-of-operand",
-        pattern(Elementwise, bind="out"),
+        pattern(Elementwise, bind="out", among=(BroadcastTo,)),
         _without_broadcasts,
         "exact",
-        guard=lambda out: _has_broadcast(out) and (_is_rounded(out) or _keeps_shape(out)),
+        guard=lambda out: _is_rounded(out) or _keeps_shape(out),
     ),
     Rule(
         "broadcast-of-all-operands",
-        pattern(Elementwise, bind="out"),
+        pattern(Elementwise, bind="out", among=(BroadcastTo,)),
         _without_broadcasts,
         "reassociates",
-        guard=lambda out: _has_broadcast(out) and not _is_rounded(out) and not _keeps_shape(out),
+        guard=lambda out: not _is_rounded(out) and not _keeps_shape(out),
         bound=_VECTOR_BOUND,
     ),
 ]
@@ -245,8 +241,6 @@ REDUCTIONS: list[Rule] = [
 
 def _transposed(out: Expr) -> tuple[int, ...] | None:
     """The order of axes that all operands of more than one number were transposed to, if it is one."""
-    if not any(isinstance(x.op, Transpose) for x in out.inputs):
-        return None
     orders = [
         x.op.axes if isinstance(x.op, Transpose) and x.shape == out.shape else None
         for x in out.inputs
@@ -272,14 +266,14 @@ TRANSPOSES: list[Rule] = [
     ),
     Rule(
         "transpose-of-operands",
-        pattern(Elementwise, bind="out"),
+        pattern(Elementwise, bind="out", among=(Transpose,)),
         _after_transpose,
         "exact",
         guard=lambda out: _is_rounded(out) and _transposed(out) is not None,
     ),
     Rule(
         "transpose-of-arguments",
-        pattern(Elementwise, bind="out"),
+        pattern(Elementwise, bind="out", among=(Transpose,)),
         _after_transpose,
         "reassociates",
         guard=lambda out: not _is_rounded(out) and _transposed(out) is not None,

@@ -20,6 +20,7 @@ from symgraph.rewrite import same_number, splat
 _DEPTH = 6  # levels of a product that are looked into
 _VISITS = 24  # and nodes
 _PRODUCTS = (Mul, Div, Neg, Reciprocal, Square)
+PARTS = (*_PRODUCTS, Exp, Sigmoid, Softmax, Add)  # a product with an exponential has one among its operands
 
 
 def is_one(expr: Expr) -> bool:

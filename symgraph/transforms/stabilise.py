@@ -16,6 +16,7 @@ from symgraph.ops.reduction import LogSumExp, Sum
 from symgraph.ops.transcendental import Exp, Log, Log1p, Sigmoid, Softplus
 from symgraph.rewrite import Pass, Rule, pattern, rule_pass
 from symgraph.transforms.products import (
+    PARTS,
     exponentials,
     factors,
     has_exponential,
@@ -223,15 +224,25 @@ def _distributed(out: Expr) -> Expr | None:
 
 PRODUCTS: list[Rule] = [
     *(
-        Rule(f"cancel-in-{op.name}", pattern(op, bind="out"), _cancelled, "stabilises", guard=_is_candidate)
+        Rule(
+            f"cancel-in-{op.name}",
+            pattern(op, bind="out", among=PARTS),
+            _cancelled,
+            "stabilises",
+            guard=_is_candidate,
+        )
         for op in (Mul, Div)
     ),
     Rule(
-        "normalised-product", pattern(Mul, bind="out"), _normalised_product, "stabilises", guard=_is_candidate
+        "normalised-product",
+        pattern(Mul, bind="out", among=PARTS),
+        _normalised_product,
+        "stabilises",
+        guard=_is_candidate,
     ),
     Rule(
         "normalised-quotient",
-        pattern(Div, bind="out"),
+        pattern(Div, bind="out", among=PARTS),
         _normalised_quotient,
         "stabilises",
         guard=_is_candidate,
@@ -239,14 +250,20 @@ PRODUCTS: list[Rule] = [
     *(
         Rule(
             f"{op.name}-one-plus-exp",
-            pattern(op, bind="out"),
+            pattern(op, bind="out", among=PARTS),
             _over_one_plus_exp,
             "stabilises",
             guard=_is_candidate,
         )
         for op in (Div, Reciprocal)
     ),
-    Rule("probability-times-sum", pattern(Mul, bind="out"), _distributed, "stabilises", guard=_is_candidate),
+    Rule(
+        "probability-times-sum",
+        pattern(Mul, bind="out", among=PARTS),
+        _distributed,
+        "stabilises",
+        guard=_is_candidate,
+    ),
 ]
 
 
