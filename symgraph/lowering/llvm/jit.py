@@ -1,9 +1,9 @@
 """From IR to running code: text -> object -> addresses of its functions, kept alive by the holder."""
 
+import ctypes
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import count
-from threading import Lock
 from typing import Any
 
 import attrs
@@ -11,8 +11,11 @@ import attrs
 from symgraph.errors import CompileError
 from symgraph.lowering.llvm.target import Target, host, llvm, machine
 
+# LLVM's linker keeps some 9 KB of names for every object it has linked, also of those that are long gone, and is
+# 150 KB itself. So one serves a few objects, is replaced by the next, and goes with the last code it linked.
+_OBJECTS_PER_LINKER = 32
+
 _numbers = count()
-_linking = Lock()
 
 
 def module_text(functions: Sequence[str], declarations: Sequence[str], target: Target) -> str:
@@ -42,27 +45,41 @@ def assembly(text: str, target: Target) -> str:
 
 @attrs.frozen(eq=False)
 class Loaded:
-    """Linked code: the addresses of its exported functions. The code lives as long as this does."""
+    """Linked code: the addresses of its exported functions. The code lives as long as this does: an address must
+    not be called after it.
+    """
 
     addresses: dict[str, int]
     _tracker: Any
 
 
 def load(code: bytes, names: Sequence[str]) -> Loaded:
-    """Link an object; raises CompileError where a symbol is missing or the object is damaged."""
-    binding = llvm()
-    builder = binding.JITLibraryBuilder().add_object_img(code).add_current_process()
+    """Link an object; raises CompileError where a symbol is missing or the object is damaged.
+
+    Code may call what LLVM itself writes calls to, memcpy, memmove and memset, and the functions of the process,
+    such as those of the C library.
+    """
+    builder = llvm().JITLibraryBuilder().add_object_img(code).add_current_process()
+    for name, address in _memory_functions().items():
+        builder.import_symbol(name, address)
     for name in names:
         builder.export_symbol(name)
+    number = next(_numbers)
     try:
-        with _linking:
-            tracker = builder.link(_jit(), f"symgraph{next(_numbers)}")
+        tracker = builder.link(_linker(number // _OBJECTS_PER_LINKER), f"symgraph{number}")
     except RuntimeError as error:
         raise CompileError(f"LLVM could not link the generated code: {error}") from error
     return Loaded({name: tracker[name] for name in names}, tracker)
 
 
 @lru_cache(1)
-def _jit() -> Any:
-    """The process's linker; its code is freed piece by piece as trackers go."""
+def _memory_functions() -> dict[str, int]:
+    """Where they are, without asking for symbols, which not every system shows."""
+    move, fill = (ctypes.cast(f, ctypes.c_void_p).value or 0 for f in (ctypes.memmove, ctypes.memset))
+    return {"memcpy": move, "memmove": move, "memset": fill}
+
+
+@lru_cache(1)
+def _linker(number: int) -> Any:
+    """The linker of the objects of a number; what it linked keeps it alive."""
     return llvm().create_lljit_compiler(machine(host()))
