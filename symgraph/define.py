@@ -4,8 +4,9 @@ define : {name: Expr} -> Graph          post-order numbering, (op, inputs) inter
 lift   : Graph -> Expr*                 one expression a node; define . lift = identity
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NoReturn, TypeAlias
+from collections.abc import Mapping, Sequence
+from operator import is_
+from typing import Any, NoReturn, TypeAlias
 
 from symgraph import origin as provenance
 from symgraph.errors import DTypeError, GraphError, ShapeError
@@ -57,7 +58,7 @@ def number(outputs: Outputs, updates: Updates) -> tuple[Graph, dict[Expr, int]]:
         for target, value in changes.items():
             _check_update(target, value)
     roots = [*outputs.values(), *(v for group in updates.values() for pair in group.items() for v in pair)]
-    nodes, ids = _intern(roots)
+    nodes, exprs, ids = _intern(roots)
     _check_leaves(nodes, outputs, ids)
     graph = Graph(
         tuple(nodes),
@@ -67,36 +68,47 @@ def number(outputs: Outputs, updates: Updates) -> tuple[Graph, dict[Expr, int]]:
             for group, changes in updates.items()
         ),
     )
+    vars(graph)["expressions"] = tuple(
+        exprs
+    )  # the cached property of the graph, which has not been asked yet
     return graph, ids
 
 
-def _intern(roots: Iterable[Expr]) -> tuple[list[Node], dict[Expr, int]]:
-    """Nodes in post-order from the roots, each `(op, inputs)` once; iterative, for any depth."""
+def _intern(roots: Sequence[Expr]) -> tuple[list[Node], list[Expr], dict[Expr, int]]:
+    """Nodes in post-order from the roots, each `(op, inputs)` once, with an expression for each, and the ids of
+    all expressions; iterative, for any depth.
+    """
     nodes: list[Node] = []
+    exprs: list[Expr] = []
     ids: dict[Expr, int] = {}
     interned: dict[tuple[Op, tuple[int, ...]], int] = {}
-    for root in roots:
-        stack = [root]
-        while stack:
-            expr = stack[-1]
-            if expr in ids:
-                stack.pop()
-                continue
-            waiting = [operand for operand in expr.inputs if operand not in ids]
-            if waiting:
-                stack.extend(reversed(waiting))
-                continue
-            stack.pop()
-            inputs = tuple([ids[operand] for operand in expr.inputs])
-            key = (expr.op, inputs)
-            found = interned.get(key)
-            if found is None:
-                found = interned[key] = len(nodes)
-                nodes.append(Node(found, expr.op, inputs, expr.type, expr.origin))
-            elif isinstance(expr.op, Placeholder | Variable):
-                _declared_twice(expr.op.label, nodes[found].origin, expr.origin)
-            ids[expr] = found
-    return nodes, ids
+    stack = list(reversed(roots))
+    while stack:
+        expr = stack.pop()
+        if expr in ids:
+            continue
+        op, operands = expr.op, expr.inputs
+        inputs: tuple[Any, ...] = tuple(map(ids.get, operands))
+        if None in inputs:  # after its operands
+            stack.append(expr)
+            stack.extend(operands[::-1])
+            continue
+        found = interned.setdefault((op, inputs), len(nodes))
+        if found == len(nodes):
+            nodes.append(Node(found, op, inputs, expr.type, expr.origin))
+            # As long as no two expressions were one node, those of the operands are the operands.
+            one = expr if len(ids) < len(nodes) else _of_operands(expr, tuple([exprs[i] for i in inputs]))
+            exprs.append(one)
+        elif isinstance(op, Placeholder | Variable):
+            _declared_twice(op.label, nodes[found].origin, expr.origin)
+        ids[expr] = found
+    return nodes, exprs, ids
+
+
+def _of_operands(expr: Expr, operands: tuple[Expr, ...]) -> Expr:
+    """The expression with these operands, which are of the same types; the same object when it has them."""
+    same = all(map(is_, operands, expr.inputs))
+    return expr if same else Expr(expr.op, operands, expr.type, expr.origin)
 
 
 def _declared_twice(label: str, first: Origin, second: Origin) -> NoReturn:

@@ -215,7 +215,7 @@ def leaf_name(op: Op) -> str | None:
     return op.label if isinstance(op, Placeholder | Variable) else None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Node:
     """An op applied to earlier nodes. `origin` says where it came from and does not count in equality."""
 
@@ -223,7 +223,18 @@ class Node:
     op: Op
     inputs: tuple[int, ...]
     type: TensorType
-    origin: Origin = attrs.field(default=Origin(), eq=False, repr=False)
+    origin: Origin = attrs.field(default=Origin(), repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        # As tuples: what is one object on both sides is not looked into.
+        return isinstance(other, Node) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[Any, ...]:
+        return self.id, self.op, self.inputs, self.type
 
 
 def _pairs(mapping: Mapping[str, int] | tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
@@ -292,7 +303,9 @@ class Graph:
     def kinds(self) -> tuple[tuple[type[Op], ...], ...]:
         """For each node, the type of its op, and those of its operands' ops: what rules are looked up by."""
         types = [type(node.op) for node in self.nodes]
-        return tuple([(types[node.id], *[types[i] for i in node.inputs]) for node in self.nodes])
+        return tuple(
+            [(own, *map(types.__getitem__, n.inputs)) for own, n in zip(types, self.nodes, strict=True)]
+        )
 
     @cached_property
     def expressions(self) -> tuple["Expr", ...]:

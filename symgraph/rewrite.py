@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from symgraph.define import lift, rebuild
+from symgraph.define import rebuild
 from symgraph.errors import CompileError
 from symgraph.expr import Expr
 from symgraph.ir import Array, Constant, Graph, Op, node_bytes
@@ -102,8 +102,8 @@ Kinds: TypeAlias = tuple[type[Op], ...]  # of the op of a node, and of those of 
 
 @attrs.frozen
 class Rewriter:
-    """What may be found at an expression, and where it is worth a look: `possible` is asked once for all nodes
-    of the same kinds, and what it rules out is not looked at.
+    """What is found at an expression, and where it is worth a look: `possible` is asked once for all nodes of the
+    same kinds, and what it rules out is not looked at. Where nothing was found once there is nothing later.
     """
 
     find: Callable[[Expr], Hit | None]
@@ -227,8 +227,10 @@ def rules_rewriter(rules: Iterable[Rule]) -> Rewriter:
         return tuple([rule for rule in listed if issubclass(op, rule.pattern.op)])
 
     @cache
-    def candidates(kinds: Kinds) -> tuple[Rule, ...]:
-        return tuple([rule for rule in of_op(kinds[0]) if _possible(rule.pattern, kinds[1:])])
+    def candidates(
+        kinds: Any,
+    ) -> tuple[Rule, ...]:  # mypy takes a class for one of its instances: its hash differs
+        return tuple([rule for rule in of_op(kinds[0]) if _possible(rule.pattern, kinds)])
 
     def find(expr: Expr) -> Hit | None:
         for rule in candidates((type(expr.op), *[type(operand.op) for operand in expr.inputs])):
@@ -240,16 +242,25 @@ def rules_rewriter(rules: Iterable[Rule]) -> Rewriter:
     return Rewriter(find, lambda kinds: bool(candidates(kinds)))
 
 
-def _possible(pattern: Pattern, operands: Kinds) -> bool:
-    """Whether the ops of a node's operands let a pattern for its op match."""
+def _possible(pattern: Pattern, kinds: Kinds) -> bool:
+    """Whether the ops of a node, which is of the pattern's op, and of its operands let the pattern match."""
+    op, *operands = kinds
     if pattern.among and not any(issubclass(kind, pattern.among) for kind in operands):
         return False
-    return all(
-        any(issubclass(kind, wanted.op) for kind in operands)
-        if isinstance(wanted, Pattern)
-        else isinstance(wanted, str) or any(issubclass(kind, Constant | BroadcastTo) for kind in operands)
-        for wanted in pattern.operands
-    )
+    if not pattern.operands:
+        return True
+    if len(operands) != len(pattern.operands):
+        return False
+    if op.commutative and len(operands) == 2 and all(map(_may_be, pattern.operands, operands[::-1])):
+        return True
+    return all(map(_may_be, pattern.operands, operands))
+
+
+def _may_be(wanted: Pattern | str | float, kind: type[Op]) -> bool:
+    """Whether an operand of a kind of op may be what a pattern wants there."""
+    if isinstance(wanted, Pattern):
+        return issubclass(kind, wanted.op)
+    return isinstance(wanted, str) or issubclass(kind, Constant | BroadcastTo)
 
 
 def apply_rule(rule: Rule, expr: Expr) -> Hit | None:
@@ -282,6 +293,9 @@ def matches(pattern: Pattern, expr: Expr) -> list[tuple[dict[str, Expr], tuple[E
         return []
     if not pattern.operands:
         return [({pattern.bind: expr} if pattern.bind else {}, (expr,))]
+    if len(pattern.operands) == 1 and isinstance(pattern.operands[0], str):  # most rules, and nothing to join
+        captured = {pattern.operands[0]: expr.inputs[0]}
+        return [({**captured, pattern.bind: expr} if pattern.bind else captured, (expr,))]
     orders = [expr.inputs]
     if expr.op.commutative and len(expr.inputs) == 2 and pattern.operands[0] != pattern.operands[1]:
         orders.append(expr.inputs[::-1])
@@ -324,10 +338,12 @@ def _fits(pattern: Pattern, expr: Expr) -> bool:
 def _operand_fits(wanted: Pattern | str | float, operand: Expr) -> bool:
     if isinstance(wanted, str):
         return True
-    if isinstance(wanted, Pattern):
-        return _fits(wanted, operand)
+    return _fits(wanted, operand) if isinstance(wanted, Pattern) else _is_number(operand, wanted)
+
+
+def _is_number(operand: Expr, number: float) -> bool:
     value = splat(operand)
-    return value is not None and same_number(value, wanted)
+    return value is not None and same_number(value, number)
 
 
 def _operand_matches(
@@ -337,8 +353,7 @@ def _operand_matches(
         return [({wanted: operand}, ())]
     if isinstance(wanted, Pattern):
         return matches(wanted, operand)
-    value = splat(operand)
-    return [({}, ())] if value is not None and same_number(value, wanted) else []
+    return [({}, ())] if _is_number(operand, wanted) else []
 
 
 def _join(left: dict[str, Expr], right: dict[str, Expr]) -> dict[str, Expr] | None:
@@ -379,8 +394,9 @@ def same_number(value: Array, number: float) -> bool:
 def rewrite(graph: Graph, rewriter: Rewriter, name: str) -> Rewritten:
     """Sweep over the graph, operands first, until the rewriter finds nothing; the work is linear a sweep."""
     rows: list[Row] = []
+    settled: set[Expr] = set()
     for _ in range(_MAX_SWEEPS):
-        swept = _sweep(graph, rewriter, name)
+        swept = _sweep(graph, rewriter, name, settled)
         if swept is None:
             return Rewritten(graph, tuple(rows))
         rows.extend(swept.rows)
@@ -388,11 +404,12 @@ def rewrite(graph: Graph, rewriter: Rewriter, name: str) -> Rewritten:
     raise CompileError(f"the pass {name} does not settle: its rules undo one another")
 
 
-def _sweep(graph: Graph, rewriter: Rewriter, name: str) -> Rewritten | None:
+def _sweep(graph: Graph, rewriter: Rewriter, name: str, settled: set[Expr]) -> Rewritten | None:
+    """One sweep; `settled` are expressions at which nothing is found, and grows."""
     possible = {kinds: rewriter.possible(kinds) for kinds in set(graph.kinds)}
     if not any(possible.values()):
         return None
-    old = lift(graph)
+    old = graph.expressions
     now: dict[Expr, Expr] = {}  # what has changed, and what it is now
     hits: list[tuple[Hit, list[Expr]]] = []
     seen: set[Expr] = set()
@@ -402,11 +419,12 @@ def _sweep(graph: Graph, rewriter: Rewriter, name: str) -> Rewritten | None:
             inputs = tuple([now.get(operand, operand) for operand in was.inputs])
             expr = Expr(was.op, inputs, was.type, was.origin)
             seen.add(expr)
-        elif not possible[kinds]:
+        elif not possible[kinds] or was in settled:
             continue
         for _ in range(_MAX_HERE):
             hit = rewriter.find(expr)
             if hit is None:
+                settled.add(expr)
                 break
             seen = seen or set(old)
             hits.append((hit, _added(hit.replacement, seen)))
