@@ -6,10 +6,9 @@ returns the result, of its result dtype. Bools are <N x i1>.
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
 
 from symgraph.ir import Op
-from symgraph.lowering.llvm import integers
+from symgraph.lowering.llvm import integers, remainders
 from symgraph.lowering.llvm.emit import Builder, Value, constant
 from symgraph.ops import activations, arithmetic, logic, losses, transcendental, trigonometry
 from symgraph.types import DType
@@ -99,8 +98,8 @@ _EXACT: dict[type[Op], Emitter] = {
     arithmetic.Sub: _plain(Builder.sub),
     arithmetic.Mul: _plain(Builder.mul),
     arithmetic.Div: _plain(Builder.div),
-    arithmetic.FloorDivide: _by_kind(_function("vecmath_trig", "floor_divide"), integers.floor_divide),
-    arithmetic.Mod: _by_kind(_function("vecmath_trig", "mod"), integers.mod),
+    arithmetic.FloorDivide: _by_kind(remainders.floor_divide, integers.floor_divide),
+    arithmetic.Mod: _by_kind(remainders.mod, integers.mod),
     arithmetic.Maximum: _plain(integers.maximum),
     arithmetic.Minimum: _plain(integers.minimum),
     arithmetic.Floor: _unary("floor"),

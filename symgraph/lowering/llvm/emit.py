@@ -5,7 +5,7 @@ promote memory to registers or to clean up, so what is written here is what runs
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import NamedTuple
@@ -329,6 +329,37 @@ class Builder:
         yield
         self.do(f"br label %{after}")
         self.label(after)
+
+    def unless(
+        self, condition: Value, usual: Sequence[Value], instead: Callable[[], Sequence[Value]]
+    ) -> tuple[Value, ...]:
+        """The usual values, or, where a scalar condition holds, those that `instead` writes the code for."""
+        before, inside, after = self.block, self.fresh("then"), self.fresh("after")
+        self.do(f"br {condition}, label %{inside}, label %{after}")
+        self.label(inside)
+        others = instead()
+        last = self.block
+        self.do(f"br label %{after}")
+        self.label(after)
+        return tuple(
+            self.emit(u.type, f"phi {u.type} [ {u.text}, %{before} ], [ {o.text}, %{last} ]")
+            for u, o in zip(usual, others, strict=True)
+        )
+
+    def any(self, mask: Value) -> Value:
+        """Whether a lane of a mask is true."""
+        return (
+            mask
+            if mask.type.lanes == 1
+            else self.call(I1, f"llvm.vector.reduce.or.{mask.type.mangled}", mask)
+        )
+
+    @contextmanager
+    def separate(self) -> Iterator[None]:
+        """Write products and sums that are rounded each: what computes rounding errors must not be contracted."""
+        contract, self.contract = self.contract, False
+        yield
+        self.contract = contract
 
 
 def _phi(name: Value, first: Value, preheader: str, last: Value, latch: str) -> str:

@@ -8,12 +8,12 @@ from symgraph.lowering.llvm.emit import Builder, Type, Value, constant
 
 
 def floor_divide(b: Builder, x: Value, y: Value) -> Value:
-    """x // y of integers: 0 for y = 0, and the smallest integer by -1 is itself."""
+    """The quotient x // y of integers: 0 for y = 0, and the smallest integer by -1 is itself."""
     return _divmod(b, x, y)[0]
 
 
 def mod(b: Builder, x: Value, y: Value) -> Value:
-    """x % y of integers, with the sign of y: 0 for y = 0."""
+    """The remainder x % y of integers, with the sign of y: 0 for y = 0."""
     return _divmod(b, x, y)[1]
 
 
@@ -57,7 +57,7 @@ def _long(b: Builder, x: Value, y: Value) -> tuple[Value, Value]:
 
 
 def power(b: Builder, x: Value, y: Value) -> Value:
-    """x ** y of integers by squaring, wrapping around; of negative y it is 0 unless |x| is 1."""
+    """The power x ** y of integers by squaring, wrapping around; of negative y it is 0 unless |x| is 1."""
     type_, one = x.type, constant(x.type, 1)
     zero = constant(type_, 0)
     negative = b.compare("lt", y, zero)
