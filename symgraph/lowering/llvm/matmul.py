@@ -133,7 +133,7 @@ def _direct(product: Product, rows: int) -> bool:
     p = product
     if p.b[1] != 1:
         return False
-    return p.M <= 2 * rows or p.K * abs(p.b[0]) * p.dtype.itemsize <= 1 << 15
+    return 2 * rows >= p.M or p.K * abs(p.b[0]) * p.dtype.itemsize <= 1 << 15
 
 
 def _groups(product: Product, panels: int, blocks: int, most: int) -> tuple[int, int]:

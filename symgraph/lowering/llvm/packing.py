@@ -63,7 +63,7 @@ def shifted(b: Builder, base: Value, bytes_: int) -> Value:
 
 
 def plus(b: Builder, value: Value, number: int) -> Value:
-    """value + number, folded where it is a constant."""
+    """Value + number, folded where it is a constant."""
     if number == 0:
         return value
     if value.text.lstrip("-").isdigit():
