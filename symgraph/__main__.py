@@ -1,4 +1,5 @@
-"""The command line: `symgraph show` prints a graph at each stage of the compiler.
+"""The command line: `symgraph show` prints a graph at each stage of the compiler, `symgraph cache` tells what
+compiled code is kept on disk.
 
 main : arguments -> exit code      0 done, 2 what the user can mend
 """
@@ -25,6 +26,7 @@ _ABOUT = """\
 A static symbolic graph compiler for tensor programs.
 
     symgraph show models.one_hidden_layer --stage optimised
+    symgraph cache info
 """
 
 _SHOW = """\
@@ -51,6 +53,29 @@ examples:
   symgraph show models.one_hidden_layer --stage ledger --size batch=128 --numerics bitwise
   symgraph show models.one_hidden_layer > network.sg; symgraph show network.sg --stage gradient
   symgraph show models.one_hidden_layer --stage optimised --dot - | dot -Tsvg > network.svg
+"""
+
+_CACHE = """\
+Tell what compiled code is kept on disk, or remove it.
+
+The backend "llvm" keeps the machine code of programs, so that the next process does not compile them again. An entry
+belongs to a program, the features of the processor, and the version of LLVM; damaged ones are compiled again. When
+there is more than 512 MB, what was used longest ago is removed. To remove it all does no harm.
+"""
+
+_ACTIONS = """\
+the actions:
+  info    the folder, the number of entries, and their size; what is done where none is named
+  clear   remove all entries
+
+the folder:
+  the environment variable SYMGRAPH_CACHE_DIR names it, or is `off`; else it is symgraph in the folder where
+  the system keeps caches ($XDG_CACHE_HOME or ~/.cache, ~/Library/Caches, %LOCALAPPDATA%)
+
+examples:
+  symgraph cache
+  symgraph cache clear
+  SYMGRAPH_CACHE_DIR=/scratch/symgraph symgraph cache info
 """
 
 
@@ -99,6 +124,17 @@ def _parser() -> argparse.ArgumentParser:
         "--dot", metavar="FILE", help="write the stage's graph for Graphviz instead; - is the standard output"
     )
     show.set_defaults(run=_show)
+    cache = commands.add_parser(
+        "cache",
+        help="what compiled code is kept on disk",
+        description=_CACHE,
+        epilog=_ACTIONS,
+        formatter_class=raw,
+    )
+    cache.add_argument(
+        "action", nargs="?", choices=tuple(_ACTION), default="info", metavar="ACTION", help="see below; info"
+    )
+    cache.set_defaults(run=lambda args: _ACTION[args.action]())
     return parser
 
 
@@ -136,6 +172,32 @@ def _write(path: str, text: str) -> None:
         Path(path).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise sg.GraphError(f"{path} could not be written: {error.strerror or error}", source=None) from error
+
+
+# The cache of compiled code
+
+
+def _cache_info() -> None:
+    from symgraph.lowering.llvm.cache import contents
+
+    kept = contents()
+    print(f"folder   {kept.place or f'none: {kept.reason}'}")
+    print(f"entries  {kept.entries}")
+    print(f"bytes    {kept.size}")
+
+
+def _cache_clear() -> None:
+    from symgraph.lowering.llvm.cache import clear, folder
+
+    place, reason = folder()
+    if place is None:
+        print(f"there is no cache: {reason}")
+        return
+    removed = clear()
+    print(f"removed {removed} {'entry' if removed == 1 else 'entries'} from {place}")
+
+
+_ACTION = {"info": _cache_info, "clear": _cache_clear}
 
 
 # Stages: the graph, and the text where that is not the graph's own.

@@ -1,9 +1,12 @@
 """From IR to running code: text -> object -> addresses of its functions, kept alive by the holder."""
 
 import ctypes
+import os
+import weakref
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import count
+from threading import RLock
 from typing import Any
 
 import attrs
@@ -17,6 +20,14 @@ _OBJECTS_PER_LINKER = 32
 
 _numbers = count()
 
+# LLVM does one thing at a time, by a lock of llvmlite's. A fork waits for this one, which is around that: else a
+# child could be born with a lock that nobody will ever release.
+_llvm_lock = RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_llvm_lock.acquire, after_in_parent=_llvm_lock.release, after_in_child=_llvm_lock.release
+    )
+
 
 def module_text(functions: Sequence[str], declarations: Sequence[str], target: Target) -> str:
     """A whole module."""
@@ -28,7 +39,7 @@ def object_code(text: str, target: Target) -> bytes:
     """Compile a module; raises CompileError for IR that LLVM refuses."""
     binding = llvm()
     try:
-        with binding.create_context() as context, binding.parse_assembly(text, context) as module:
+        with _llvm_lock, binding.create_context() as context, binding.parse_assembly(text, context) as module:
             code: bytes = machine(target).emit_object(module)
     except RuntimeError as error:
         raise CompileError(f"LLVM refused the generated code: {error}") from error
@@ -38,7 +49,7 @@ def object_code(text: str, target: Target) -> bytes:
 def assembly(text: str, target: Target) -> str:
     """The machine code of a module, as text."""
     binding = llvm()
-    with binding.create_context() as context, binding.parse_assembly(text, context) as module:
+    with _llvm_lock, binding.create_context() as context, binding.parse_assembly(text, context) as module:
         code: str = machine(target).emit_assembly(module)
     return code
 
@@ -50,7 +61,6 @@ class Loaded:
     """
 
     addresses: dict[str, int]
-    _tracker: Any
 
 
 def load(code: bytes, names: Sequence[str]) -> Loaded:
@@ -64,12 +74,20 @@ def load(code: bytes, names: Sequence[str]) -> Loaded:
         builder.import_symbol(name, address)
     for name in names:
         builder.export_symbol(name)
-    number = next(_numbers)
     try:
-        tracker = builder.link(_linker(number // _OBJECTS_PER_LINKER), f"symgraph{number}")
+        with _llvm_lock:
+            number = next(_numbers)
+            tracker = builder.link(_linker(number // _OBJECTS_PER_LINKER), f"symgraph{number}")
     except RuntimeError as error:
         raise CompileError(f"LLVM could not link the generated code: {error}") from error
-    return Loaded({name: tracker[name] for name in names}, tracker)
+    loaded = Loaded({name: tracker[name] for name in names})
+    weakref.finalize(loaded, _unload, tracker).atexit = False  # other threads may be in it until the very end
+    return loaded
+
+
+def _unload(tracker: Any) -> None:
+    with _llvm_lock:
+        tracker.close()
 
 
 @lru_cache(1)

@@ -10,7 +10,8 @@ import ctypes
 import os
 import platform
 import sys
-from functools import lru_cache
+from numbers import Integral
+from pathlib import Path
 from threading import Lock, Thread
 from time import perf_counter_ns
 from typing import Any
@@ -40,12 +41,12 @@ def thread_count(threads: int | None = None) -> int:
     2
     """
     if threads is not None:
-        if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= _MOST:
+        if isinstance(threads, bool) or not isinstance(threads, Integral) or not 1 <= threads <= _MOST:
             raise CompileError(
                 f"threads is a whole number from 1 to {_MOST}, not {threads!r}",
                 hint="Leave it out to use the processors that there are.",
             )
-        return threads
+        return int(threads)
     text = os.environ.get(_VARIABLE, "").strip()
     if not text:
         return min(_processors(), _MOST)
@@ -58,9 +59,27 @@ def thread_count(threads: int | None = None) -> int:
 
 
 def _processors() -> int:
+    """The processors that this process may use, or the time of so many, where a container is given less of it."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    share = quota(Path("/sys/fs/cgroup"))
+    return count if share is None else max(1, min(count, share))
+
+
+def quota(groups: Path) -> int | None:
+    """The processors whose time a control group of Linux may use, rounded up; None where it is not limited."""
+    try:
+        try:
+            limit, period = (groups / "cpu.max").read_text().split()
+        except OSError:  # the first version of control groups
+            limit, period = (
+                (groups / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period")
+            )
+        return -(-int(limit) // int(period)) if int(limit) > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
 
 
 @attrs.frozen(eq=False)
@@ -86,42 +105,40 @@ def pool(threads: int) -> Pool | None:
     """
     if threads == 1:
         return None
-    with _state().lock:
-        pools = _state().pools
-        if threads not in pools:
-            pools[threads] = make_pool(threads)
-        elif threads in _state().orphaned:
-            _state().orphaned.discard(threads)
-            _start(pools[threads])
-        return pools[threads]
+    with _process.lock:
+        if threads not in _process.pools:
+            _process.pools[threads] = make_pool(threads)
+        elif threads in _process.orphaned:
+            _process.orphaned.discard(threads)
+            _start(_process.pools[threads])
+        return _process.pools[threads]
 
 
 @attrs.define
-class _State:
+class _Process:
     """What a process keeps: its pools by their number of threads, and those whose helpers a fork has left behind."""
 
     pools: dict[int, Pool] = attrs.field(factory=dict)
     orphaned: set[int] = attrs.field(factory=set)
     lock: Any = attrs.field(factory=Lock)
 
-
-@lru_cache(1)
-def _state() -> _State:
-    state = _State()
-
-    def in_child() -> None:
-        state.lock = Lock()
-        for threads, one in state.pools.items():
-            reset(one)
-            state.orphaned.add(threads)
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=in_child)
-    return state
+    def in_child(self) -> None:
+        """After a fork: there is this thread alone, whatever the others were about."""
+        self.lock = Lock()
+        self.orphaned.update(self.pools)
+        for pool in self.pools.values():
+            reset(pool)
 
 
-def make_pool(threads: int, futex: bool = True) -> Pool:
-    """A new pool, with its helpers started; `futex` is whether they may sleep in one, where the system has them."""
+_process = _Process()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_process.in_child)
+
+
+def make_pool(threads: int, futex: bool = True, look_ns: int = _LOOK_NS) -> Pool:
+    """A new pool, with its helpers started. `futex` is whether they may sleep in one, where the system has them;
+    `look_ns` for how long they look for work before they do.
+    """
     target = host()
     code = load(object_for(module_text(*pool_code(target), target), target), (RUN, HELP, PAUSE))
     # Helpers never return, and the interpreter ends before they do: what they use must outlive it.
@@ -129,7 +146,7 @@ def make_pool(threads: int, futex: bool = True) -> Pool:
     start = -(-ctypes.addressof(memory) // 64) * 64
     made = Pool(threads, start, code.addresses[RUN], memory, code)
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(made))
-    _put(made, "SPINS", _pauses(code.addresses[PAUSE], _LOOK_NS))
+    _put(made, "SPINS", _pauses(code.addresses[PAUSE], look_ns))
     _choose_sleep(made, futex)
     _start(made)
     return made
@@ -171,7 +188,7 @@ def _pauses(pause: int, nanoseconds: int) -> int:
         begin = perf_counter_ns()
         wait(count)
         took.append(perf_counter_ns() - begin)
-    return max(100, count * nanoseconds // max(min(took), 1))
+    return max(1, count * nanoseconds // max(min(took), 1))
 
 
 # Sleeping
