@@ -1,5 +1,12 @@
-"""Elementary functions as inline code, on scalars and vectors of floats and doubles, without a library."""
+"""Elementary functions as inline code, on scalars and vectors of floats and doubles, without a library.
+
+Infinities, NaN, -0 and denormals, given or resulting, are as C99 (annex F) has them.
+"""
 
 from symgraph.lowering.llvm.vecmath.basic import polynomial
+from symgraph.lowering.llvm.vecmath.exponential import cosh, exp, exp2, expm1, sigmoid, sinh, tanh
+from symgraph.lowering.llvm.vecmath.logarithm import log, log1p, log2, softplus
 
-__all__ = ["polynomial"]
+__all__ = [
+    "cosh", "exp", "exp2", "expm1", "log", "log1p", "log2", "polynomial", "sigmoid", "sinh", "softplus", "tanh",
+]  # fmt: skip
