@@ -1,4 +1,4 @@
-"""`symgraph show`: each stage, each source, and each mistake."""
+"""`symgraph show`: each stage, each source, and each mistake; `symgraph cache`."""
 
 import os
 import subprocess
@@ -175,12 +175,42 @@ def test_a_wrong_size_is_refused(size, capsys):
 def test_help_teaches_and_version_tells(capsys):
     for words, said in (
         (["show", "--help"], "--stage source --size batch=128"),
+        (["cache", "--help"], "SYMGRAPH_CACHE_DIR"),
         (["--version"], sg.__version__),
     ):
         with pytest.raises(SystemExit) as exit_:
             main(words)
         assert exit_.value.code == 0
         assert said in capsys.readouterr().out
+
+
+def test_cache_tells_and_clears(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SYMGRAPH_CACHE_DIR", str(tmp_path))
+    for number in range(3):
+        (tmp_path / f"{number:064x}.object").write_bytes(b"12345")
+    (tmp_path / "letter.txt").touch()
+    for words in (["cache"], ["cache", "info"]):
+        assert main(words) == 0
+        assert capsys.readouterr().out == f"folder   {tmp_path}\nentries  3\nbytes    15\n"
+    assert main(["cache", "clear"]) == 0
+    assert capsys.readouterr().out == f"removed 3 entries from {tmp_path}\n"
+    assert main(["cache", "info"]) == 0
+    assert "entries  0\n" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_cache_that_is_off_says_so(monkeypatch, capsys):
+    monkeypatch.setenv("SYMGRAPH_CACHE_DIR", "off")
+    for action in ("info", "clear"):
+        assert main(["cache", action]) == 0
+        assert "SYMGRAPH_CACHE_DIR is off" in capsys.readouterr().out
+
+
+def test_cache_takes_no_other_action(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["cache", "burn"])
+    assert exit_.value.code == 2
+    assert "info, clear" in capsys.readouterr().err.replace("'", "")
 
 
 def test_gradient_needs_to_know_of_what():
