@@ -4,11 +4,10 @@ A panel holds `vectors` vectors of neighbouring columns, row after row. Lanes pa
 value that is not in the matrix is ever computed with.
 """
 
-from collections.abc import Callable
-
 import attrs
 
 from symgraph.lowering.llvm.emit import I1, Builder, Type, Value, integer
+from symgraph.lowering.llvm.spans import at, known, lesser, loop, plus, shifted
 
 
 @attrs.frozen
@@ -46,65 +45,26 @@ def first_lanes(count: int, lanes: int) -> Value | None:
     return Value(f"<{text}>" if lanes > 1 else text[3:], Type(I1.name, lanes))
 
 
-def at(b: Builder, base: Value, index: Value, stride: int) -> Value:
-    """The address `index * stride` bytes after `base`; strides of any sign."""
-    if index.text.lstrip("-").isdigit():
-        return shifted(b, base, int(index.text) * stride)
-    if stride == 0:
-        return base
-    if stride > 0:
-        return b.offset(base, index, stride)
-    return b.offset(base, b.mul(index, integer(stride)))
-
-
-def shifted(b: Builder, base: Value, bytes_: int) -> Value:
-    """The address a constant number of bytes after `base`."""
-    return b.offset(base, integer(bytes_))
-
-
-def plus(b: Builder, value: Value, number: int) -> Value:
-    """Value + number, folded where it is a constant."""
-    if number == 0:
-        return value
-    if value.text.lstrip("-").isdigit():
-        return integer(int(value.text) + number)
-    return b.add(value, integer(number))
-
-
-def loop(b: Builder, start: Value, stop: Value, step: int, body: Callable[[Value], None]) -> None:
-    """`for index in range(start, stop, step)`, guarded where it may be empty, unwound where it is one turn."""
-    if start.text.isdigit() and stop.text.isdigit():
-        turns = len(range(int(start.text), int(stop.text), step))
-        if turns == 1:
-            body(start)
-        if turns > 1:
-            _turns(b, start, stop, step, body)
-        return
-    with b.when(b.compare("lt", start, stop)):
-        _turns(b, start, stop, step, body)
-
-
-def _turns(b: Builder, start: Value, stop: Value, step: int, body: Callable[[Value], None]) -> None:
-    opened = b.begin_loop(start, stop, step)
-    body(opened.index)
-    b.end_loop(opened)
-
-
 def pack(
-    b: Builder, panel: Panel, depth: int, matrix: Value, strides: tuple[int, int], into: Value, align: int
+    b: Builder, panel: Panel, depth: Value, matrix: Value, strides: tuple[int, int], into: Value, align: int
 ) -> None:
-    """Copy a panel of `depth` rows that starts at `matrix` into `into`; strides in bytes, of rows and columns."""
+    """Copy a panel of `depth` rows that starts at `matrix` into `into`; strides in bytes, of rows and columns.
+
+    A depth that is no constant is at least 4.
+    """
     down, across = strides
+    number = known(depth)
+    least = 4 if number is None else number
     if across == panel.itemsize:
         _pack_rows(b, panel, depth, matrix, down, into, align)
-    elif down == panel.itemsize and 16 % panel.itemsize == 0 and depth >= 16 // panel.itemsize:
+    elif down == panel.itemsize and least >= 16 // panel.itemsize:
         _pack_transposed(b, panel, depth, matrix, across, into, align)
     else:
         _pack_elements(b, panel, depth, matrix, strides, into)
 
 
 def _pack_rows(
-    b: Builder, panel: Panel, depth: int, matrix: Value, down: int, into: Value, align: int
+    b: Builder, panel: Panel, depth: Value, matrix: Value, down: int, into: Value, align: int
 ) -> None:
     size = panel.type.lanes * panel.itemsize
 
@@ -114,11 +74,11 @@ def _pack_rows(
             x = b.load(panel.type, shifted(b, source, v * size), panel.mask(v))
             b.store(x, shifted(b, target, v * size), align=align)
 
-    loop(b, integer(0), integer(depth), 1, row)
+    loop(b, integer(0), depth, 1, row)
 
 
 def _pack_elements(
-    b: Builder, panel: Panel, depth: int, matrix: Value, strides: tuple[int, int], into: Value
+    b: Builder, panel: Panel, depth: Value, matrix: Value, strides: tuple[int, int], into: Value
 ) -> None:
     scalar, lanes = Type(panel.type.name), panel.type.lanes
     last = (panel.vectors - 1) * lanes + panel.valid - 1
@@ -132,36 +92,38 @@ def _pack_elements(
 
         loop(b, integer(0), integer(panel.vectors * lanes), 1, column)
 
-    loop(b, integer(0), integer(depth), 1, row)
+    loop(b, integer(0), depth, 1, row)
 
 
 def _at_most(b: Builder, j: Value, last: int, panel: Panel) -> Value:
-    return j if panel.valid == panel.type.lanes else b.binary("smin", j, integer(last))
+    return j if panel.valid == panel.type.lanes else lesser(b, j, integer(last))
 
 
 def _pack_transposed(
-    b: Builder, panel: Panel, depth: int, matrix: Value, across: int, into: Value, align: int
+    b: Builder, panel: Panel, depth: Value, matrix: Value, across: int, into: Value, align: int
 ) -> None:
     """Pieces of 16 bytes from every column, put side by side and transposed within each 16 bytes: `piece` vectors
     of `piece` elements from a column each. The last step is moved back to end with the matrix.
     """
     lanes, piece = panel.type.lanes, 16 // panel.itemsize
     last = (panel.vectors - 1) * lanes + panel.valid - 1
+    number = known(depth)
+    ragged = number is None or number % piece != 0
 
     def block(j: Value) -> None:
         columns = [at(b, matrix, _at_most(b, plus(b, j, i), last, panel), across) for i in range(lanes)]
         target = at(b, into, j, panel.itemsize)
 
         def step(k: Value) -> None:
-            if depth % piece:
-                k = b.binary("smin", k, integer(depth - piece))
+            if ragged:
+                k = lesser(b, k, plus(b, depth, -piece))
             parts = [b.load(panel.type._replace(lanes=piece), at(b, c, k, panel.itemsize)) for c in columns]
             rows = [_join(b, parts[i::piece]) for i in range(piece)]
             to = at(b, target, k, panel.width)
             for i, x in enumerate(_transpose_pieces(b, rows)):
                 b.store(x, shifted(b, to, i * panel.width), align=align)
 
-        loop(b, integer(0), integer(depth), piece, step)
+        loop(b, integer(0), depth, piece, step)
 
     loop(b, integer(0), integer(panel.vectors * lanes), lanes, block)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from symgraph.lowering.llvm.emit import I64, PTR, Builder, Value, constant, integer
 from symgraph.lowering.llvm.jit import Loaded, load, module_text, object_code
 from symgraph.lowering.llvm.matmul import Epilogue, Product, Store, Tiling, plan, write
-from symgraph.lowering.llvm.packing import at
+from symgraph.lowering.llvm.spans import at
 from symgraph.lowering.llvm.target import Target, host
 
 pytest.importorskip("llvmlite", reason="the native backend is an optional extra: symgraph[native]")

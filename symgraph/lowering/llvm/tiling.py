@@ -1,0 +1,204 @@
+"""How a matrix product is cut: register blocks, packing, cache blocks and chunks, from its sizes alone."""
+
+from itertools import product as pairs
+from math import ceil
+
+import attrs
+import numpy as np
+
+from symgraph.lowering.llvm.emit import Type
+from symgraph.lowering.llvm.target import Target
+
+_NAMES = {"float32": "float", "float64": "double", "int32": "i32", "int64": "i64"}
+
+# Multiply-adds from which a product is cut into 4 chunks, and into 8.
+_SOME, _MANY = 100_000, 10_000_000
+
+# Bytes that stay in the first cache with what else runs through it; bytes of a packed panel that the second
+# cache delivers as fast as they are used.
+_NEAR, _MIDDLE = 1 << 15, 1 << 18
+
+
+@attrs.frozen
+class Product:
+    """C (M, N) = A (M, K) B (K, N); `a` and `b` are the operands' strides in elements, of any sign, 0 too."""
+
+    M: int
+    N: int
+    K: int
+    a: tuple[int, int]
+    b: tuple[int, int]
+    dtype: np.dtype = attrs.field(converter=np.dtype)
+
+    @property
+    def type(self) -> Type:
+        """The type of an element."""
+        return Type(_NAMES[self.dtype.name])
+
+    @property
+    def size(self) -> int:
+        """Bytes of an element."""
+        return int(self.dtype.itemsize)
+
+    @property
+    def swapped(self) -> "Product":
+        """The same sums as the product of B transposed and A transposed."""
+        return attrs.evolve(self, M=self.N, N=self.M, a=self.b[::-1], b=self.a[::-1])
+
+
+@attrs.frozen
+class Tiling:
+    """How a product is computed: blocks of `rows` rows and `vectors` vectors of columns, with `depth` steps of k
+    at a time; columns of B packed or not; `slab` rows of A packed at a time, or 0; in `column_groups *
+    row_groups` chunks. A column is computed as a row, `swapped`; and a row by `dots`, where columns of B are
+    contiguous.
+
+    Each chunk has `scratch` bytes of its own, aligned to 64: for B from 0, for A from `left` and for sums from
+    `sums` on.
+    """
+
+    rows: int = 1
+    vectors: int = 1
+    depth: int = 0
+    packed: bool = False
+    slab: int = 0
+    dots: bool = False
+    swapped: bool = False
+    column_groups: int = 1
+    row_groups: int = 1
+    left: int = 0
+    sums: int = 0
+    scratch: int = 0
+
+    @property
+    def chunks(self) -> int:
+        """In how many independent pieces C is computed."""
+        return self.column_groups * self.row_groups
+
+
+def plan(product: Product, target: Target, most: int = 8) -> Tiling:
+    """Choose the blocks, the packing and the chunks of a product: at most `most` chunks, or 1 of 1; only a
+    product of thousands of rows and of steps may have more.
+    """
+    p, lanes = product, target.lanes(product.size)
+    if 0 in (p.M, p.N):
+        return Tiling()
+    if p.N == 1 < p.M:
+        return attrs.evolve(plan(p.swapped, target, most), swapped=True)
+    if _is_dots(p):
+        return _plan_dots(p, target, most)
+    across = ceil(p.N / lanes)
+    rows, vectors = min(_blocks(p, target), key=lambda block: _cost(p, across, *block))
+    packed, slab, depth = not _direct(p, rows), _slab(p, target, rows, vectors), p.K
+    width = vectors * target.width
+    if packed and p.K * width > 2 * _MIDDLE:
+        depth = ceil(p.K / ceil(p.K * width / _MIDDLE))
+    columns, groups = _groups(p, ceil(across / vectors), ceil(p.M / rows), most)
+    if depth < p.K and most > 1:
+        groups = max(groups, ceil(p.M / 2048))
+    wide = ceil(ceil(across / vectors) / columns) * width
+    left = depth * (wide if slab else width) * packed
+    sums = left + depth * ceil(slab / lanes) * target.width
+    high = ceil(ceil(p.M / rows) / groups) * rows
+    scratch = sums + (wide * high if depth < p.K else width * rows)
+    return Tiling(
+        rows=rows,
+        vectors=vectors,
+        depth=depth,
+        packed=packed,
+        slab=slab,
+        column_groups=columns,
+        row_groups=groups,
+        left=left,
+        sums=sums,
+        scratch=_whole(scratch),
+    )
+
+
+def _whole(size: int) -> int:
+    return ceil(size / 64) * 64
+
+
+def _blocks(product: Product, target: Target) -> list[tuple[int, int]]:
+    """The blocks that fit the registers, with a vector of B for each column and an element of A."""
+    across = ceil(product.N / target.lanes(product.size))
+    spare = target.registers - (1 if target.registers > 16 else 2)
+    choices = pairs(range(1, min(product.M, 16) + 1), range(1, min(across, 16) + 1))
+    return [(r, v) for r, v in choices if r * v + min(v, 4) <= spare] or [(1, 1)]
+
+
+def _cost(product: Product, across: int, rows: int, vectors: int) -> float:
+    """Cycles a step of k that all blocks of C take, roughly; every further kind of block costs code."""
+    down = _kinds(product.M, rows)
+    right = _kinds(across, vectors)
+    cycles = sum(n * m * _step(r, v) for (r, n), (v, m) in pairs(down, right))
+    return cycles * (1 + 0.01 * len(down) * len(right))
+
+
+def _kinds(total: int, block: int) -> list[tuple[int, int]]:
+    """Blocks of `block` and one of what is left, each with how many there are."""
+    kinds = [(block, total // block), (total % block, 1)]
+    return [(size, count) for size, count in kinds if size and count]
+
+
+def _step(rows: int, vectors: int) -> float:
+    """Cycles of one k in a block: two multiply-adds or two loads a cycle, four instructions in all, and the time
+    until a sum can be added to again; loads are never quite hidden.
+    """
+    sums, loads = rows * vectors, rows + vectors
+    return max(sums / 2, loads / 2, (sums + loads + 2) / 4, 4.0) + 0.1 * loads
+
+
+def _direct(product: Product, rows: int) -> bool:
+    """Whether rows of B are read where they are: contiguous, and few or read by few."""
+    p = product
+    return p.b[1] == 1 and (2 * rows >= p.M or p.K * abs(p.b[0]) * p.size <= _NEAR)
+
+
+def _slab(product: Product, target: Target, rows: int, vectors: int) -> int:
+    """How many rows of A to pack at a time: where neighbours are those of a column, every step of k is another
+    line of the cache, and lines that are a power of two apart push each other out before their other elements
+    are wanted.
+    """
+    p, lanes = product, target.lanes(product.size)
+    far = p.a[0] == 1 and abs(p.a[1]) * p.size >= 256
+    if not far or p.K < 32 or lanes * vectors >= p.N or 2 * rows > p.M:
+        return 0
+    return min(max(1, 3 * lanes // rows) * rows, p.M)
+
+
+def _groups(product: Product, panels: int, blocks: int, most: int) -> tuple[int, int]:
+    """Groups of columns, and of rows: columns first, for then no panel is packed twice."""
+    wanted = _wanted(product, most)
+    columns = min(panels, wanted)
+    if panels < 2 * wanted and blocks >= 4:
+        columns = max(d for d in (1, 2, 4, 8) if d <= columns)
+    return columns, min(blocks, wanted // columns)
+
+
+def _wanted(product: Product, most: int) -> int:
+    work = product.M * product.N * product.K
+    return min(most, 1 if work < _SOME else 4 if work < _MANY else 8)
+
+
+# A row times a matrix whose columns are contiguous: a dot product a column
+
+
+def _is_dots(product: Product) -> bool:
+    return product.M == 1 and product.b[0] == 1 and product.b[1] != 1 and product.K >= 8
+
+
+def _plan_dots(product: Product, target: Target, most: int) -> Tiling:
+    """A vector of columns at a time; the row is packed where it is not contiguous."""
+    p, lanes = product, target.lanes(product.size)
+    blocks = ceil(p.N / lanes)
+    packed = p.a[1] != 1
+    sums = _whole(p.K * p.size) * packed
+    return Tiling(
+        depth=p.K,
+        packed=packed,
+        dots=True,
+        column_groups=min(blocks, _wanted(p, most)),
+        sums=sums,
+        scratch=sums + _whole(target.width),
+    )
