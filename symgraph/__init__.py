@@ -14,9 +14,11 @@ that can be printed, compared and saved.
 1.0750
 """
 
+from typing import TYPE_CHECKING
+
 from toolz import identity
 
-from symgraph import data, inspect, ops, train
+from symgraph import ops, train
 from symgraph.autodiff import gradient
 from symgraph.build import (
     Build,
@@ -37,9 +39,7 @@ from symgraph.build import (
 )
 from symgraph.build import run as run_build
 from symgraph.compile import Executable, compile
-from symgraph.data.batches import batches
 from symgraph.define import define, lift, rebuild
-from symgraph.derivatives import hessian, hessian_vector_product, jacobian, jvp, vjp
 from symgraph.errors import (
     CheckpointError,
     CompileError,
@@ -53,10 +53,8 @@ from symgraph.errors import (
     SymgraphError,
 )
 from symgraph.expr import Expr, constant, placeholder, variable
-from symgraph.gradient_check import check_gradient
-from symgraph.inspect.diagram import to_dot, to_mermaid
-from symgraph.inspect.explain import explain, unfused, why_not
 from symgraph.ir import Graph, Node, Op
+from symgraph.later import later
 from symgraph.ops import (
     abs,
     absolute_error,
@@ -191,10 +189,41 @@ from symgraph.ops import (
 from symgraph.origin import Origin, Source
 from symgraph.rewrite import Declined, Pass, Row, Rule, pattern
 from symgraph.session import Session, Step
-from symgraph.text import fingerprint, from_text, to_text
 from symgraph.train import initializers as init
 from symgraph.types import Dim, TensorType, dim
 from symgraph.verify import verify
+
+if TYPE_CHECKING:  # what a first graph does not need is imported when it is first asked for
+    from symgraph import data, inspect
+    from symgraph.data.batches import batches
+    from symgraph.derivatives import hessian, hessian_vector_product, jacobian, jvp, vjp
+    from symgraph.gradient_check import check_gradient
+    from symgraph.inspect.diagram import to_dot, to_mermaid
+    from symgraph.inspect.explain import explain, unfused, why_not
+    from symgraph.text import fingerprint, from_text, to_text
+else:
+    __getattr__ = later(
+        __name__,
+        {
+            "batches": "symgraph.data.batches:batches",
+            "check_gradient": "symgraph.gradient_check:check_gradient",
+            "data": "symgraph.data",
+            "explain": "symgraph.inspect.explain:explain",
+            "fingerprint": "symgraph.text:fingerprint",
+            "from_text": "symgraph.text:from_text",
+            "hessian": "symgraph.derivatives:hessian",
+            "hessian_vector_product": "symgraph.derivatives:hessian_vector_product",
+            "inspect": "symgraph.inspect",
+            "jacobian": "symgraph.derivatives:jacobian",
+            "jvp": "symgraph.derivatives:jvp",
+            "to_dot": "symgraph.inspect.diagram:to_dot",
+            "to_mermaid": "symgraph.inspect.diagram:to_mermaid",
+            "to_text": "symgraph.text:to_text",
+            "unfused": "symgraph.inspect.explain:unfused",
+            "vjp": "symgraph.derivatives:vjp",
+            "why_not": "symgraph.inspect.explain:why_not",
+        },
+    )
 
 __version__ = "0.1.0"
 

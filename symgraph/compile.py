@@ -15,7 +15,8 @@ from symgraph.collector import paused
 from symgraph.errors import CompileError, FeedError, GraphError
 from symgraph.ir import Array, Graph, Placeholder, Variable, require_graph, specialise
 from symgraph.lowering import interpreter
-from symgraph.lowering.program import Instance, MemoryPlan, Program, inputs
+from symgraph.lowering.llvm import target
+from symgraph.lowering.program import Instance, MemoryPlan, Options, Program, inputs
 from symgraph.rewrite import NUMERICS, Declined, Numerics, Operation, Pass, Row, sum_dimensions
 from symgraph.transforms.pipeline import optimise
 from symgraph.types import SHORT_NAMES, Dimension, TensorType, dimension_names, show_shape, solve, substitute
@@ -29,21 +30,37 @@ class Lowering:
     """A backend: the passes that prepare a graph for it, and the function that makes a program."""
 
     passes: tuple[Pass, ...]
-    lower: Callable[[Graph], Program]
+    lower: Callable[[Graph, Options], Program]
 
 
 def lowering(backend: str) -> tuple[str, Lowering]:
     """The backend of a name (`auto` takes the fastest installed); raises CompileError for an unknown one."""
+    chosen = ("llvm" if target.installed() else "numpy") if backend == "auto" else backend
+    if not isinstance(chosen, str) or chosen not in _BACKENDS:
+        raise CompileError(
+            f"there is no backend {backend!r}", hint=f"Use one of auto, {', '.join(_BACKENDS)}."
+        )
+    return chosen, _BACKENDS[chosen]()
+
+
+def _interpreter() -> Lowering:
+    return Lowering((), interpreter.lower)
+
+
+def _numpy() -> Lowering:
     from symgraph.lowering import numpy_source
 
-    known = {
-        "interpreter": Lowering((), interpreter.lower),
-        "numpy": Lowering(numpy_source.PASSES, numpy_source.lower),
-    }
-    chosen = "numpy" if backend == "auto" else backend
-    if not isinstance(chosen, str) or chosen not in known:
-        raise CompileError(f"there is no backend {backend!r}", hint=f"Use one of auto, {', '.join(known)}.")
-    return chosen, known[chosen]
+    return Lowering(numpy_source.PASSES, numpy_source.lower)
+
+
+def _llvm() -> Lowering:
+    target.llvm()
+    from symgraph.lowering.llvm import program
+
+    return Lowering(program.passes(), program.lower)
+
+
+_BACKENDS: dict[str, Callable[[], Lowering]] = {"interpreter": _interpreter, "numpy": _numpy, "llvm": _llvm}
 
 
 @attrs.frozen(eq=False)
@@ -95,13 +112,18 @@ class Executable:
     ledger: tuple[Row, ...]
     declined: tuple[Declined, ...]
     backend: str
-    numerics: Numerics
-    _lower: Callable[[Graph], Program]
+    options: Options
+    _lower: Callable[[Graph, Options], Program]
     _programs: dict[tuple[tuple[str, int], ...], Bound] = attrs.field(factory=dict, init=False)
     _lock: Lock = attrs.field(factory=Lock, init=False)
 
     def __repr__(self) -> str:
         return f"<Executable of {len(self.graph)} nodes on {self.backend}>"
+
+    @property
+    def numerics(self) -> Numerics:
+        """The class of rewrites that could run."""
+        return self.options.numerics
 
     def bound(self, sizes: Mapping[str, int]) -> Bound:
         """The program for these sizes; made when first asked for."""
@@ -112,7 +134,7 @@ class Executable:
         with self._lock:
             if key not in self._programs:
                 with paused(len(self.graph)):
-                    made = Bound(self._lower(specialise(self.graph, dict(key))), [])
+                    made = Bound(self._lower(specialise(self.graph, dict(key)), self.options), [])
                 while len(self._programs) >= _KEPT:
                     del self._programs[next(iter(self._programs))]
                 self._programs[key] = made
@@ -167,6 +189,17 @@ class Executable:
         """The generated code for a binding of the named sizes."""
         return self.bound(self._sizes(sizes)).program.source
 
+    def assembly(self, **sizes: int) -> str:
+        """The machine code for a binding of the named sizes, as text; raises CompileError for another backend."""
+        program = self.bound(self._sizes(sizes)).program
+        text: str | None = getattr(program, "assembly", None)
+        if text is None:
+            raise CompileError(
+                f"the backend {self.backend!r} makes no machine code",
+                hint='Read source() instead, or compile with backend="llvm".',
+            )
+        return text
+
     def memory_plan(self, **sizes: int) -> MemoryPlan:
         """The memory plan for a binding of the named sizes."""
         return self.bound(self._sizes(sizes)).program.memory
@@ -193,12 +226,14 @@ def compile(
     backend: str = "auto",
     numerics: Numerics = "safe",
     passes: Sequence[Pass] | None = None,
+    threads: int | None = None,
 ) -> Executable:
     """Optimise and compile a graph.
 
-    `backend` is `numpy`, `interpreter` or `auto`; `numerics` says which rewrites may run: `bitwise` (those that
+    `backend` is `llvm`, `numpy`, `interpreter` or `auto`, the fastest that is installed; `numerics` says which rewrites may run: `bitwise` (those that
     keep every bit), `safe` (also those that are more accurate, or within a documented bound) or `fast`;
-    `passes` replaces the default pipeline. Raises CompileError.
+    `passes` replaces the default pipeline; `threads` is how many threads the backend `llvm` may use (default:
+    SYMGRAPH_NUM_THREADS, else the processors there are). Results do not depend on it. Raises CompileError.
     """
     require_graph(graph, "compile")
     if passes is not None and not (isinstance(passes, Sequence) and all(isinstance(p, Pass) for p in passes)):
@@ -214,7 +249,13 @@ def compile(
     start = len(optimised.ledger)
     later = tuple(attrs.evolve(row, step=row.step + start) for row in prepared.ledger)
     return Executable(
-        graph, prepared.graph, (*optimised.ledger, *later), prepared.declined, name, numerics, chosen.lower
+        graph,
+        prepared.graph,
+        (*optimised.ledger, *later),
+        prepared.declined,
+        name,
+        Options(numerics, threads),
+        chosen.lower,
     )
 
 

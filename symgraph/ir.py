@@ -40,11 +40,12 @@ Array: TypeAlias = npt.NDArray[Any]
 Type: TypeAlias = TensorType | TupleType
 
 
-@attrs.frozen
+@attrs.frozen(init=False)
 class Op:
     """An operation: a frozen record of its static attributes, with its rules.
 
-    A new op is one subclass, decorated with `@attrs.frozen`, beside its public function in `symgraph/ops/`.
+    A new op is one subclass, beside its public function in `symgraph/ops/`; it is decorated with `@attrs.frozen`
+    if it adds attributes. (Without them there is nothing to generate, and attrs takes half a millisecond a class.)
     The algebra below is declared once, as class attributes: passes make rules of it, and tests hold it to be true
     on hostile values.
     """
@@ -58,6 +59,12 @@ class Op:
     identity: ClassVar[float | None] = None  # f(x, identity) == x, bit for bit
     monotone: ClassVar[bool] = False  # in its one operand, non-decreasing
     smooth: ClassVar[bool] = True  # has a second derivative that is right wherever it is defined
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
 
     def infer(self, *types: TensorType) -> TensorType:
         """The type of the result; raises ShapeError or DTypeError when the operands do not fit."""

@@ -194,3 +194,11 @@ def merged(rule: str, root: Origin, others: tuple[Origin, ...] = ()) -> Origin:
     before = root.rule.split(" > ") if root.rule else []
     chain = before if before[-1:] == [rule] else [*before, rule]
     return Origin(sources, root.scope, " > ".join(chain), root.of)
+
+
+def printable(text: str) -> str:
+    """Text of a user's in one line of ASCII."""
+    return text.encode("ascii", "backslashreplace").decode().translate(_ESCAPES)
+
+
+_ESCAPES = {c: f"\\x{c:02x}" for c in (*range(32), 127)}

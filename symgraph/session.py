@@ -22,18 +22,17 @@ import numpy as np
 import numpy.typing as npt
 
 from symgraph.compile import Bound, Executable, bind_shape, feed_array, lowering
-from symgraph.data.batches import Position
 from symgraph.errors import CheckpointError, CompileError, ExecutionError, FeedError, GraphError
 from symgraph.expr import Expr
 from symgraph.fetches import Locator, Target, flatten, located_feeds
 from symgraph.ir import Array, Graph, Variable
 from symgraph.rewrite import NUMERICS, Numerics
 from symgraph.run_plan import Key, Plan, finisher, make_plan
-from symgraph.text import fingerprint
 from symgraph.types import TensorType, show_shape
 from symgraph.values import shown
 
 if TYPE_CHECKING:
+    from symgraph.data.batches import Position
     from symgraph.train.checkpoint import Checkpoint
 
 A = TypeVar("A")
@@ -317,7 +316,7 @@ class Session:
         )
 
     def save(
-        self, path: str | Path, *, extra: Mapping[str, Any] | None = None, position: Position | None = None
+        self, path: str | Path, *, extra: Mapping[str, Any] | None = None, position: "Position | None" = None
     ) -> None:
         """Write the state to a checkpoint: a safetensors file with the variables, the step and the seed.
 
@@ -359,6 +358,8 @@ class Session:
 
     @cached_property
     def _fingerprint(self) -> str:
+        from symgraph.text import fingerprint  # asked for when a session is saved or restored
+
         return fingerprint(self.graph)
 
     # What follows is for Step and Variables.

@@ -7,7 +7,7 @@ import numpy as np
 
 from symgraph.errors import ExecutionError, FeedError, SymgraphError
 from symgraph.ir import Array, Graph, Placeholder, Variable, specialise
-from symgraph.lowering.program import Instance, MemoryPlan, inputs
+from symgraph.lowering.program import Instance, MemoryPlan, Options, inputs
 from symgraph.ops.region import in_order
 
 
@@ -100,6 +100,6 @@ class InterpreterProgram:
         return run
 
 
-def lower(graph: Graph) -> InterpreterProgram:
+def lower(graph: Graph, options: Options) -> InterpreterProgram:
     """The program of a graph of concrete sizes."""
     return InterpreterProgram(graph)

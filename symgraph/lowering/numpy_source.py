@@ -33,8 +33,9 @@ from symgraph.lowering.plan import (
     flatten,
     is_tail,
 )
-from symgraph.lowering.program import Instance, MemoryPlan, inputs
+from symgraph.lowering.program import Instance, MemoryPlan, Options, inputs
 from symgraph.ops.base import Elementwise
+from symgraph.origin import printable
 from symgraph.transforms.expand import expand_pass
 from symgraph.transforms.fusion import fusion_pass
 
@@ -75,8 +76,8 @@ class NumpyProgram:
         ]
         return [
             f"# f_NAME is numpy.NAME, r_NAME numpy.NAME.reduce, d_NAME a dtype; the arena has {self.memory.peak} bytes",
-            *(f"# {name} = {_printable(meaning)}" for name, meaning in meanings),
-            _printable(f"# returns {', '.join(name for name, _ in graph.outputs)}"),
+            *(f"# {name} = {printable(meaning)}" for name, meaning in meanings),
+            printable(f"# returns {', '.join(name for name, _ in graph.outputs)}"),
         ]
 
     @cached_property
@@ -134,7 +135,7 @@ class Line(NamedTuple):
     opens: bool = False
 
 
-def lower(graph: Graph) -> NumpyProgram:
+def lower(graph: Graph, options: Options) -> NumpyProgram:
     """Plan, place and write out a graph of concrete shapes."""
     program = flatten(graph)
     layout = classify(program, view_of)
@@ -378,15 +379,7 @@ def _constant(value: Array) -> str:
     return str(value) if value.ndim == 0 else f"a constant of shape {value.shape}"
 
 
-def _printable(text: str) -> str:
-    """Text of a user's in one line of ASCII."""
-    return text.encode("ascii", "backslashreplace").decode().translate(_ESCAPES)
-
-
 def _comment(step: Step | None) -> str:
     if step is None:
         return ""
-    return "  # " + _printable(f"%{step.node} {step.op.name} {step.type}  {step.origin}")
-
-
-_ESCAPES = {c: f"\\x{c:02x}" for c in (*range(32), 127)}
+    return "  # " + printable(f"%{step.node} {step.op.name} {step.type}  {step.origin}")

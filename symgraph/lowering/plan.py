@@ -250,7 +250,7 @@ def allocate(program: Program, layout: Layout, in_place: InPlace, scratch: Scrat
     for step in program.steps:
         if step.loop is not None and step.value not in inner:
             early.setdefault(program.loops[step.loop].first, []).append(step)
-    arena = _Arena()
+    arena = Arena()
     places: dict[int, Place] = {}
     scratches: dict[int, tuple[Place, ...]] = {}
     buffers: list[Buffer] = []
@@ -292,7 +292,7 @@ def _shown(type_: TensorType) -> str:
 
 
 def _scratch(
-    step: Step, wanted: Sequence[tuple[DType, tuple[int, ...]]], arena: "_Arena", buffers: list[Buffer]
+    step: Step, wanted: Sequence[tuple[DType, tuple[int, ...]]], arena: "Arena", buffers: list[Buffer]
 ) -> tuple[Place, ...]:
     """Room that one step needs for itself; free again for the next."""
     taken = []
@@ -403,7 +403,7 @@ def _reusable(
     return None
 
 
-class _Arena:
+class Arena:
     """Best-fit over free extents; a buffer that dies joins its free neighbours. Local to one `allocate`."""
 
     def __init__(self) -> None:

@@ -6,10 +6,19 @@ from typing import Protocol, TypeAlias
 import attrs
 
 from symgraph.ir import Array, Graph, Placeholder, Variable
+from symgraph.rewrite import Numerics
 
 # Values of the placeholders and variables in the order of `inputs`, and an array for the next value of each
 # updated variable, which the call fills; returns the outputs in order.
 Instance: TypeAlias = Callable[[Sequence[Array], Sequence[Array]], tuple[Array, ...]]
+
+
+@attrs.frozen
+class Options:
+    """What a backend is told beside the graph: the numerics class, and how many threads (None: its own choice)."""
+
+    numerics: Numerics = "safe"
+    threads: int | None = None
 
 
 @attrs.frozen

@@ -7,7 +7,6 @@ operand, so that it cannot turn a gradient into NaN. The sigmoid, softplus and t
 
 import math
 
-import attrs
 import numpy as np
 
 from symgraph import ops
@@ -18,7 +17,6 @@ from symgraph.ops.base import Elementwise
 Vjp = tuple[Expr | None, ...]
 
 
-@attrs.frozen
 class Relu(Elementwise):
     """max(x, 0); the derivative at 0 is 0."""
 

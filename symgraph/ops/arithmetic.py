@@ -6,7 +6,6 @@ cotangent. `relu` and `abs` do not compete: their derivative at 0 is 0.
 
 from typing import ClassVar
 
-import attrs
 import numpy as np
 
 from symgraph import ops
@@ -17,7 +16,6 @@ from symgraph.ops.base import Elementwise, sum_to
 Vjp = tuple[Expr | None, ...]
 
 
-@attrs.frozen
 class Neg(Elementwise):
     """-x."""
 
@@ -39,7 +37,6 @@ def neg(x: Operand) -> Expr:
     return ops.apply(Neg(), *operands(x))
 
 
-@attrs.frozen
 class Abs(Elementwise):
     """|x|; the derivative at 0 is 0."""
 
@@ -62,7 +59,6 @@ def abs(x: Operand) -> Expr:
     return ops.apply(Abs(), *operands(x))
 
 
-@attrs.frozen
 class Sign(Elementwise):
     """-1, 0 or 1 (NaN for NaN); its derivative is nowhere other than 0, so it has none."""
 
@@ -83,7 +79,6 @@ def sign(x: Operand) -> Expr:
     return ops.apply(Sign(), *operands(x))
 
 
-@attrs.frozen
 class Square(Elementwise):
     """x * x."""
 
@@ -105,7 +100,6 @@ def square(x: Operand) -> Expr:
     return ops.apply(Square(), *operands(x))
 
 
-@attrs.frozen
 class Reciprocal(Elementwise):
     """1 / x in floating point; of 0.0 it is inf, of -0.0 -inf."""
 
@@ -126,7 +120,6 @@ def reciprocal(x: Operand) -> Expr:
     return ops.apply(Reciprocal(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Add(Elementwise):
     """x + y."""
 
@@ -154,7 +147,6 @@ def add(x: Operand, y: Operand) -> Expr:
     return ops.apply(Add(), *operands(x, y))
 
 
-@attrs.frozen
 class Sub(Elementwise):
     """x - y."""
 
@@ -178,7 +170,6 @@ def sub(x: Operand, y: Operand) -> Expr:
     return ops.apply(Sub(), *operands(x, y))
 
 
-@attrs.frozen
 class Mul(Elementwise):
     """x * y."""
 
@@ -204,7 +195,6 @@ def mul(x: Operand, y: Operand) -> Expr:
     return ops.apply(Mul(), *operands(x, y))
 
 
-@attrs.frozen
 class Div(Elementwise):
     """x / y in floating point."""
 
@@ -228,7 +218,6 @@ def div(x: Operand, y: Operand) -> Expr:
     return ops.apply(Div(), *operands(x, y, floating=True))
 
 
-@attrs.frozen
 class FloorDivide(Elementwise):
     """floor(x / y), by NumPy's rules; it is piecewise constant, so it has no derivative."""
 
@@ -251,7 +240,6 @@ def floor_divide(x: Operand, y: Operand) -> Expr:
     return ops.apply(FloorDivide(), *operands(x, y))
 
 
-@attrs.frozen
 class Mod(Elementwise):
     """x - y * floor(x / y), which has the sign of y."""
 
@@ -278,7 +266,6 @@ def mod(x: Operand, y: Operand) -> Expr:
     return ops.apply(Mod(), *operands(x, y))
 
 
-@attrs.frozen
 class _Extreme(Elementwise):
     """What maximum and minimum share. Which zero they give for 0.0 and -0.0 is not specified."""
 
@@ -297,7 +284,6 @@ class _Extreme(Elementwise):
         return sum_to(by_x, x.shape), sum_to(by_y, y.shape)
 
 
-@attrs.frozen
 class Maximum(_Extreme):
     """The larger of x and y; NaN where either is; a tie gives each half of the cotangent."""
 
@@ -317,7 +303,6 @@ def maximum(x: Operand, y: Operand) -> Expr:
     return ops.apply(Maximum(), *operands(x, y))
 
 
-@attrs.frozen
 class Minimum(_Extreme):
     """The smaller of x and y; NaN where either is; a tie gives each half of the cotangent."""
 
@@ -337,7 +322,6 @@ def minimum(x: Operand, y: Operand) -> Expr:
     return ops.apply(Minimum(), *operands(x, y))
 
 
-@attrs.frozen
 class Pow(Elementwise):
     """x ** y. d/dy at x = 0 is 0 and d/dx at y = 0 is 0, the limits that keep gradients finite."""
 
@@ -394,7 +378,6 @@ def pow(x: Operand, y: Operand) -> Expr:
     return ops.apply(Pow(), *operands(x, y))
 
 
-@attrs.frozen
 class _Rounding(Elementwise):
     """What roundings to an integral value share: piecewise constant, so they have no derivative."""
 
@@ -402,7 +385,6 @@ class _Rounding(Elementwise):
     monotone = True
 
 
-@attrs.frozen
 class Floor(_Rounding):
     """The largest integral value that is not above x."""
 
@@ -410,7 +392,6 @@ class Floor(_Rounding):
     ufunc = np.floor
 
 
-@attrs.frozen
 class Ceil(_Rounding):
     """The smallest integral value that is not below x."""
 
@@ -418,7 +399,6 @@ class Ceil(_Rounding):
     ufunc = np.ceil
 
 
-@attrs.frozen
 class Round(_Rounding):
     """The nearest integral value; of two, the even one."""
 
@@ -426,7 +406,6 @@ class Round(_Rounding):
     ufunc = np.rint
 
 
-@attrs.frozen
 class Trunc(_Rounding):
     """The integral part of x: rounding towards zero."""
 

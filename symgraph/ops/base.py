@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-import attrs
 import numpy as np
 
 from symgraph import ops
@@ -23,7 +22,6 @@ from symgraph.types import (
 _KINDS = {"f": "floats", "i": "integers", "b": "bools"}
 
 
-@attrs.frozen
 class Elementwise(Op):
     """An op that works element by element on operands of one dtype, broadcast to one shape."""
 

@@ -18,7 +18,6 @@ from symgraph.types import SHORT_NAMES, Dimension, TensorType, evaluate_dimensio
 Vjp = tuple[Expr | None, ...]
 
 
-@attrs.frozen
 class Identity(Op):
     """What the ops of this module share: the result is the operand."""
 
@@ -29,7 +28,6 @@ class Identity(Op):
         return arrays[0]
 
 
-@attrs.frozen
 class StopGradient(Identity):
     """x, as a constant to derivatives; a backend sees them taken, and nothing left to stop."""
 

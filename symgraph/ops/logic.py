@@ -25,7 +25,6 @@ from symgraph.types import BOOL, SHORT_NAMES, DType, DTypeLike, TensorType, dtyp
 Vjp = tuple[Expr | None, ...]
 
 
-@attrs.frozen
 class Comparison(Elementwise):
     """What comparisons share: any dtype in, bools out, no derivative."""
 
@@ -33,7 +32,6 @@ class Comparison(Elementwise):
     result = BOOL
 
 
-@attrs.frozen
 class Equal(Comparison):
     """x == y."""
 
@@ -52,7 +50,6 @@ def equal(x: Operand, y: Operand) -> Expr:
     return ops.apply(Equal(), *operands(x, y))
 
 
-@attrs.frozen
 class NotEqual(Comparison):
     """x != y."""
 
@@ -71,7 +68,6 @@ def not_equal(x: Operand, y: Operand) -> Expr:
     return ops.apply(NotEqual(), *operands(x, y))
 
 
-@attrs.frozen
 class Less(Comparison):
     """x < y."""
 
@@ -89,7 +85,6 @@ def less(x: Operand, y: Operand) -> Expr:
     return ops.apply(Less(), *operands(x, y))
 
 
-@attrs.frozen
 class LessEqual(Comparison):
     """x <= y."""
 
@@ -107,7 +102,6 @@ def less_equal(x: Operand, y: Operand) -> Expr:
     return ops.apply(LessEqual(), *operands(x, y))
 
 
-@attrs.frozen
 class Greater(Comparison):
     """x > y."""
 
@@ -125,7 +119,6 @@ def greater(x: Operand, y: Operand) -> Expr:
     return ops.apply(Greater(), *operands(x, y))
 
 
-@attrs.frozen
 class GreaterEqual(Comparison):
     """x >= y."""
 
@@ -143,7 +136,6 @@ def greater_equal(x: Operand, y: Operand) -> Expr:
     return ops.apply(GreaterEqual(), *operands(x, y))
 
 
-@attrs.frozen
 class Logical(Elementwise):
     """What the connectives share: bools in, bools out."""
 
@@ -152,7 +144,6 @@ class Logical(Elementwise):
     associative = True
 
 
-@attrs.frozen
 class LogicalAnd(Logical):
     """x and y."""
 
@@ -173,7 +164,6 @@ def logical_and(x: Operand, y: Operand) -> Expr:
     return ops.apply(LogicalAnd(), *operands(x, y))
 
 
-@attrs.frozen
 class LogicalOr(Logical):
     """x or y."""
 
@@ -194,7 +184,6 @@ def logical_or(x: Operand, y: Operand) -> Expr:
     return ops.apply(LogicalOr(), *operands(x, y))
 
 
-@attrs.frozen
 class LogicalXor(Logical):
     """Either x or y."""
 
@@ -214,7 +203,6 @@ def logical_xor(x: Operand, y: Operand) -> Expr:
     return ops.apply(LogicalXor(), *operands(x, y))
 
 
-@attrs.frozen
 class LogicalNot(Elementwise):
     """not x."""
 
@@ -233,14 +221,12 @@ def logical_not(x: Operand) -> Expr:
     return ops.apply(LogicalNot(), *operands(x))
 
 
-@attrs.frozen
 class _Test(Elementwise):
     """What the classifications of floats share."""
 
     result = BOOL
 
 
-@attrs.frozen
 class IsNan(_Test):
     """Whether x is NaN."""
 
@@ -258,7 +244,6 @@ def isnan(x: Operand) -> Expr:
     return ops.apply(IsNan(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class IsInf(_Test):
     """Whether x is an infinity of either sign."""
 
@@ -276,7 +261,6 @@ def isinf(x: Operand) -> Expr:
     return ops.apply(IsInf(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class IsFinite(_Test):
     """Whether x is neither NaN nor an infinity."""
 
@@ -294,7 +278,6 @@ def isfinite(x: Operand) -> Expr:
     return ops.apply(IsFinite(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Where(Elementwise):
     """x where the condition is true, else y: the one elementwise op whose operands differ in dtype."""
 

@@ -48,7 +48,6 @@ def _facing(name: str, first: Operand, second: Operand) -> tuple[Expr, Expr]:
     return a, b
 
 
-@attrs.frozen
 class SigmoidCrossEntropy(Elementwise):
     """max(z, 0) - z y + log(1 + exp(-|z|)) of logits z and labels y."""
 

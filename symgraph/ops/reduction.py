@@ -67,7 +67,6 @@ class Reduction(Op):
         return ops.reshape(value, reduced_shape(x.shape, self.axes, True))
 
 
-@attrs.frozen
 class Sum(Reduction):
     """The sum; 0 for no elements. Integers keep their dtype and wrap around."""
 
@@ -99,7 +98,6 @@ def sum(x: Operand, axis: Axes = None, keepdims: bool = False) -> Expr:
     return ops.apply(Sum(axes, bool(keepdims)), e) if axes else e
 
 
-@attrs.frozen
 class Prod(Reduction):
     """The product; 1 for no elements. Integers keep their dtype and wrap around."""
 
@@ -139,7 +137,6 @@ def prod(x: Operand, axis: Axes = None, keepdims: bool = False) -> Expr:
     return ops.apply(Prod(axes, bool(keepdims)), e) if axes else e
 
 
-@attrs.frozen
 class _Extreme(Reduction):
     """What max and min share: the elements that equal the result share its cotangent."""
 
@@ -153,7 +150,6 @@ class _Extreme(Reduction):
         return (chosen * (self.keep(g, x) / sum(chosen, self.axes, keepdims=True)),)
 
 
-@attrs.frozen
 class Max(_Extreme):
     """The largest element; NaN where there is one."""
 
@@ -178,7 +174,6 @@ def max(x: Operand, axis: Axes = None, keepdims: bool = False) -> Expr:
     return ops.apply(Max(axes, bool(keepdims)), e)
 
 
-@attrs.frozen
 class Min(_Extreme):
     """The smallest element; NaN where there is one."""
 
@@ -203,7 +198,6 @@ def min(x: Operand, axis: Axes = None, keepdims: bool = False) -> Expr:
     return ops.apply(Min(axes, bool(keepdims)), e)
 
 
-@attrs.frozen
 class ArgMax(Reduction):
     """The index of the largest element on one axis: the first of equals, the first NaN if there is one."""
 
@@ -230,7 +224,6 @@ def argmax(x: Operand, axis: int | None = None, keepdims: bool = False) -> Expr:
     return _index_of(ArgMax, x, axis, keepdims)
 
 
-@attrs.frozen
 class ArgMin(Reduction):
     """The index of the smallest element on one axis: the first of equals, the first NaN if there is one."""
 
@@ -265,7 +258,6 @@ def _index_of(op: type[Reduction], x: Operand, axis: int | None, keepdims: bool)
     return ops.reshape(found, (1,) * e.rank) if keepdims else found
 
 
-@attrs.frozen
 class Any(Reduction):
     """Whether some element is true; false for no elements."""
 
@@ -289,7 +281,6 @@ def any(x: Operand, axis: Axes = None, keepdims: bool = False) -> Expr:
     return ops.apply(Any(axes, bool(keepdims)), truth) if axes else truth
 
 
-@attrs.frozen
 class All(Reduction):
     """Whether every element is true; true for no elements."""
 
@@ -313,7 +304,6 @@ def all(x: Operand, axis: Axes = None, keepdims: bool = False) -> Expr:
     return ops.apply(All(axes, bool(keepdims)), truth) if axes else truth
 
 
-@attrs.frozen
 class LogSumExp(Reduction):
     """log(sum(exp(x))), shifted by the largest element so that nothing overflows; -inf for no elements."""
 

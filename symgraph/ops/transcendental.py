@@ -11,7 +11,6 @@ function saturates (and none once `1 - sigmoid(x)` is rewritten to `sigmoid(-x)`
 
 import math
 
-import attrs
 import numpy as np
 
 from symgraph import ops
@@ -25,14 +24,12 @@ from symgraph.types import FLOAT32
 Vjp = tuple[Expr | None, ...]
 
 
-@attrs.frozen
 class Function(Elementwise):
     """What transcendental functions share: floats only, and some twenty flops an element."""
 
     cost = 20
 
 
-@attrs.frozen
 class Exp(Function):
     """e ** x."""
 
@@ -54,7 +51,6 @@ def exp(x: Operand) -> Expr:
     return ops.apply(Exp(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Expm1(Function):
     """exp(x) - 1, accurate near 0."""
 
@@ -77,7 +73,6 @@ def expm1(x: Operand) -> Expr:
     return ops.apply(Expm1(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Exp2(Function):
     """2 ** x."""
 
@@ -99,7 +94,6 @@ def exp2(x: Operand) -> Expr:
     return ops.apply(Exp2(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Log(Function):
     """The natural logarithm."""
 
@@ -121,7 +115,6 @@ def log(x: Operand) -> Expr:
     return ops.apply(Log(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Log1p(Function):
     """log(1 + x), accurate near 0."""
 
@@ -143,7 +136,6 @@ def log1p(x: Operand) -> Expr:
     return ops.apply(Log1p(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Log2(Function):
     """The logarithm to base 2."""
 
@@ -165,7 +157,6 @@ def log2(x: Operand) -> Expr:
     return ops.apply(Log2(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Sqrt(Function):
     """The square root."""
 
@@ -188,7 +179,6 @@ def sqrt(x: Operand) -> Expr:
     return ops.apply(Sqrt(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Rsqrt(Function):
     """1 / sqrt(x)."""
 
@@ -217,7 +207,6 @@ def rsqrt(x: Operand) -> Expr:
     return ops.apply(Rsqrt(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Sigmoid(Function):
     """1 / (1 + exp(-x))."""
 
@@ -252,7 +241,6 @@ def sigmoid(x: Operand) -> Expr:
     return ops.apply(Sigmoid(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Softplus(Function):
     """log(1 + exp(x)), which overflows for no x."""
 
@@ -282,7 +270,6 @@ def softplus(x: Operand) -> Expr:
     return ops.apply(Softplus(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Erf(Function):
     """The error function: 2 / sqrt(pi) times the integral of exp(-t**2) from 0 to x."""
 

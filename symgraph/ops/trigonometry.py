@@ -5,7 +5,6 @@ are cast to float32. Angles are in radians. Outside of its domain a function is 
 infinity, as in NumPy. They raise nothing but what their operands raise.
 """
 
-import attrs
 import numpy as np
 
 from symgraph import ops
@@ -16,7 +15,6 @@ from symgraph.ops.transcendental import Function
 Vjp = tuple[Expr | None, ...]
 
 
-@attrs.frozen
 class Sin(Function):
     """The sine of x in radians."""
 
@@ -37,7 +35,6 @@ def sin(x: Operand) -> Expr:
     return ops.apply(Sin(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Cos(Function):
     """The cosine of x in radians."""
 
@@ -58,7 +55,6 @@ def cos(x: Operand) -> Expr:
     return ops.apply(Cos(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Tan(Function):
     """The tangent of x in radians."""
 
@@ -79,7 +75,6 @@ def tan(x: Operand) -> Expr:
     return ops.apply(Tan(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Asin(Function):
     """The arc sine."""
 
@@ -102,7 +97,6 @@ def asin(x: Operand) -> Expr:
     return ops.apply(Asin(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Acos(Function):
     """The arc cosine."""
 
@@ -123,7 +117,6 @@ def acos(x: Operand) -> Expr:
     return ops.apply(Acos(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Atan(Function):
     """The arc tangent."""
 
@@ -145,7 +138,6 @@ def atan(x: Operand) -> Expr:
     return ops.apply(Atan(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Sinh(Function):
     """The hyperbolic sine."""
 
@@ -167,7 +159,6 @@ def sinh(x: Operand) -> Expr:
     return ops.apply(Sinh(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Cosh(Function):
     """The hyperbolic cosine."""
 
@@ -188,7 +179,6 @@ def cosh(x: Operand) -> Expr:
     return ops.apply(Cosh(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Tanh(Function):
     """The hyperbolic tangent."""
 
@@ -210,7 +200,6 @@ def tanh(x: Operand) -> Expr:
     return ops.apply(Tanh(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Asinh(Function):
     """The inverse of the hyperbolic sine."""
 
@@ -233,7 +222,6 @@ def asinh(x: Operand) -> Expr:
     return ops.apply(Asinh(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Acosh(Function):
     """The inverse of the hyperbolic cosine."""
 
@@ -256,7 +244,6 @@ def acosh(x: Operand) -> Expr:
     return ops.apply(Acosh(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Atanh(Function):
     """The inverse of the hyperbolic tangent."""
 
@@ -278,7 +265,6 @@ def atanh(x: Operand) -> Expr:
     return ops.apply(Atanh(), *operands(x, floating=True))
 
 
-@attrs.frozen
 class Atan2(Function):
     """The angle of the point (x, y)."""
 

@@ -16,10 +16,10 @@ A = TypeVar("A")
 
 
 def subclasses(root: type[A]) -> Iterator[type[A]]:
-    """All attrs classes under `root` that have a name of their own, in the order they were defined."""
-    for kind in root.__subclasses__():
-        # With slots attrs makes a second class; the first one has no attributes of its own.
-        if "__attrs_attrs__" in vars(kind) and vars(kind).get("name"):
+    """All classes under `root` that have a name of their own, in the order they were defined."""
+    # Of those that one class statement made the last: with slots attrs makes a second class of the first.
+    for kind in {(kind.__module__, kind.__qualname__): kind for kind in root.__subclasses__()}.values():
+        if vars(kind).get("name"):
             yield kind
         yield from subclasses(kind)
 

@@ -1,6 +1,13 @@
 """Training: initial values, optimizers, checkpoints, schedules, metrics and loops."""
 
-from symgraph.train.checkpoint import Checkpoint
+from typing import TYPE_CHECKING
+
+from symgraph.later import later
 from symgraph.train.optimizers import Optimizer, Sgd, minimize, sgd
+
+if TYPE_CHECKING:
+    from symgraph.train.checkpoint import Checkpoint
+else:
+    __getattr__ = later(__name__, {"Checkpoint": "symgraph.train.checkpoint:Checkpoint"})
 
 __all__ = ["Checkpoint", "Optimizer", "Sgd", "minimize", "sgd"]

@@ -54,7 +54,7 @@ class Initializer:
 
     name: ClassVar[str] = ""
 
-    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> Array:
+    def sample(self, rng: "np.random.Generator", shape: tuple[int, ...], dtype: DType) -> Array:
         """An array of `shape` and `dtype`; random ones draw from `rng` and from nothing else."""
         raise NotImplementedError
 
@@ -77,7 +77,7 @@ class Zeros(Initializer):
 
     name = "zeros"
 
-    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> Array:
+    def sample(self, rng: "np.random.Generator", shape: tuple[int, ...], dtype: DType) -> Array:
         return np.zeros(shape, dtype)
 
 
@@ -87,7 +87,7 @@ class Ones(Initializer):
 
     name = "ones"
 
-    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> Array:
+    def sample(self, rng: "np.random.Generator", shape: tuple[int, ...], dtype: DType) -> Array:
         return np.ones(shape, dtype)
 
 
@@ -109,7 +109,7 @@ class Constant(Initializer):
     name = "constant"
     value: bool | int | float = attrs.field(converter=_number, eq=repr)
 
-    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> Array:
+    def sample(self, rng: "np.random.Generator", shape: tuple[int, ...], dtype: DType) -> Array:
         return np.full(shape, self.value, dtype)
 
     def fit(self, type_: TensorType, label: str) -> Initializer:
@@ -146,7 +146,7 @@ class Values(Initializer):
     values: ArrayValue
     rounds: bool = False
 
-    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> Array:
+    def sample(self, rng: "np.random.Generator", shape: tuple[int, ...], dtype: DType) -> Array:
         if shape != self.values.array.shape:
             raise _other_shape("array", self.values.array, shape)
         return self.values.array.astype(dtype)
@@ -223,7 +223,7 @@ class Uniform(_Random):
         if not self.low <= self.high:
             raise GraphError(f"uniform: low is {self.low} and high is {self.high}", hint="Exchange them.")
 
-    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> Array:
+    def sample(self, rng: "np.random.Generator", shape: tuple[int, ...], dtype: DType) -> Array:
         return rng.uniform(self.low, self.high, shape).astype(dtype)
 
 
@@ -235,7 +235,7 @@ class Normal(_Random):
     mean: float = attrs.field(converter=_real, validator=_finite, default=0.0)
     stddev: float = attrs.field(converter=_real, validator=_not_negative, default=0.05)
 
-    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> Array:
+    def sample(self, rng: "np.random.Generator", shape: tuple[int, ...], dtype: DType) -> Array:
         return np.asarray(rng.normal(self.mean, self.stddev, shape)).astype(dtype)
 
 
@@ -247,11 +247,11 @@ class TruncatedNormal(_Random):
     mean: float = attrs.field(converter=_real, validator=_finite, default=0.0)
     stddev: float = attrs.field(converter=_real, validator=_not_negative, default=0.05)
 
-    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> Array:
+    def sample(self, rng: "np.random.Generator", shape: tuple[int, ...], dtype: DType) -> Array:
         return (self.mean + self.stddev * _cut_normal(rng, shape)).astype(dtype)
 
 
-def _cut_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+def _cut_normal(rng: "np.random.Generator", shape: tuple[int, ...]) -> Array:
     drawn = rng.standard_normal(math.prod(shape))
     outside = np.flatnonzero(np.abs(drawn) > 2)
     while outside.size:
@@ -283,12 +283,12 @@ class VarianceScaling(_Random):
         validator=_one_of("uniform", "normal", "truncated_normal"), default="truncated_normal"
     )
 
-    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> Array:
+    def sample(self, rng: "np.random.Generator", shape: tuple[int, ...], dtype: DType) -> Array:
         return _scaled(rng, shape, self.scale, self.mode, self.distribution).astype(dtype)
 
 
 def _scaled(
-    rng: np.random.Generator, shape: tuple[int, ...], scale: float, mode: str, distribution: str
+    rng: "np.random.Generator", shape: tuple[int, ...], scale: float, mode: str, distribution: str
 ) -> Array:
     fan_in, fan_out = fans(shape)
     n = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
@@ -309,7 +309,7 @@ class _Scaled(_Random):
     mode: ClassVar[str]
     distribution: ClassVar[str]
 
-    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> Array:
+    def sample(self, rng: "np.random.Generator", shape: tuple[int, ...], dtype: DType) -> Array:
         return _scaled(rng, shape, self.scale, self.mode, self.distribution).astype(dtype)
 
 
@@ -371,7 +371,7 @@ class Orthogonal(_Random):
     name = "orthogonal"
     gain: float = attrs.field(converter=_real, validator=_finite, default=1.0)
 
-    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> Array:
+    def sample(self, rng: "np.random.Generator", shape: tuple[int, ...], dtype: DType) -> Array:
         rows, columns = math.prod(shape[:-1]), shape[-1]
         tall = rng.standard_normal((max(rows, columns), min(rows, columns)))
         q, r = np.linalg.qr(tall)

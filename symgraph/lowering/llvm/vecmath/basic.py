@@ -63,7 +63,7 @@ def number(x: Value, value: float) -> Value:
 
 
 def polynomial(b: Builder, x: Value, coefficients: Sequence[float]) -> Value:
-    """c0 + c1 x + c2 x^2 + ..., coefficients from the constant term upwards.
+    r"""c0 + c1 x + c2 x^2 + ..., coefficients from the constant term upwards.
 
     Horner's scheme, one fused product and sum a coefficient; the high ones of many as even and odd part in x^2, which
     run side by side (Knuth, TAOCP 2, section 4.6.4: second-order Horner). The two lowest come last, one after the
@@ -71,7 +71,7 @@ def polynomial(b: Builder, x: Value, coefficients: Sequence[float]) -> Value:
 
     >>> from symgraph.lowering.llvm.emit import F32
     >>> b = Builder()
-    >>> print(polynomial(b, Value("%x", F32), [1.0, 0.5]), *b.lines, sep="\\n")
+    >>> print(polynomial(b, Value("%x", F32), [1.0, 0.5]), *b.lines, sep="\n")
     float %1
       %1 = call float @llvm.fmuladd.f32(float %x, float 0x3FE0000000000000, float 0x3FF0000000000000)
     """

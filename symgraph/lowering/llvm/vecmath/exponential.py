@@ -94,7 +94,7 @@ def sigmoid(b: Builder, x: Value) -> Value:
 
 
 def tanh(b: Builder, x: Value) -> Value:
-    """t / (t + 2) with t = e^2|x| - 1 (Muller et al., Handbook of Floating-Point Arithmetic, section 10), cut off
+    """As t / (t + 2) with t = e^2|x| - 1 (Muller et al., Handbook of Floating-Point Arithmetic, section 10), cut off
     where it is 1.
     """
     size = at_most(b, b.unary("fabs", x), pick(x, 9.5, 19.5))
@@ -109,19 +109,20 @@ def sinh(b: Builder, x: Value) -> Value:
     q = 2^-n / 2, it is (p - q) cosh r + (p + q) sinh r.
     """
     p, q, even, odd = _halves(b, x)
-    y = b.fma(b.add(p, q), odd, b.mul(b.sub(p, q), even))
+    difference = b.sub(p, q)
+    y = b.add(difference, b.fma(b.add(p, q), odd, b.mul(difference, even)))
     return keep_tiny(b, x, with_sign(b, b.add(y, y), x))
 
 
 def cosh(b: Builder, x: Value) -> Value:
     """(e^x + e^-x) / 2, as (p + q) cosh r + (p - q) sinh r, the letters being those of `sinh`."""
     p, q, even, odd = _halves(b, x)
-    y = b.fma(b.sub(p, q), odd, b.mul(b.add(p, q), even))
+    y = b.add(p, b.fma(b.sub(p, q), odd, b.fma(b.add(p, q), even, q)))
     return b.add(y, y)
 
 
 def _halves(b: Builder, x: Value) -> tuple[Value, Value, Value, Value]:
-    """For |x| = n ln 2 + r: 2^n / 4, 2^-n / 4, cosh r, sinh r; twice what is made of them is the function."""
+    """For |x| = n ln 2 + r: 2^n / 4, 2^-n / 4, cosh r - 1, sinh r; twice what is made of them is the function."""
     form = layout(x.type)
     size = at_most(b, b.unary("fabs", x), pick(x, 89.5, 710.5))
     exponent, r = _reduce(b, size, form.bias - 2)
@@ -132,13 +133,13 @@ def _halves(b: Builder, x: Value) -> tuple[Value, Value, Value, Value]:
     q = b.select(b.compare("lt", size, number(x, pick(x, 30.0, 60.0))), mirrored, number(x, 0.0))
     square = b.mul(r, r)
     series = tuple(1 / math.factorial(k) for k in range(pick(x, 8, 16)))
-    even = polynomial(b, square, series[::2])
+    even = b.mul(square, polynomial(b, square, series[2::2]))
     odd = b.fma(b.mul(square, r), polynomial(b, square, series[3::2]), r)
     return p, q, even, odd
 
 
 def _reduce(b: Builder, x: Value, bias: int) -> tuple[Value, Value]:
-    """x = n ln 2 + r: n + bias in the lowest bits of an integer, and r. ln 2 in two parts, the first of them so short
+    """Split x = n ln 2 + r: n + bias in the lowest bits of an integer, and r. ln 2 in two parts, the first of them so short
     that n times it is exact (Cody & Waite).
     """
     form = layout(x.type)
@@ -154,7 +155,7 @@ def _expm1_small(b: Builder, r: Value) -> Value:
 
 
 def scale(b: Builder, x: Value, exponent: Value) -> Value:
-    """x 2^n, given n plus twice the bias: in two steps, of which only the second rounds, so that results may be
+    """Return x 2^n, given n plus twice the bias: in two steps, of which only the second rounds, so that results may be
     denormal, or 2^n beyond the range.
     """
     half = b.bits("lshr", exponent, constant(exponent.type, 1))

@@ -36,11 +36,11 @@ def log2(b: Builder, x: Value) -> Value:
     scale = 1 / math.log(2)
     high = pick(x, float.fromhex("0x1.715476p+0"), scale)
     low = pick(x, float.fromhex("0x1.4ae0bep-26"), float.fromhex("0x1.777d0ffda0d24p-56"))
-    tail = b.mul(b.mul(f, f), polynomial(b, f, (-0.5, *pick(x, *_LOG))))
-    tail = b.fma(tail, number(x, high), b.mul(f, number(x, low)))
     main = b.fma(f, number(x, high), k)
     rest = b.fma(f, number(x, high), b.sub(k, main))
-    return _guard(b, x, b.add(main, b.add(rest, tail)), number(x, 0.0))
+    curve = _curve(b, f, number(x, 0.0))
+    tail = b.fma(curve, number(x, high), b.fma(f, number(x, low), rest))
+    return _guard(b, x, b.add(main, tail), number(x, 0.0))
 
 
 def log1p(b: Builder, x: Value) -> Value:
@@ -71,7 +71,7 @@ def softplus(b: Builder, x: Value) -> Value:
 
 
 def _split(b: Builder, x: Value) -> tuple[Value, Value]:
-    """x = 2^k (1 + f), f in [-1/4, 1/2)."""
+    """Split x = 2^k (1 + f), f in [-1/4, 1/2)."""
     form = layout(x.type)
     small = b.compare("lt", x, number(x, form.smallest))
     shift = form.mantissa + 1
@@ -102,14 +102,18 @@ def _as_number(b: Builder, integer: Value, offset: Value) -> Value:
 
 
 def _combine(b: Builder, f: Value, k: Value) -> Value:
-    """k ln 2 + log(1 + f). The first sum keeps what it loses (Dekker's Fast2Sum), which saves half a unit."""
+    """Return k ln 2 + log(1 + f). The first sum keeps what it loses (Dekker's Fast2Sum), which saves half a unit."""
     form = layout(f.type)
     main = b.mul(k, number(f, form.ln2_high))
     high = b.add(main, f)
     low = b.sub(f, b.sub(high, main))
+    return b.add(high, _curve(b, f, b.fma(k, number(f, form.ln2_low), low)))
+
+
+def _curve(b: Builder, f: Value, rest: Value) -> Value:
+    """Return log(1 + f) - f + rest; the square goes into the last sum unrounded."""
     cubic = b.mul(f, polynomial(b, f, pick(f, *_LOG)))
-    tail = b.fma(b.mul(f, f), cubic, b.fma(k, number(f, form.ln2_low), low))
-    return b.add(high, b.fma(b.mul(f, number(f, -0.5)), f, tail))
+    return b.fma(b.mul(f, number(f, -0.5)), f, b.fma(b.mul(f, f), cubic, rest))
 
 
 def _guard(b: Builder, x: Value, y: Value, pole: Value) -> Value:

@@ -1,0 +1,322 @@
+"""From a fused graph of concrete shapes to the calls of a step.
+
+    plan : Graph -> kernels, calls, constants, outputs
+
+Each node's value is a `Tensor`. Views cost nothing; a region, an op with loops and a reduction become loop kernels;
+a matrix product a tiled kernel with what follows it element by element as its epilogue; whatever has no kernel a
+call back to the op's own `evaluate`.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import attrs
+import numpy as np
+
+from symgraph.ir import Array, Graph, Node, Op, Placeholder, Variable
+from symgraph.lowering.llvm import movement, products
+from symgraph.lowering.llvm.buffers import Argument, Call, Kind, Room, Tensor, whole
+from symgraph.lowering.llvm.elementwise import EMITTERS, EXACT
+from symgraph.lowering.llvm.kernel import Kernel
+from symgraph.lowering.llvm.loops import write_region
+from symgraph.lowering.llvm.region import (
+    Inner,
+    Number,
+    Operand,
+    Read,
+    Region,
+    Shape,
+    count,
+    number_of,
+    squeeze,
+)
+from symgraph.lowering.llvm.target import Target
+from symgraph.lowering.plan import concrete
+from symgraph.ops.base import Elementwise
+from symgraph.ops.control import Identity
+from symgraph.ops.linalg import MatMul
+from symgraph.ops.reduction import All, Max, Min, Prod, Reduction, Sum
+from symgraph.ops.reduction import Any as AnyOf
+from symgraph.ops.region import Fused, Project
+from symgraph.ops.shape import BroadcastTo, Reshape
+from symgraph.rewrite import Numerics
+from symgraph.types import DType, TensorType, TupleType
+
+_KNOWN_LIMIT = 1 << 24  # bytes: values known now are computed now up to this size
+REDUCTIONS = (Sum, Prod, Max, Min, AnyOf, All)
+_ORDERED = (Sum, Prod)  # of floats: another order of adding gives other bits
+
+write_region = lru_cache(1024)(write_region)
+
+
+def native() -> frozenset[type[Op]]:
+    """The ops that have a kernel here, and so are not expanded."""
+    return frozenset({*EMITTERS, *REDUCTIONS, *movement.KERNELS, *movement.VIEWS, MatMul})
+
+
+def exact(op: Op, dtype: DType) -> bool:
+    """Whether the kernel of an op gives the very bits that its `evaluate` gives."""
+    if isinstance(op, Elementwise):
+        return type(op) in EXACT
+    if isinstance(op, MatMul | _ORDERED):
+        return dtype.kind != "f"
+    return type(op) not in movement.INEXACT or dtype.kind != "f"
+
+
+def supported(node: Node, graph: Graph, numerics: Numerics) -> bool:
+    """Whether a node has a kernel under the numerics class."""
+    op = node.op
+    if isinstance(op, Fused):
+        return all(supported(inner, op.graph, numerics) for inner in op.graph.nodes)
+    if not node.inputs or isinstance(op, Project):
+        return True
+    if type(op) not in native() and not isinstance(op, Identity | Reshape | BroadcastTo):
+        return False
+    if not op.pure and type(op) not in movement.KERNELS:
+        return False
+    return numerics != "bitwise" or exact(op, graph.nodes[node.inputs[0]].type.dtype)
+
+
+@attrs.frozen(eq=False)
+class Plan:
+    """What a step does: its kernels, the calls in order, and the tensors that are its results."""
+
+    kernels: tuple[Kernel, ...]
+    calls: tuple[Call, ...]
+    constants: tuple[Array, ...]
+    outputs: tuple[Tensor, ...]
+
+
+def plan(graph: Graph, target: Target, numerics: Numerics) -> Plan:
+    """Plan a step of a graph whose shapes are all concrete."""
+    planner = Planner(graph, target, numerics)
+    for node in graph.nodes:
+        planner.node(node)
+    return planner.finish()
+
+
+@attrs.define
+class Planner:
+    """The plan as it grows; lives for one `plan`."""
+
+    graph: Graph
+    target: Target
+    numerics: Numerics
+    kernels: dict[Kernel, int] = attrs.field(factory=dict)
+    calls: list[Call] = attrs.field(factory=list)
+    constants: list[Array] = attrs.field(factory=list)
+    tensors: dict[int, Any] = attrs.field(factory=dict)
+    known: dict[int, Array] = attrs.field(factory=dict)
+    inputs: int = 0
+
+    # Nodes
+
+    def node(self, node: Node) -> None:
+        """The calls that compute a node, and the tensor that is its value."""
+        op = node.op
+        if isinstance(op, Placeholder | Variable):
+            room = Room("input", 0, node.id, op.name, self.inputs)
+            self.inputs += 1
+            self.tensors[node.id] = whole(room, concrete(node.type.shape), node.type.dtype)
+        elif self._computable(node):
+            with np.errstate(all="ignore"):
+                self.known[node.id] = np.asarray(op.evaluate(*(self.known[i] for i in node.inputs)))
+        elif isinstance(op, Project):
+            self.tensors[node.id] = self.tensors[node.inputs[0]][op.index]
+        else:
+            operands = [self.operand(i) for i in node.inputs]
+            self.tensors[node.id] = self._compute(node, operands)
+
+    def _computable(self, node: Node) -> bool:
+        return (
+            node.op.pure
+            and not isinstance(node.op, Fused)
+            and all(i in self.known for i in node.inputs)
+            and count(concrete(node.type.shape)) * node.type.dtype.itemsize <= _KNOWN_LIMIT
+        )
+
+    def _compute(self, node: Node, operands: list[Tensor]) -> Any:
+        op = node.op
+        empty = any(not count(t.shape) for t in operands)
+        if empty or not supported(node, self.graph, self.numerics):
+            return self.call_back(node, operands)
+        if isinstance(op, Identity) and op.pure:
+            return operands[0]
+        view = movement.VIEWS.get(type(op))
+        if view is not None:
+            shape = concrete(node.type.shape)
+            made = view(op, operands[0], shape)
+            return made if made is not None else view(op, self.in_order(operands[0], node.id), shape)
+        if isinstance(op, Fused):
+            return self._fused(node, op, operands)
+        kernel = movement.KERNELS.get(type(op))
+        if kernel is not None:
+            return kernel(self, node, operands)
+        if isinstance(op, MatMul):
+            return products.alone(self, node, op, operands)
+        nodes = [_read(k, t) for k, t in enumerate(operands)]
+        inputs = tuple(range(len(nodes)))
+        nodes.append(Inner(op, inputs, concrete(node.type.shape), node.type.dtype))
+        return self.region(nodes, operands, [len(nodes) - 1], node.id)[0]
+
+    def _fused(self, node: Node, op: Fused, operands: list[Tensor]) -> Any:
+        inner: list[Inner] = []
+        given = list(operands)
+        for n in op.graph.nodes:
+            shape, dtype = concrete(n.type.shape), n.type.dtype
+            if isinstance(n.op, Placeholder):
+                k = int(n.op.label)
+                what: Any = self._number(node.inputs[k])
+                inner.append(Inner(Read(k) if what is None else what, (), shape, dtype))
+            elif not n.inputs:
+                value = np.asarray(n.op.evaluate())
+                inner.append(Inner(number_of(value) if value.size == 1 else Read(len(given)), (), shape, dtype))
+                if value.size != 1:
+                    given.append(self.constant(value, node.id))
+            else:
+                inner.append(Inner(n.op, n.inputs, shape, dtype))
+        outputs = [i for _, i in op.graph.outputs]
+        if any(isinstance(n.what, MatMul) for n in inner):
+            made = products.fused(self, inner, given, outputs, node.id)
+        else:
+            made = self.region(inner, given, outputs, node.id)
+        return tuple(made) if len(made) > 1 else made[0]
+
+    def _number(self, i: int) -> Number | None:
+        """The number that a node is known to be."""
+        value = self.known.get(i)
+        return number_of(value) if value is not None and value.size == 1 else None
+
+    # What nodes are made of
+
+    def operand(self, i: int) -> Tensor:
+        """A node's value in memory."""
+        if i not in self.tensors:
+            self.tensors[i] = self.constant(self.known[i], i)
+        found: Tensor = self.tensors[i]
+        return found
+
+    def constant(self, value: Array, node: int) -> Tensor:
+        """An array that is known now."""
+        array = np.array(value, order="C")
+        array.flags.writeable = False
+        self.constants.append(array)
+        room = Room("constant", array.nbytes, node, "constant", len(self.constants) - 1)
+        return whole(room, array.shape, array.dtype)
+
+    def array(self, shape: Shape, dtype: DType, node: int, label: str) -> Tensor:
+        """Room in the arena for a value."""
+        return whole(Room("arena", count(shape) * dtype.itemsize, node, label), shape, dtype)
+
+    def in_order(self, tensor: Tensor, node: int) -> Tensor:
+        """The tensor itself where it is contiguous, else a copy that is."""
+        return tensor if tensor.contiguous else self.copy(tensor, None, node)
+
+    def copy(self, tensor: Tensor, out: Tensor | None, node: int) -> Tensor:
+        """A copy of the elements, into `out` where that is given."""
+        nodes = [_read(0, tensor), Inner(BroadcastTo(tensor.shape), (0,), tensor.shape, tensor.dtype)]
+        return self.region(nodes, [tensor], [1], node, None if out is None else [out])[0]
+
+    def region(
+        self,
+        nodes: Sequence[Inner],
+        operands: Sequence[Tensor],
+        outputs: Sequence[int],
+        node: int,
+        into: Sequence[Tensor] | None = None,
+    ) -> list[Tensor]:
+        """The calls of a loop kernel; `outputs` are places in `nodes`."""
+        ordered = self._ordered(nodes, operands, node)
+        results = into
+        if results is None:
+            results = [self.array(nodes[i].shape, nodes[i].dtype, node, _label(nodes[i])) for i in outputs]
+        region = Region(
+            tuple(nodes),
+            tuple(Operand(t.shape, t.strides, t.dtype) for t in ordered),
+            tuple((i, t.strides) for i, t in zip(outputs, results, strict=True)),
+        )
+        kernels = write_region(region, self.target)
+        scratch = self.scratch(kernels[0].scratch, node)
+        for kernel in kernels:
+            self.call(kernel, ordered, results, node, scratch)
+        return list(results)
+
+    def _ordered(self, nodes: Sequence[Inner], operands: Sequence[Tensor], node: int) -> list[Tensor]:
+        """The operands; those that a reshape reads in another shape in order."""
+        made = list(operands)
+        for n in nodes:
+            if isinstance(n.what, Reshape) and squeeze(n.shape) != squeeze(nodes[n.inputs[0]].shape):
+                what = nodes[n.inputs[0]].what
+                if isinstance(what, Read):
+                    made[what.operand] = self.in_order(made[what.operand], node)
+        return made
+
+    def scratch(self, size: int, node: int) -> Tensor:
+        """Room that a kernel needs for itself."""
+        return self.array((size,), np.dtype(np.uint8), node, "scratch")
+
+    def call(
+        self,
+        kernel: Kernel,
+        reads: Sequence[Tensor],
+        writes: Sequence[Tensor],
+        node: int,
+        scratch: Tensor,
+    ) -> None:
+        """One more call."""
+        number = self.kernels.setdefault(kernel, len(self.kernels))
+        arguments = tuple(Argument(t.room, t.offset) for t in (*reads, *writes, scratch))
+        self.calls.append(Call(number, arguments, len(reads), len(writes), node, kernel.chunks, kernel.over))
+
+    def call_back(self, node: Node, operands: list[Tensor]) -> Any:
+        """A call of the op's own `evaluate`."""
+        types: Any = node.type
+        several = isinstance(types, TupleType)
+        results = [
+            self.array(concrete(t.shape), t.dtype, node.id, node.op.name)
+            for t in (types.items if several else (types,))
+        ]
+        arguments = tuple(Argument(t.room, t.offset) for t in (*operands, *results))
+        self.calls.append(
+            Call(None, arguments, len(operands), len(results), node.id, tensors=(*operands, *results))
+        )
+        return tuple(results) if several else results[0]
+
+    # The end
+
+    def finish(self) -> Plan:
+        """Results are computed where they are wanted, or copied there."""
+        graph = self.graph
+        wanted: list[tuple[Kind, int]] = [
+            *(("next", i) for _, group in graph.updates for _, i in group),
+            *(("output", i) for _, i in graph.outputs),
+        ]
+        counts = {"next": 0, "output": 0}
+        outputs = []
+        for kind, i in wanted:
+            tensor = self.operand(i)
+            number = counts[kind]
+            counts[kind] += 1
+            room = tensor.room
+            if room.kind == "arena" and tensor.contiguous and room.size == _bytes(tensor) and room.size:
+                room.kind, room.index = kind, number
+            elif room.size:
+                out = whole(Room(kind, _bytes(tensor), i, kind, number), tensor.shape, tensor.dtype)
+                self.copy(tensor, out, i)
+            if kind == "output":
+                outputs.append(tensor)
+        return Plan(tuple(self.kernels), tuple(self.calls), tuple(self.constants), tuple(outputs))
+
+
+def _bytes(tensor: Tensor) -> int:
+    return count(tensor.shape) * tensor.dtype.itemsize
+
+
+def _read(k: int, tensor: Tensor) -> Inner:
+    return Inner(Read(k), (), tensor.shape, tensor.dtype)
+
+
+def _label(node: Inner) -> str:
+    assert isinstance(node.what, Op)
+    return f"{node.what.name} {TensorType(node.dtype, node.shape)}"

@@ -1,0 +1,348 @@
+"""Matrix products in a plan: batches, and which nodes of a region are the product's epilogue.
+
+A node belongs to the epilogue when it works element by element on the product's shape and needs the product. What
+needs more than its own element of it (a softmax, a sum) is a loop kernel after it.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import attrs
+import numpy as np
+
+from symgraph.ir import Node
+from symgraph.lowering.llvm import matmul as tiles
+from symgraph.lowering.llvm.buffers import Tensor
+from symgraph.lowering.llvm.emit import I64, Builder, Value, constant, integer
+from symgraph.lowering.llvm.kernel import Kernel, close, open_kernel
+from symgraph.lowering.llvm.loops import address, compute, gather, join_axes, load, store
+from symgraph.lowering.llvm.region import (
+    Inner,
+    Number,
+    Operand,
+    Read,
+    Shape,
+    broadcast_strides,
+    contiguous,
+    count,
+    register_type,
+)
+from symgraph.lowering.llvm.target import Target
+from symgraph.ops.base import Elementwise
+from symgraph.ops.linalg import MatMul
+
+
+@attrs.frozen(cache_hash=True)
+class Tile:
+    """A product for each batch, and its epilogue: `nodes[head]` is the product, the others follow from it.
+
+    `steps_a` and `steps_b` are the operands' strides over the batches; those of the epilogue's operands and
+    outputs go over the batches, the rows and the columns.
+    """
+
+    product: tiles.Product
+    batches: Shape
+    steps_a: tuple[int, ...]
+    steps_b: tuple[int, ...]
+    nodes: tuple[Inner, ...]
+    head: int
+    operands: tuple[Operand, ...]
+    outputs: tuple[tuple[int, tuple[int, ...]], ...]
+
+
+def alone(planner: Any, node: Node, op: MatMul, operands: Sequence[Tensor]) -> Tensor:
+    """A product that is no part of a region."""
+    nodes = [_as_read(k, t) for k, t in enumerate(operands)]
+    shape: Any = node.type.shape
+    nodes.append(Inner(op, (0, 1), shape, node.type.dtype))
+    made: list[Tensor] = fused(planner, nodes, list(operands), [2], node.id)
+    return made[0]
+
+
+def fused(
+    planner: Any, nodes: list[Inner], operands: list[Tensor], outputs: Sequence[int], node: int
+) -> list[Tensor]:
+    """The calls of a region with a product at its head, or several; returns the tensors of its outputs."""
+    heads = [i for i, n in enumerate(nodes) if isinstance(n.what, MatMul)]
+    results: dict[int, Tensor] = {}
+    for head in heads:
+        # The last has the epilogue: what follows from the others is known by then.
+        members = _epilogue(nodes, head, set(results)) if head == heads[-1] else []
+        inside = {head, *members}
+        wanted = {i for i in inside if i in outputs}
+        wanted |= {j for i, n in enumerate(nodes) if i not in inside for j in n.inputs if j in inside}
+        made = _tile(planner, nodes, operands, head, members, sorted(wanted), node)
+        for i, tensor in made.items():
+            results[i] = tensor
+            nodes[i] = Inner(Read(len(operands)), (), tensor.shape, tensor.dtype)
+            operands.append(tensor)
+    rest = _reachable(nodes, [i for i in outputs if i not in results])
+    if rest:
+        place = {i: k for k, i in enumerate(rest)}
+        kept = [attrs.evolve(nodes[i], inputs=tuple(place[j] for j in nodes[i].inputs)) for i in rest]
+        later = [i for i in outputs if i not in results]
+        results.update(zip(later, planner.region(*_used(kept, operands), [place[i] for i in later], node), strict=True))
+    return [results[i] for i in outputs]
+
+
+def _as_read(k: int, tensor: Tensor) -> Inner:
+    return Inner(Read(k), (), tensor.shape, tensor.dtype)
+
+
+def _reachable(nodes: Sequence[Inner], roots: Sequence[int]) -> list[int]:
+    """The nodes that some need, in order."""
+    wanted = set(roots)
+    for i in range(len(nodes) - 1, -1, -1):
+        if i in wanted:
+            wanted.update(nodes[i].inputs)
+    return sorted(wanted)
+
+
+def _used(nodes: list[Inner], operands: Sequence[Tensor]) -> tuple[list[Inner], list[Tensor]]:
+    """The nodes with the operands that they read, numbered anew."""
+    numbers: dict[int, int] = {}
+    made = []
+    for node in nodes:
+        if isinstance(node.what, Read):
+            number = numbers.setdefault(node.what.operand, len(numbers))
+            made.append(attrs.evolve(node, what=Read(number)))
+        else:
+            made.append(node)
+    return made, [operands[k] for k in numbers]
+
+
+def _epilogue(nodes: Sequence[Inner], head: int, known: set[int]) -> list[int]:
+    """The nodes that need the product, element by element, and else only what is known before it."""
+    members: list[int] = []
+    inside = {head}
+    for i, n in enumerate(nodes):
+        if not isinstance(n.what, Elementwise) or n.shape != nodes[head].shape:
+            continue
+        ready = all(j in inside or isinstance(nodes[j].what, Read | Number) for j in n.inputs)
+        if ready and any(j in inside for j in n.inputs):
+            inside.add(i)
+            members.append(i)
+    return members
+
+
+def _tile(
+    planner: Any,
+    nodes: Sequence[Inner],
+    operands: Sequence[Tensor],
+    head: int,
+    members: Sequence[int],
+    wanted: Sequence[int],
+    node: int,
+) -> dict[int, Tensor]:
+    """The call of one product with its epilogue; returns the results that are wanted."""
+    what: Any = nodes[head].what
+    x, y = (_matrix(planner, nodes[i], operands, node) for i in nodes[head].inputs)
+    x = _swapped(x) if what.transpose_a else x
+    y = _swapped(y) if what.transpose_b else y
+    shape = nodes[head].shape
+    chosen = _reachable(nodes, [*members, head])
+    chosen = [i for i in chosen if i == head or i in members or not _feeds_only(nodes, i, head, members)]
+    place = {i: k for k, i in enumerate(chosen)}
+    inner = [
+        attrs.evolve(nodes[i], inputs=() if i == head else tuple(place[j] for j in nodes[i].inputs))
+        for i in chosen
+    ]
+    inner, reads = _used(inner, operands)
+    results = {i: planner.array(shape, nodes[i].dtype, node, _label(nodes[i])) for i in wanted}
+    batch = shape[:-2]
+    steps = [
+        broadcast_strides(t.shape[:-2], t.strides[:-2], batch) for t in (x, y)
+    ]
+    seen = [broadcast_strides(t.shape, t.strides, shape) for t in reads]
+    out = contiguous(shape)
+    rows, columns, inner_size = shape[-2], shape[-1], x.shape[-1]
+    axes, joined = join_axes((*batch, rows), [
+        (*steps[0], x.strides[-2]), (*steps[1], 0), out[:-1], *(s[:-1] for s in seen)
+    ])
+    if len(batch) and len(axes) == 1:  # one product of all the batches' rows: y is the same for all
+        rows, batch, row_strides = axes[0], (), [s[0] for s in joined]
+        steps_a, steps_b = (), ()
+        a_row = row_strides[0]
+        outer = [(s[-1],) for s in joined[2:]]
+    else:
+        axes, joined = join_axes(batch, [*steps, out[:-2], *(s[:-2] for s in seen)])
+        batch, (steps_a, steps_b) = axes, (joined[0], joined[1])
+        a_row = x.strides[-2]
+        outer = [(*s, f[-2]) for s, f in zip(joined[2:], [out, *seen], strict=True)]
+    product = tiles.Product(
+        rows, columns, inner_size, (a_row, x.strides[-1]), (y.strides[-2], y.strides[-1]), x.dtype
+    )
+    whole = (*batch, rows, columns)
+    tile = Tile(
+        product,
+        batch,
+        steps_a,
+        steps_b,
+        tuple(attrs.evolve(n, shape=()) for n in inner),
+        place[head],
+        tuple(Operand(whole, (*s, f[-1]), t.dtype) for s, f, t in zip(outer[1:], seen, reads, strict=True)),
+        tuple((place[i], (*outer[0], 1)) for i in wanted),
+    )
+    kernel = write_tile(tile, planner.target)
+    planner.call(
+        kernel, [x, y, *reads], list(results.values()), node, planner.scratch(kernel.scratch, node)
+    )
+    return results
+
+
+def _feeds_only(nodes: Sequence[Inner], i: int, head: int, members: Sequence[int]) -> bool:
+    """Whether a leaf is an operand of the product and of nothing in its epilogue."""
+    return i in nodes[head].inputs and not any(i in nodes[m].inputs for m in members)
+
+
+def _matrix(planner: Any, node: Inner, operands: Sequence[Tensor], owner: int) -> Tensor:
+    """An operand of a product in memory."""
+    if isinstance(node.what, Read):
+        return operands[node.what.operand]
+    assert isinstance(node.what, Number)
+    made: Tensor = planner.constant(np.full(node.shape, node.what.value, node.dtype), owner)
+    return made
+
+
+def _swapped(x: Tensor) -> Tensor:
+    """The matrices transposed."""
+    shape, strides = x.shape, x.strides
+    return attrs.evolve(
+        x, shape=(*shape[:-2], shape[-1], shape[-2]), strides=(*strides[:-2], strides[-1], strides[-2])
+    )
+
+
+def _label(node: Inner) -> str:
+    name = node.what.name if not isinstance(node.what, Read | Number) else ""
+    return f"{name} {node.dtype.name}{list(node.shape)}"
+
+
+@lru_cache(1024)
+def write_tile(tile: Tile, target: Target) -> Kernel:
+    """The kernel: its arguments are the two matrices, the epilogue's operands, the outputs, and scratch."""
+    b = Builder()
+    pointers = open_kernel(b, 3 + len(tile.operands) + len(tile.outputs))
+    batches = count(tile.batches)
+    many = batches >= 8
+    tiling = tiles.plan(tile.product, target, 1 if many else max(1, 8 // batches))
+    chunk = Value("%chunk", I64)
+    scratch = pointers[-1]
+    chunks = tiling.chunks * batches
+    if many:
+        # A piece is a range of batches.
+        work = tile.product.M * tile.product.N * tile.product.K * batches
+        chunks = 1 if work < 100_000 else 8
+        per = -(-batches // chunks)
+        chunks = -(-batches // per)
+        start = b.mul(chunk, integer(per))
+        stop = b.binary("smin", b.add(start, integer(per)), integer(batches))
+        if tiling.scratch:
+            scratch = b.offset(scratch, b.mul(chunk, integer(tiling.scratch)))
+        loop = b.begin_loop(start, stop, 1)
+        _one(b, tile, tiling, pointers, loop.index, integer(0), scratch, target)
+        b.end_loop(loop)
+    else:
+        batch, piece = integer(0), chunk
+        if batches > 1:
+            batch = b.div(chunk, integer(tiling.chunks))
+            piece = b.rem(chunk, integer(tiling.chunks)) if tiling.chunks > 1 else integer(0)
+        elif chunks == 1:
+            piece = integer(0)
+        if tiling.scratch and chunks > 1:
+            scratch = b.offset(scratch, b.mul(chunk, integer(tiling.scratch)))
+        _one(b, tile, tiling, pointers, batch, piece, scratch, target)
+    first = 2 + len(tile.operands)
+    over = tuple(
+        (first + k, 2 + j)
+        for k, (i, strides) in enumerate(tile.outputs)
+        for j, operand in enumerate(tile.operands)
+        if operand.strides == strides and operand.dtype.itemsize == tile.nodes[i].dtype.itemsize
+    )
+    return close(b, chunks, tiling.scratch * chunks, over)
+
+
+def _one(
+    b: Builder,
+    tile: Tile,
+    tiling: tiles.Tiling,
+    pointers: Sequence[Value],
+    batch: Value,
+    piece: Value,
+    scratch: Value,
+    target: Target,
+) -> None:
+    """The product of one batch."""
+    at = _coordinates(b, batch, tile.batches)
+    depth = len(tile.batches)
+    dtype = tile.product.dtype
+    x = address(b, pointers[0], at, tile.steps_a, dtype)
+    y = address(b, pointers[1], at, tile.steps_b, dtype)
+    reads = [
+        address(b, p, at, o.strides[:depth], o.dtype)
+        for p, o in zip(pointers[2:], tile.operands, strict=False)
+    ]
+    first = 2 + len(tile.operands)
+    writes = [
+        address(b, pointers[first + k], at, strides[:depth], tile.nodes[i].dtype)
+        for k, (i, strides) in enumerate(tile.outputs)
+    ]
+    numbers = {
+        k: load(b, o.dtype, read, 1, None)
+        for k, (o, read) in enumerate(zip(tile.operands, reads, strict=True))
+        if not any(o.strides[depth:])
+    }
+    tiles.write(
+        b, tile.product, tiling, x, y, scratch, piece, _Epilogue(tile, reads, writes, numbers), target
+    )
+
+
+def _coordinates(b: Builder, batch: Value, batches: Shape) -> list[Value]:
+    """The indices of a batch by its number."""
+    at: list[Value] = []
+    for size in reversed(batches[1:]):
+        at.append(b.rem(batch, integer(size)))
+        batch = b.div(batch, integer(size))
+    return [*([batch] if batches else []), *reversed(at)]
+
+
+@attrs.frozen
+class _Epilogue:
+    """What is done with each finished vector of the product."""
+
+    tile: Tile
+    reads: list[Value]
+    writes: list[Value]
+    numbers: dict[int, Value]
+
+    def __call__(self, b: Builder, acc: Value, row: Value, column: Value, mask: Value | None) -> None:
+        tile, lanes, depth = self.tile, acc.type.lanes, len(self.tile.batches)
+        values: list[Value] = []
+        loaded: dict[int, Value] = {}
+        for i, node in enumerate(tile.nodes):
+            if i == tile.head:
+                values.append(acc)
+            elif isinstance(node.what, Number):
+                values.append(constant(register_type(node.dtype, lanes), node.what.value))
+            elif isinstance(node.what, Read):
+                k = node.what.operand
+                if k not in loaded:
+                    loaded[k] = self._read(b, k, row, column, lanes, mask)
+                values.append(loaded[k])
+            else:
+                values.append(compute(b, node.what, [values[j] for j in node.inputs]))
+        for (i, strides), base in zip(tile.outputs, self.writes, strict=True):
+            where = address(b, base, [row, column], strides[depth:], tile.nodes[i].dtype)
+            store(b, values[i], where, strides[-1], mask)
+
+    def _read(self, b: Builder, k: int, row: Value, column: Value, lanes: int, mask: Value | None) -> Value:
+        operand, depth = self.tile.operands[k], len(self.tile.batches)
+        if k in self.numbers:
+            return b.splat(self.numbers[k], lanes)
+        where = address(b, self.reads[k], [row, column], operand.strides[depth:], operand.dtype)
+        stride = operand.strides[-1]
+        if stride == 0:
+            return b.splat(load(b, operand.dtype, where, 1, None), lanes)
+        if stride == 1:
+            return load(b, operand.dtype, where, lanes, mask)
+        return gather(b, operand.dtype, where, stride, lanes, mask)

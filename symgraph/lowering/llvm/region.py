@@ -1,0 +1,116 @@
+"""What a loop kernel computes, as a value: nodes over operands of known layout. Equal regions share one kernel.
+
+    nodes    : (what, inputs)         in topological order; what is an op, an operand that is read, or a number
+    operands : (shape, strides)       strides in elements, 0 where an axis is broadcast
+    outputs  : (node, strides)        where the rows of a result go
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+import attrs
+import numpy as np
+
+from symgraph.ir import Op
+from symgraph.lowering.llvm.emit import F32, F64, I1, I8, I32, I64, Type
+from symgraph.ops.reduction import Reduction
+from symgraph.types import DType
+
+Shape: TypeAlias = tuple[int, ...]
+
+
+class Read(NamedTuple):
+    """The operand of a number."""
+
+    operand: int
+
+
+class Number(NamedTuple):
+    """A number known when the kernel is made."""
+
+    value: float | int | bool
+
+
+@attrs.frozen(cache_hash=True)
+class Inner:
+    """A node of a region: an op on earlier nodes, an operand, or a number."""
+
+    what: Op | Read | Number
+    inputs: tuple[int, ...]
+    shape: Shape
+    dtype: DType
+
+
+@attrs.frozen(cache_hash=True)
+class Operand:
+    """How an operand lies in memory."""
+
+    shape: Shape
+    strides: tuple[int, ...]
+    dtype: DType
+
+
+@attrs.frozen(cache_hash=True)
+class Region:
+    """A whole kernel's work; `outputs` pairs nodes with the strides of the memory that takes them."""
+
+    nodes: tuple[Inner, ...]
+    operands: tuple[Operand, ...]
+    outputs: tuple[tuple[int, tuple[int, ...]], ...]
+
+
+_REGISTER = {"float32": F32, "float64": F64, "int32": I32, "int64": I64, "bool": I1}
+
+
+def register_type(dtype: DType, lanes: int = 1) -> Type:
+    """The type of values in registers: a bool is one bit."""
+    return Type(_REGISTER[dtype.name].name, lanes)
+
+
+def memory_type(dtype: DType, lanes: int = 1) -> Type:
+    """The type of values in memory: a bool is a byte."""
+    return Type(I8.name if dtype.kind == "b" else _REGISTER[dtype.name].name, lanes)
+
+
+def squeeze(shape: Sequence[int]) -> Shape:
+    """The axes that are longer than 1."""
+    return tuple(size for size in shape if size != 1)
+
+
+def contiguous(shape: Sequence[int]) -> tuple[int, ...]:
+    """The strides, in elements, of an array in C order."""
+    strides = [1] * len(shape)
+    for i in range(len(shape) - 2, -1, -1):
+        strides[i] = strides[i + 1] * shape[i + 1]
+    return tuple(strides)
+
+
+def is_contiguous(shape: Sequence[int], strides: Sequence[int]) -> bool:
+    """Whether the strides are those of C order, where they matter."""
+    expected = contiguous(shape)
+    return all(
+        size == 1 or have == want for size, have, want in zip(shape, strides, expected, strict=True)
+    ) or 0 in shape
+
+
+def broadcast_strides(shape: Shape, strides: tuple[int, ...], to: Shape) -> tuple[int, ...]:
+    """The strides of an operand seen in a larger shape: 0 along what is broadcast."""
+    extra = len(to) - len(shape)
+    own = [0 if size == 1 and want != 1 else s for size, s, want in zip(shape, strides, to[extra:], strict=True)]
+    return (*(0,) * extra, *own)
+
+
+def is_tail(node: Inner) -> bool:
+    """Whether it reduces over the rows."""
+    return isinstance(node.what, Reduction) and 0 in node.what.axes
+
+
+def count(shape: Sequence[int]) -> int:
+    """The number of elements."""
+    return math.prod(shape)
+
+
+def number_of(value: np.ndarray) -> Number:
+    """The one element of an array."""
+    return Number(value.reshape(-1)[0].item())

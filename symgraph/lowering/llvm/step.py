@@ -1,0 +1,134 @@
+"""The step as a module: the kernels, each once, and the function that calls them in order.
+
+    table : arena, pool, pool_run, call back, status, two offsets; then inputs, outputs, next values, constants
+
+`step(table, arrays)` takes a tuple of arrays as it lies in memory, and puts the addresses of their elements into
+the table. It returns 0, or one more than the number of the call that failed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from symgraph.lowering.llvm.buffers import Call, Room
+from symgraph.lowering.llvm.jit import module_text
+from symgraph.lowering.llvm.kernel import Kernel
+from symgraph.lowering.llvm.target import Target
+
+ARENA, POOL, RUN, CALL_BACK, STATUS, ITEMS, DATA, FIRST = range(8)
+_PART = 128  # calls in one function: LLVM takes more than linear time over a long one
+
+
+def module(
+    kernels: Sequence[Kernel],
+    calls: Sequence[Call],
+    slots: Mapping[Room, tuple[int, int]],
+    arrays: int,
+    target: Target,
+    comments: Mapping[int, str],
+) -> str:
+    """The text of a whole step; `slots` are each buffer's slot of the table and offset there, `comments` what is
+    written above the calls.
+    """
+    functions = [kernel.text.replace("@KERNEL", f"@kernel{k}") for k, kernel in enumerate(kernels)]
+    declarations = [line for kernel in kernels for line in kernel.declarations]
+    constants, parts = [], []
+    for start in range(0, max(1, len(calls)), _PART):
+        lines = []
+        for number in range(start, min(len(calls), start + _PART)):
+            call = calls[number]
+            if number in comments:
+                lines += [f"  ; {line}" for line in comments[number].splitlines()]
+            if call.kernel is not None:
+                pairs = [(slots[room][0], slots[room][1] + offset) for room, offset in call.arguments]
+                text = ", ".join(f"i64 {slot}, i64 {offset}" for slot, offset in pairs)
+                constants.append(
+                    f"@args{number} = private unnamed_addr constant [{2 * len(pairs)} x i64] [{text}]"
+                )
+            lines += _call(number, call, kernels)
+        parts.append(_part(len(parts), lines))
+    head = _each() if any(call.chunks > 1 for call in calls) else ""
+    text = [*constants, "", *functions, head, *parts, _step(len(parts), arrays)]
+    return module_text(text, declarations, target)
+
+
+def _call(number: int, call: Call, kernels: Sequence[Kernel]) -> Iterator[str]:
+    if call.kernel is None:
+        yield f"  %back{number} = load ptr, ptr %slot{CALL_BACK}, align 8"
+        yield f"  %failed{number} = call i64 %back{number}(i64 {number})"
+    elif call.chunks == 1:
+        yield f"  call void @kernel{call.kernel}(ptr %table, ptr @args{number}, i64 0)"
+    else:
+        yield f"  call void @each(ptr @kernel{call.kernel}, ptr %table, ptr @args{number}, i64 {call.chunks})"
+    if call.kernel is not None and not kernels[call.kernel].checks:
+        return
+    if call.kernel is not None:
+        yield f"  %failed{number} = load i64, ptr %slot{STATUS}, align 8"
+    yield f"  %wrong{number} = icmp ne i64 %failed{number}, 0"
+    yield f"  br i1 %wrong{number}, label %stop{number}, label %go{number}"
+    yield f"stop{number}:"
+    yield f"  ret i64 {number + 1}"
+    yield f"go{number}:"
+
+
+def _part(number: int, lines: list[str]) -> str:
+    slots = [f"  %slot{k} = getelementptr ptr, ptr %table, i64 {k}" for k in (CALL_BACK, STATUS)]
+    head = f"define internal i64 @part{number}(ptr %table) #0 {{"
+    return "\n".join([head, "entry:", *slots, *lines, "  ret i64 0", "}", ""])
+
+
+def _each() -> str:
+    """All pieces of a kernel: shared with the pool where there is one."""
+    return f"""define internal void @each(ptr %kernel, ptr %table, ptr %args, i64 %chunks) #0 {{
+entry:
+  %slot1 = getelementptr ptr, ptr %table, i64 {POOL}
+  %slot2 = getelementptr ptr, ptr %table, i64 {RUN}
+  %pool = load ptr, ptr %slot1, align 8
+  %run = load ptr, ptr %slot2, align 8
+  %alone = icmp eq ptr %pool, null
+  br i1 %alone, label %loop, label %share
+share:
+  call void %run(ptr %pool, ptr %kernel, ptr %table, ptr %args, i64 %chunks)
+  ret void
+loop:
+  %i = phi i64 [ 0, %entry ], [ %next, %loop ]
+  call void %kernel(ptr %table, ptr %args, i64 %i)
+  %next = add nsw i64 %i, 1
+  %more = icmp slt i64 %next, %chunks
+  br i1 %more, label %loop, label %done
+done:
+  ret void
+}}
+"""
+
+
+def _step(parts: int, arrays: int) -> str:
+    """Addresses into the table, then the parts until one fails."""
+    lines = ["define i64 @step(ptr %table, ptr %arrays) #0 {", "entry:"]
+    lines += [f"  %slot{k} = getelementptr ptr, ptr %table, i64 {k}" for k in (STATUS, ITEMS, DATA, FIRST)]
+    lines += [f"  store i64 0, ptr %slot{STATUS}, align 8", "  br label %fill" if arrays else "  br label %part0"]
+    if arrays:
+        lines += [
+            "fill:",
+            "  %i = phi i64 [ 0, %entry ], [ %next, %fill ]",
+            f"  %items = load i64, ptr %slot{ITEMS}, align 8",
+            f"  %data = load i64, ptr %slot{DATA}, align 8",
+            "  %list = getelementptr i8, ptr %arrays, i64 %items",
+            "  %place = getelementptr ptr, ptr %list, i64 %i",
+            "  %array = load ptr, ptr %place, align 8",
+            "  %field = getelementptr i8, ptr %array, i64 %data",
+            "  %address = load ptr, ptr %field, align 8",
+            f"  %slot = getelementptr ptr, ptr %slot{FIRST}, i64 %i",
+            "  store ptr %address, ptr %slot, align 8",
+            "  %next = add nsw i64 %i, 1",
+            f"  %more = icmp slt i64 %next, {arrays}",
+            "  br i1 %more, label %fill, label %part0",
+        ]
+    for k in range(parts):
+        lines += [
+            f"part{k}:",
+            f"  %failed{k} = call i64 @part{k}(ptr %table)",
+            f"  %wrong{k} = icmp ne i64 %failed{k}, 0",
+            f"  br i1 %wrong{k}, label %stop{k}, label %part{k + 1}",
+            f"stop{k}:",
+            f"  ret i64 %failed{k}",
+        ]
+    return "\n".join([*lines, f"part{parts}:", "  ret i64 0", "}", ""])

@@ -1,0 +1,262 @@
+"""Trigonometric functions, their inverses, and the inverse hyperbolic ones, as inline code on floats and doubles.
+
+Zeros keep their signs, and what is infinite, NaN or outside of a domain gives what C's annex F says. The
+coefficients are minimax polynomials (Remez's algorithm, relative errors), lowest power first.
+"""
+
+import math
+
+from symgraph.lowering.llvm.angles import reduce
+from symgraph.lowering.llvm.emit import Builder, Value, constant
+from symgraph.lowering.llvm.vecmath import log1p, polynomial
+from symgraph.lowering.llvm.vecmath.basic import number, pick
+
+ULP = {
+    "sin": 1.5,
+    "cos": 1.5,
+    "tan": 2.5,
+    "asin": 2.0,
+    "acos": 2.0,
+    "atan": 2.0,
+    "atan2": 2.0,
+    "asinh": 3.0,
+    "acosh": 3.0,
+    "atanh": 3.0,
+}
+"""The largest error in units of the last place, of floats and doubles."""
+
+# (sin(r)/r - 1) / r**2 and (cos(r) - 1 + r**2/2) / r**4 in r**2, for |r| <= pi/4.
+_SIN = (
+    -0.16666666666666632,
+    0.00833333333332236,
+    -0.00019841269829763252,
+    2.7557313676259854e-06,
+    -2.5050755629270532e-08,
+    1.5896649446042563e-10,
+)
+_COS = (
+    0.0416666666666666,
+    -0.0013888888888874066,
+    2.480158728944388e-05,
+    -2.755731434064977e-07,
+    2.0875721617308156e-09,
+    -1.135955906877385e-11,
+)
+# The same for floats, in doubles: within 2**-37 and 2**-33.
+_SIN_SHORT = (-0.1666666664155712, 0.008333329377644182, -0.00019839332152896957, 2.71828559708453e-06)
+_COS_SHORT = (0.04166664685832278, -0.0013887366844021723, 2.4438349212562478e-05)
+
+# (atan(t)/t - 1) / t**2 in t**2, for |t| <= 1.
+_ATAN = (
+    -0.3333333333333307,
+    0.19999999999951468,
+    -0.14285714282575426,
+    0.11111111007035096,
+    -0.09090907003148957,
+    0.07692279841132382,
+    -0.0666640407254943,
+    0.05880527903000976,
+    -0.05253518942404889,
+    0.04722323524677995,
+    -0.042191823467087934,
+    0.03664197933639672,
+    -0.029903966178733594,
+    0.021984985110919623,
+    -0.01390068414910679,
+    0.007196591329580573,
+    -0.0028849641508637788,
+    0.0008313381529248777,
+    -0.00015216444404118773,
+    1.3225439598354195e-05,
+)
+_ATAN_SINGLE = (
+    -0.333333,
+    0.1999855,
+    -0.14264274,
+    0.10952375,
+    -0.084040366,
+    0.057967994,
+    -0.031188438,
+    0.010920366,
+    -0.0017949188,
+)
+
+# (asin(t)/t - 1) / t**2 in t**2, for |t| <= 1/2.
+_ASIN = (
+    0.16666666666666763,
+    0.07499999999970294,
+    0.04464285717509091,
+    0.03038194268504263,
+    0.022372215620213916,
+    0.01735160081328626,
+    0.01398095274876984,
+    0.011397847956924036,
+    0.010786119760128504,
+    0.0036846153514618844,
+    0.021759595034937754,
+    -0.021071650470853066,
+    0.03267328481564558,
+)
+_ASIN_SINGLE = (0.1666666, 0.075005114, 0.044515684, 0.0318178, 0.014402234, 0.03756528)
+
+# Pi in two pieces, as doubles and as floats.
+_PI = (math.pi, 1.2246467991473532e-16)
+_PI_SINGLE = (3.1415927410125732, -8.742277657347586e-08)
+
+
+def _pi(x: Value) -> tuple[Value, Value, Value, Value]:
+    """pi/2 and pi as constants, each in two pieces."""
+    high, low = pick(x, _PI_SINGLE, _PI)
+    return number(x, high / 2), number(x, low / 2), number(x, high), number(x, low)
+
+
+def sin(b: Builder, x: Value) -> Value:
+    """The sine of radians."""
+    made = _circular(b, x, 0)
+    return b.select(b.compare("eq", x, number(x, 0)), x, made)
+
+
+def cos(b: Builder, x: Value) -> Value:
+    """The cosine of radians."""
+    return _circular(b, x, 1)
+
+
+def _circular(b: Builder, x: Value, ahead: int) -> Value:
+    """The sine of x plus so many right angles."""
+    angle = reduce(b, x)
+    whole = angle.quadrant.type
+    quadrant = b.add(angle.quadrant, constant(whole, ahead)) if ahead else angle.quadrant
+    sine, cosine = _both(b, angle.high, angle.low, x.type.name == "float")
+    odd = b.compare("ne", b.bits("and", quadrant, constant(whole, 1)), constant(whole, 0))
+    made = b.select(odd, cosine, sine)
+    sign = b.bits("shl", b.bits("and", quadrant, constant(whole, 2)), constant(whole, 62))
+    made = b.as_float(b.bits("xor", b.as_int(made), sign))
+    return b.cast("fptrunc", made, x.type) if x.type.name == "float" else made
+
+
+def tan(b: Builder, x: Value) -> Value:
+    """The tangent of radians: sine by cosine, or in odd quadrants -cosine by sine."""
+    single = x.type.name == "float"
+    angle = reduce(b, x)
+    whole = angle.quadrant.type
+    sine, cosine = _both(b, angle.high, angle.low, single)
+    odd = b.compare("ne", b.bits("and", angle.quadrant, constant(whole, 1)), constant(whole, 0))
+    made = b.div(b.select(odd, b.neg(cosine), sine), b.select(odd, sine, cosine))
+    made = b.cast("fptrunc", made, x.type) if single else made
+    return b.select(b.compare("eq", x, number(x, 0)), x, made)
+
+
+def _both(b: Builder, high: Value, low: Value, single: bool) -> tuple[Value, Value]:
+    """Sine and cosine of a reduced angle. With the low part as in fdlibm's k_sin.c and k_cos.c (Sun, 1993)."""
+    square = b.mul(high, high)
+    one, half = number(high, 1), number(high, 0.5)
+    if single:
+        cubed = b.mul(square, high)
+        sine = b.fma(cubed, polynomial(b, square, _SIN_SHORT), high)
+        return sine, b.fma(square, polynomial(b, square, (-0.5, *_COS_SHORT)), one)
+    cubed = b.mul(square, high)
+    rest = b.fma(half, low, b.neg(b.mul(cubed, polynomial(b, square, _SIN[1:]))))
+    rest = b.fma(square, rest, b.neg(low))
+    sine = b.sub(high, b.fma(cubed, number(high, -_SIN[0]), rest))
+    halved = b.mul(half, square)
+    first = b.sub(one, halved)
+    rest = b.fma(b.mul(square, square), polynomial(b, square, _COS), b.neg(b.mul(high, low)))
+    return sine, b.add(first, b.add(b.sub(b.sub(one, first), halved), rest))
+
+
+def _arc(b: Builder, x: Value, square: Value, single: tuple[float, ...], double: tuple[float, ...]) -> Value:
+    """The sum x + x * square * P(square)."""
+    return b.fma(b.mul(x, square), polynomial(b, square, pick(x, single, double)), x)
+
+
+def atan(b: Builder, x: Value) -> Value:
+    """The arc tangent: of more than 1 it is pi/2 less that of the reciprocal."""
+    half, half_low, _, _ = _pi(x)
+    one, size = number(x, 1), b.unary("fabs", x)
+    large = b.compare("gt", size, one)
+    t = b.select(large, b.div(one, size), size)
+    made = _arc(b, t, b.mul(t, t), _ATAN_SINGLE, _ATAN)
+    made = b.select(large, b.sub(half, b.sub(made, half_low)), made)
+    return b.binary("copysign", made, x)
+
+
+def atan2(b: Builder, y: Value, x: Value) -> Value:
+    """The angle of the point (x, y), from -pi to pi.
+
+    The arc tangent of a ratio below 1, taken from or added to 0, pi/2 or pi, of which it is the eighth.
+    """
+    half, half_low, whole, whole_low = _pi(x)
+    zero, one, integer = number(x, 0), number(x, 1), x.type.as_int
+    up, across = b.unary("fabs", y), b.unary("fabs", x)
+    steep = b.compare("gt", up, across)
+    less, more = b.select(steep, across, up), b.select(steep, up, across)
+    more = b.select(b.compare("eq", more, zero), one, more)
+    t = b.select(b.compare("eq", less, more), one, b.div(less, more))  # 1 also of two infinities
+    made = _arc(b, t, b.mul(t, t), _ATAN_SINGLE, _ATAN)
+    left = b.compare("lt", b.as_int(x), constant(integer, 0))
+    made = b.select(b.bits("xor", steep, left), b.neg(made), made)
+    base = b.select(steep, half, b.select(left, whole, zero))
+    base_low = b.select(steep, half_low, b.select(left, whole_low, zero))
+    return b.binary("copysign", b.add(base, b.add(made, base_low)), y)
+
+
+def _half_arc(b: Builder, x: Value) -> tuple[Value, Value]:
+    """Whether |x| > 1/2, and the arc sine of |x|, or then of sqrt((1 - |x|)/2), the half of acos |x|."""
+    half, size = number(x, 0.5), b.unary("fabs", x)
+    large = b.compare("gt", size, half)
+    square = b.select(large, b.mul(b.sub(number(x, 1), size), half), b.mul(size, size))
+    t = b.select(large, b.unary("sqrt", square), size)
+    return large, _arc(b, t, square, _ASIN_SINGLE, _ASIN)
+
+
+def asin(b: Builder, x: Value) -> Value:
+    """The arc sine; NaN beyond 1."""
+    half, half_low, _, _ = _pi(x)
+    large, arc = _half_arc(b, x)
+    complement = b.sub(half, b.sub(b.add(arc, arc), half_low))
+    return b.binary("copysign", b.select(large, complement, arc), x)
+
+
+def acos(b: Builder, x: Value) -> Value:
+    """The arc cosine; NaN beyond 1."""
+    half, half_low, whole, whole_low = _pi(x)
+    zero = number(x, 0)
+    large, arc = _half_arc(b, x)
+    left = b.compare("lt", x, zero)
+    # Near 0 pi/2 - asin x; near 1 and -1 2 arc and pi - 2 arc.
+    signed = b.binary("copysign", b.select(large, b.add(arc, arc), arc), b.select(large, x, b.neg(x)))
+    base = b.select(large, b.select(left, whole, zero), half)
+    base_low = b.select(large, b.select(left, whole_low, zero), half_low)
+    return b.add(base, b.add(signed, base_low))
+
+
+def asinh(b: Builder, x: Value) -> Value:
+    """The inverse hyperbolic sine: log1p(|x| + x**2 / (1 + sqrt(1 + x**2)))."""
+    one, size = number(x, 1), b.unary("fabs", x)
+    root = b.unary("sqrt", b.fma(size, size, one))
+    square = b.mul(size, size)
+    sum_ = b.add(size, b.div(square, b.add(root, one)))
+    return b.binary("copysign", _logarithm(b, size, sum_), x)
+
+
+def acosh(b: Builder, x: Value) -> Value:
+    """The inverse hyperbolic cosine: log1p(t + sqrt(t**2 + 2 t)) with t = x - 1; NaN below 1."""
+    one = number(x, 1)
+    t = b.sub(x, one)
+    root = b.unary("sqrt", b.fma(t, t, b.add(t, t)))
+    made = _logarithm(b, x, b.add(t, root))
+    return b.select(b.compare("lt", x, one), number(x, math.nan), made)
+
+
+def _logarithm(b: Builder, x: Value, sum_: Value) -> Value:
+    """log1p of the sum, or for a large x, whose square may overflow, log(2 x)."""
+    large = b.compare("gt", x, number(x, pick(x, 2.0**14, 2.0**28)))
+    made = log1p(b, b.select(large, x, sum_))
+    return b.add(made, b.select(large, number(x, math.log(2.0)), number(x, 0)))
+
+
+def atanh(b: Builder, x: Value) -> Value:
+    """The inverse hyperbolic tangent: log1p(2 |x| / (1 - |x|)) / 2; NaN beyond 1."""
+    size = b.unary("fabs", x)
+    made = log1p(b, b.div(b.add(size, size), b.sub(number(x, 1), size)))
+    return b.binary("copysign", b.mul(made, number(x, 0.5)), x)
