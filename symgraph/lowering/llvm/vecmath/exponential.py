@@ -139,7 +139,7 @@ def _halves(b: Builder, x: Value) -> tuple[Value, Value, Value, Value]:
 
 
 def _reduce(b: Builder, x: Value, bias: int) -> tuple[Value, Value]:
-    """Split x = n ln 2 + r: n + bias in the lowest bits of an integer, and r. ln 2 in two parts, the first of them so short
+    """Split x = n ln 2 + r: n + bias in the lowest bits of an integer, and r. ln 2 is in two parts, the first so short
     that n times it is exact (Cody & Waite).
     """
     form = layout(x.type)
