@@ -8,10 +8,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.benchmarks.libraries import PEERS, missing
 from tests.benchmarks.machine import describe, machine
+from tests.benchmarks.race import Plan, races
 from tests.benchmarks.suites import SUITES
 
-_PACKAGES = ("symgraph", "numpy", "attrs", "toolz", "jax", "jaxlib", "torch", "tensorflow", "pytensor")
+_PACKAGES = ("symgraph", "numpy", "attrs", "toolz", "llvmlite", "jax", "jaxlib", "optax", "torch", "pytensor")
+_PACKAGES += ("numba", "autograd", "scipy")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,6 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--rounds", type=int, default=7, metavar="N", help="turns of each contender; default: 7"
     )
+    parser.add_argument(
+        "--peers",
+        default=",".join(PEERS),
+        metavar="NAMES",
+        help=f"contenders beside symgraph, of {','.join(PEERS)}; default: all that are installed",
+    )
     options = parser.parse_args(arguments)
     chosen = options.suites or list(SUITES)
     unknown = [name for name in chosen if name not in SUITES]
@@ -31,16 +40,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--rounds is at least 1")
     if options.json is not None and not options.json.absolute().parent.is_dir():
         parser.error(f"--json: there is no folder {options.json.parent}")
+    peers = [name for name in options.peers.split(",") if name]
+    strange = [name for name in peers if name not in PEERS]
+    if strange:
+        parser.error(f"--peers: there is no {strange[0]!r}; there are {', '.join(PEERS)}")
     about = machine(_PACKAGES)
     print(describe(about), flush=True)
+    absent = missing(peers)
+    if absent:
+        print(f"not installed and left out: {', '.join(absent)} (pip install -e '.[bench]' brings them)")
+    plan = Plan(options.rounds, frozenset(peers) - frozenset(absent))
     results = {}
     for name in chosen:
         print(f"\n# {name}", flush=True)
         suite = importlib.import_module(SUITES[name])
         found = []
-        for text, data in suite.run(options.rounds):
+        for text, data in (
+            suite.run(plan) if hasattr(suite, "run") else races(SUITES[name], suite.CASES, plan)
+        ):
             print(f"\n{text}", flush=True)
             found.append(data)
+        verdicts = [verdict["text"] for data in found for verdict in data.get("verdicts", ())]
+        if verdicts:
+            print("\n" + "\n".join(verdicts), flush=True)
         results[name] = found
     if options.json is not None:
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -2,18 +2,21 @@
 
     Contender : () -> Ready                 prepares the work in one library
     Ready     = step, answers               one unit of work to be timed; what it computes from a fresh start
-    race      : Case -> rounds -> [Lane]    times by contender, after their answers agreed
+    race      : Case -> Plan -> [Lane]      times by contender, after their answers agreed
+    report    : Case -> [Lane] -> table, figures, verdicts on what is asked for
 
 Load on the machine meets all contenders alike when they take turns, so ratios are taken within a round.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import attrs
@@ -22,7 +25,19 @@ import numpy as np
 from tests.benchmarks.table import quantile, seconds, table
 
 _PAUSE = 0.15  # seconds between turns: the threads of a BLAS spin for a while after their last call
-_START = 180.0  # seconds for a contender to import, compile and answer
+_PATIENCE = 300.0  # seconds for a contender to import, compile and answer, or to take a turn
+
+
+@attrs.frozen
+class Plan:
+    """How a suite is run: the turns of each contender, and the packages that take part beside symgraph."""
+
+    rounds: int
+    peers: frozenset[str]
+
+    def takes(self, package: str) -> bool:
+        """Whether contenders that need this package take part."""
+        return package in ("", "symgraph") or package in self.peers
 
 
 @attrs.frozen
@@ -39,11 +54,25 @@ class Ready:
 
 @attrs.frozen
 class Contender:
-    """A library's way of doing a case; `needs` is the package that must be installed, if any."""
+    """A library's way of doing a case, in a process with `env`; `needs` is the package it takes."""
 
     name: str
     prepare: Callable[[], Ready]
-    needs: str = ""
+    needs: str = "symgraph"
+    env: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Target:
+    """What is asked for: our time is at most `ratio` of the quickest of the `rivals`, or at most `seconds`.
+
+    Without `rivals` all contenders are meant that are not symgraph's own. `ours` is the first contender by default.
+    """
+
+    ratio: float | None = None
+    rivals: tuple[str, ...] = ()
+    ours: str = ""
+    seconds: float | None = None
 
 
 @attrs.frozen
@@ -53,8 +82,8 @@ class Case:
     name: str
     about: str
     contenders: tuple[Contender, ...]
-    tolerance: float  # relative, of the answers
-    target: float | None = None  # the largest ratio of our time to a contender's that is asked for
+    tolerance: float  # of the answers, relative to their largest
+    targets: tuple[Target, ...] = ()
 
 
 @attrs.frozen
@@ -75,28 +104,40 @@ class Lane:
 class _Worker:
     """A process with one contender, commanded by lines of JSON; a context manager that ends it."""
 
-    def __init__(self, module: str, case: str, contender: str) -> None:
-        command = [sys.executable, "-m", "tests.benchmarks.worker", module, case, contender]
+    def __init__(self, module: str, case: str, contender: Contender) -> None:
+        command = [sys.executable, "-m", "tests.benchmarks.worker", module, case, contender.name]
         self.log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  closed with the worker
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, bufsize=1
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+            bufsize=1,
+            env={**os.environ, **contender.env},
         )
 
     def ask(self, **command: Any) -> Any:
         """Send a command and wait for its answer; raises RuntimeError when the contender failed."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
+        impatient = Timer(_PATIENCE, self.process.kill)
+        impatient.start()
+        start = time.monotonic()
         try:
             self.process.stdin.write(json.dumps(command) + "\n")
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = ""
-        if not line:
-            self.process.wait(_START)
-            self.log.seek(0)
-            last = [text for text in self.log.read().splitlines() if text.strip()][-1:]
-            raise RuntimeError(last[0] if last else f"ended with code {self.process.returncode}")
-        return json.loads(line)
+        finally:
+            impatient.cancel()
+        if line:
+            return json.loads(line)
+        self.process.wait()
+        if time.monotonic() - start >= _PATIENCE:
+            raise RuntimeError(f"took more than {_PATIENCE:.0f} s")
+        self.log.seek(0)
+        raise RuntimeError(failure(self.log.read(), self.process.returncode))
 
     def close(self) -> None:
         """End the process."""
@@ -111,62 +152,97 @@ class _Worker:
         self.log.close()
 
 
+def failure(log: str, code: int) -> str:
+    """Why a process ended, in a line."""
+    last = [text.strip() for text in log.splitlines() if text.strip()][-1:]
+    return last[0] if last else f"ended with code {code}"
+
+
+def races(module: str, cases: Sequence[Case], plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The reports of all cases of the suite in `module`."""
+    for case in cases:
+        taking = attrs.evolve(case, contenders=tuple(c for c in case.contenders if plan.takes(c.needs)))
+        yield report(taking, race(module, taking, plan.rounds))
+
+
 def race(module: str, case: Case, rounds: int, turn: float = 0.4) -> list[Lane]:
     """Time a case of the suite in `module`: `rounds` turns of `turn` seconds for each contender.
 
-    A contender that fails, or is not installed, gets a lane that says so. Raises ValueError when answers differ.
+    A contender that fails, or answers other numbers than the first, gets a lane that says so.
     """
     workers: dict[str, _Worker] = {}
     failed: dict[str, str] = {}
     samples: dict[str, list[tuple[float, ...]]] = {}
     figures: dict[str, Mapping[str, float]] = {}
+
+    def ask(name: str, **command: Any) -> Any:
+        try:
+            return workers[name].ask(**command)
+        except RuntimeError as error:
+            failed[name] = str(error)
+            workers.pop(name).close()
+            return None
+
     try:
+        answers = {}
         with tempfile.TemporaryDirectory() as folder:
+            path = str(Path(folder, "answers.npz"))
             for contender in case.contenders:
-                workers[contender.name] = _Worker(module, case.name, contender.name)
-            answers = {}
-            for name, worker in list(workers.items()):
-                path = str(Path(folder, f"{len(answers)}.npz"))
-                try:
-                    worker.ask(do="prepare", path=path)
+                workers[contender.name] = _Worker(module, case.name, contender)
+                if ask(contender.name, do="prepare", path=path):
                     with np.load(path) as found:
-                        answers[name] = dict(found)
-                except RuntimeError as error:
-                    failed[name] = str(error)
-                    workers.pop(name).close()
-        _agree(case, answers)
+                        answers[contender.name] = dict(found)
+        for name, why in differing(answers, case.tolerance).items():
+            failed[name] = why
+            workers.pop(name).close()
         for k in range(rounds):
             order = list(workers)
-            for name in (
-                order[k % len(order) :] + order[: k % len(order)]
-            ):  # nobody always follows the same one
+            start = k % max(len(order), 1)  # nobody always follows the same one
+            for name in order[start:] + order[:start]:
                 time.sleep(_PAUSE)
-                samples.setdefault(name, []).append(tuple(workers[name].ask(do="turn", seconds=turn)))
-        for name, worker in workers.items():
-            figures[name] = worker.ask(do="figures")
+                samples.setdefault(name, []).append(tuple(ask(name, do="turn", seconds=turn) or ()))
+        for name in list(workers):
+            figures[name] = ask(name, do="figures") or {}
     finally:
         for worker in workers.values():
             worker.close()
     return [
-        Lane(c.name, tuple(samples.get(c.name, ())), figures.get(c.name, {}), failed.get(c.name, ""))
+        Lane(
+            c.name,
+            tuple(samples.get(c.name, ())) if c.name not in failed else (),
+            figures.get(c.name, {}),
+            failed.get(c.name, ""),
+        )
         for c in case.contenders
     ]
 
 
-def _agree(case: Case, answers: Mapping[str, Mapping[str, np.ndarray]]) -> None:
-    """Raise ValueError where a contender's numbers are not those of the first."""
+def differing(answers: Mapping[str, Mapping[str, np.ndarray]], tolerance: float) -> dict[str, str]:
+    """The contenders whose numbers are not those of the first, and how they differ.
+
+    >>> differing({"a": {"y": np.ones(2)}, "b": {"y": np.array([1.0, 1.5])}}, 0.1)
+    {'b': "y differs from a's by 0.5 of its largest; 0.1 is allowed"}
+    """
+    if not answers:
+        return {}
     (first, expected), *others = answers.items()
+    wrong = {}
     for name, found in others:
         if found.keys() != expected.keys():
-            raise ValueError(f"{case.name}: {name} answers {sorted(found)}, {first} {sorted(expected)}")
+            wrong[name] = f"answers {sorted(found)}, and {first} {sorted(expected)}"
+            continue
         for what, value in expected.items():
-            scale = float(np.max(np.abs(value))) or 1.0
-            worst = float(np.max(np.abs(found[what] - value))) / scale
-            if found[what].shape != value.shape or not worst <= case.tolerance:
-                raise ValueError(
-                    f"{case.name}: {what} of {name} and {first} differ by {worst:.2g} of the largest, "
-                    f"and {case.tolerance:.2g} is allowed"
+            if found[what].shape != value.shape:
+                wrong[name] = f"{what} has the shape {found[what].shape}, and {first}'s {value.shape}"
+                break
+            scale = float(np.max(np.abs(value), initial=0.0)) or 1.0
+            worst = float(np.max(np.abs(found[what] - value), initial=0.0)) / scale
+            if not worst <= tolerance:
+                wrong[name] = (
+                    f"{what} differs from {first}'s by {worst:.2g} of its largest; {tolerance:.2g} is allowed"
                 )
+                break
+    return wrong
 
 
 def ratios(ours: Lane, other: Lane, q: float = 0.5) -> list[float]:
@@ -211,11 +287,41 @@ def report(case: Case, lanes: Sequence[Lane]) -> tuple[str, dict[str, Any]]:
             }
         )
     columns = ["", "median", "10th percentile", "ours/its (spread)", "of 10th p.", "notes"]
-    aim = "" if case.target is None else f"; asked for: ours/its at most {case.target:g}"
+    title = f"{case.name}: {case.about}"
+    judged = [verdict for target in case.targets if (verdict := judge(case, lanes, target)) is not None]
     return (
-        table(f"{case.name}: {case.about}{aim}", columns, rows),
-        {"case": case.name, "about": case.about, "target": case.target, "contenders": data},
+        table(title, columns, rows),
+        {"case": case.name, "about": case.about, "contenders": data, "verdicts": judged},
     )
+
+
+def judge(case: Case, lanes: Sequence[Lane], target: Target) -> dict[str, Any] | None:
+    """Whether a target is met, in words and figures; None where no rival took part."""
+    ran = {lane.name: lane for lane in lanes if lane.rounds}
+    needs = {c.name: c.needs for c in case.contenders}
+    ours = target.ours or case.contenders[0].name
+    if ours not in ran:
+        return verdict(f"{case.name}: {ours} has no time", None, 0.0)
+    if target.seconds is not None:
+        return verdict(f"{case.name}: {ours}, in seconds", quantile(ran[ours].times, 0.5), target.seconds)
+    rivals = target.rivals or tuple(name for name in ran if needs[name] != "symgraph")
+    beaten = {name: quantile(ratios(ran[ours], ran[name]), 0.5) for name in rivals if name in ran}
+    if not beaten or target.ratio is None:
+        return None
+    hardest = max(beaten, key=lambda name: beaten[name])
+    return verdict(f"{case.name}: time of {ours} over {hardest}", beaten[hardest], target.ratio)
+
+
+def verdict(about: str, found: float | None, most: float) -> dict[str, Any]:
+    """A target and what was found, as JSON holds it.
+
+    >>> verdict("a over b", 0.5, 0.4)["text"], verdict("a over b", 0.3, 0.4)["met"]
+    ('missed by 25 %: a over b: 0.5, at most 0.4 is asked for', True)
+    """
+    met = found is not None and found <= most
+    word = "met" if met else "missed" if found is None else f"missed by {100 * (found / most - 1):.0f} %"
+    figures = "" if found is None else f": {found:.3g}, at most {most:.3g} is asked for"
+    return {"text": f"{word}: {about}{figures}", "met": met, "found": found, "most": most}
 
 
 def _figures(lane: Lane) -> str:

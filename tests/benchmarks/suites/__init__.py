@@ -1,7 +1,17 @@
-"""The suites: each a module with `run(rounds) -> (texts, data)`, and `CASES` where contenders race."""
+"""The suites: each a module with `CASES` where contenders race, or with `run(plan)` that yields texts and data."""
 
-SUITES = {
-    "numpy": "tests.benchmarks.suites.hand_written",
-    "start": "tests.benchmarks.suites.start",
-    "scale": "tests.benchmarks.suites.scale",
+_NAMES = {
+    "mnist_dense": "mnist_dense",
+    "talk": "talk",
+    "xor": "xor",
+    "deep": "deep",
+    "elementwise": "elementwise",
+    "ocean": "ocean",
+    "predict": "predict",
+    "overhead": "overhead",
+    "epoch": "epoch",
+    "numpy": "hand_written",
+    "compile": "compile",
+    "scale": "scale",
 }
+SUITES = {name: f"{__name__}.{module}" for name, module in _NAMES.items()}

@@ -1,7 +1,7 @@
 """`scale`: how the time of each stage grows with the graph, from 1,000 to 100,000 nodes.
 
-A chain is one elementwise op after another; a network has layers of a matrix product, a bias and a tanh. Both are
-differentiated and trained, and sized by the nodes of the training graph. Each size runs in a process of its own,
+The graphs are the generated ones of the suite `compile`, sized by the nodes of the training graph; here the stages
+of the NumPy backend are told apart. Each size runs in a process of its own,
 with room for 400 frames of Python alone: no stage may recurse over the graph. Times are of the processor, not of
 the clock, so that other work on the machine counts little; what the garbage collector took is shown beside them.
 """
@@ -16,6 +16,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from tests.benchmarks.libraries import WAYS
+from tests.benchmarks.networks import GENERATED, generated
+from tests.benchmarks.race import Plan
 from tests.benchmarks.table import seconds, table
 
 A = TypeVar("A")
@@ -23,31 +26,6 @@ SIZES = (1_000, 10_000, 100_000)
 _TIMEOUT = 600.0  # seconds for one size
 _FRAMES = 400
 _LARGEST_GROWTH = 12.0  # for ten times the nodes
-_BATCH, _WIDTH = 4, 8
-
-
-def chain(nodes: int) -> dict[str, Any]:
-    """The loss of a chain of elementwise ops; training takes about 3.75 nodes for each op."""
-    import symgraph as sg
-
-    h, w = sg.placeholder("x", ("batch", _WIDTH)), sg.variable("w", (_WIDTH,), init=0.5)
-    for i in range(int(nodes / 7.5)):
-        h = sg.tanh(h + w) if i % 2 else sg.sin(h * w)
-    return {"loss": sg.mean(h)}
-
-
-def network(nodes: int) -> dict[str, Any]:
-    """The loss of a network of small dense layers; training takes about 17 nodes for each."""
-    import symgraph as sg
-
-    h = sg.placeholder("x", ("batch", _WIDTH))
-    for i in range(nodes // 17):
-        w = sg.variable(f"w{i}", (_WIDTH, _WIDTH), init=sg.init.glorot_uniform)
-        h = sg.tanh(h @ w + sg.variable(f"b{i}", (_WIDTH,)))
-    return {"loss": sg.mean(h)}
-
-
-KINDS: dict[str, Callable[[int], dict[str, Any]]] = {"chain": chain, "network": network}
 
 
 class _Clock:
@@ -75,25 +53,27 @@ class _Clock:
 def measure(kind: str, nodes: int) -> dict[str, Any]:
     """The stages of one size, in this process."""
     import symgraph as sg
-    from symgraph.session import initial_values
     from symgraph.transforms.pipeline import optimise
+    from tests.benchmarks.libraries.with_symgraph import described
 
-    sg.compile(sg.define(y=sg.placeholder("x") + 1.0), backend="numpy")({"x": 1.0})  # what is imported late
+    WAYS["symgraph, NumPy"].warm_up()
+    network = generated(kind, nodes).drawn()
+    x, y = network.batches()[0]
     sys.setrecursionlimit(_FRAMES)
     clock = _Clock()
-    outputs = clock.stage("declare", lambda: KINDS[kind](nodes))
-    graph = clock.stage("define", lambda: sg.define(outputs))
+    loss = clock.stage("declare", lambda: described(network))
+    graph = clock.stage("define", lambda: sg.define(loss=loss))
     trained = clock.stage("differentiate", lambda: sg.train.minimize(graph, "loss", sg.train.sgd(0.01)))
     text = clock.stage("print", lambda: str(trained))
     better = clock.stage("optimise", lambda: optimise(trained).graph)
     ready = clock.stage("fuse", lambda: sg.compile(better, backend="numpy", passes=()))
-    bound = clock.stage("plan and write", lambda: ready.bound({"batch": _BATCH}))
+    bound = clock.stage("plan and write", lambda: ready.bound({"batch": len(x)}))
     clock.stage("build code", lambda: bound.idle.append(bound.program.instance()))
-    values, x = initial_values(trained, 0), np.ones((_BATCH, _WIDTH), np.float32)
-    loss = clock.stage("first run", lambda: ready({"x": x}, values)["loss"])
-    clock.stage("second run", lambda: ready({"x": x}, values))
-    if not np.isfinite(loss):
-        raise ValueError(f"the loss is {loss}")
+    values = network.start()
+    found = clock.stage("first run", lambda: ready({"x": x, "y": y}, values)["loss"])
+    clock.stage("second run", lambda: ready({"x": x, "y": y}, values))
+    if not np.isfinite(found):
+        raise ValueError(f"the loss is {found}")
     return {
         "nodes": len(trained),
         "optimised": len(better),
@@ -102,13 +82,13 @@ def measure(kind: str, nodes: int) -> dict[str, Any]:
     }
 
 
-def run(rounds: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each kind at each size; of `rounds` turns the quickest counts (at 100,000 nodes one turn is taken)."""
-    for kind in KINDS:
+def run(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each kind at each size; of the turns the quickest counts (at 100,000 nodes one turn is taken)."""
+    for kind in GENERATED:
         found: dict[int, dict[str, Any]] = {}
         failed: dict[int, str] = {}
         for nodes in SIZES:
-            turns = [_process(kind, nodes) for _ in range(rounds if nodes < SIZES[-1] else 1)]
+            turns = [_process(kind, nodes) for _ in range(plan.rounds if nodes < SIZES[-1] else 1)]
             good = [turn for turn in turns if isinstance(turn, dict)]
             if good:
                 found[nodes] = _quickest(good)

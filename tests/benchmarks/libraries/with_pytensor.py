@@ -1,0 +1,91 @@
+"""PyTensor: one function a step, with shared variables and updates, in the Numba or the C mode."""
+
+import sys
+from typing import Any
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pytensor.tensor import exp, mean, sigmoid, sin, softplus, sqrt, sum, tanh
+from pytensor.tensor import sqr as square
+
+from tests.benchmarks.libraries import Array, Caller, Formula, Network, Trainer
+
+__all__ = ["exp", "mean", "sigmoid", "sin", "softplus", "sqrt", "square", "sum", "tanh"]
+
+_OPS = sys.modules[__name__]
+
+
+def relu(x: Any) -> Any:
+    """The positive part."""
+    return pt.maximum(x, 0)
+
+
+def gelu(x: Any) -> Any:
+    """The form with erf."""
+    return 0.5 * x * (1 + pt.erf(x * _constant(0.5**0.5)))
+
+
+def dense(x: Any, w: Any, b: Any) -> Any:
+    """A layer."""
+    return x @ w + b
+
+
+def layer_norm(x: Any, scale: Any, bias: Any) -> Any:
+    """The rows with mean 0 and variance 1, scaled and shifted."""
+    centred = x - mean(x, axis=-1, keepdims=True)
+    variance = mean(square(centred), axis=-1, keepdims=True)
+    return centred / sqrt(variance + _constant(1e-5)) * scale + bias
+
+
+def softmax_cross_entropy(z: Any, labels: Any) -> Any:
+    """The mean over a batch."""
+    return -mean(pt.special.log_softmax(z, axis=-1)[pt.arange(labels.shape[0]), labels])
+
+
+def sigmoid_cross_entropy(z: Any, y: Any) -> Any:
+    """The mean over a batch."""
+    return mean(softplus(z) - z * y)
+
+
+def trainer(network: Network, mode: str) -> Trainer:
+    """The training step."""
+    start = network.start()
+    weights = _shared(start)
+    x, y = map(_input, network.batches()[0])
+    loss = network.loss(_OPS, weights, x, y)
+    gradients = pytensor.grad(loss, list(weights.values()))
+    rate = _constant(network.rate)
+    updates = {w: w - rate * g for w, g in zip(weights.values(), gradients, strict=True)}
+    step = pytensor.function([x, y], loss, updates=updates, mode=mode, trust_input=True)
+    return Trainer(step, lambda: {name: w.get_value() for name, w in weights.items()})
+
+
+def caller(formula: Formula, mode: str) -> Caller:
+    """The formula's value."""
+    weights = _shared(formula.weights())
+    inputs = [_input(value) for value in formula.inputs()]
+    result = formula.function(_OPS, weights, *inputs)
+    return Caller(pytensor.function(inputs, result, mode=mode, trust_input=True), np.asarray)
+
+
+def warm_up(mode: str) -> None:
+    """Import what is imported late."""
+    if mode == "NUMBA":
+        pass
+
+
+def _input(value: Array) -> Any:
+    if value.dtype.kind == "f":  # Python numbers beside tensors take this dtype
+        pytensor.config.floatX = value.dtype.name
+    return pt.tensor(dtype=value.dtype.name, shape=value.shape)
+
+
+def _shared(weights: dict[str, Array]) -> Any:
+    return {
+        name: pytensor.shared(np.array(value), name, shape=value.shape) for name, value in weights.items()
+    }
+
+
+def _constant(value: float) -> Any:
+    return np.asarray(value, pytensor.config.floatX)

@@ -1,0 +1,86 @@
+"""torch: eager, with updates in place outside the tape; or all of a step through `torch.compile`."""
+
+import sys
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import exp, mean, relu, sigmoid, sin, sqrt, square, sum, tanh
+from torch.nn import functional
+from torch.nn.functional import gelu, softplus
+
+from tests.benchmarks.libraries import Array, Caller, Formula, Network, Trainer
+
+__all__ = ["exp", "gelu", "mean", "relu", "sigmoid", "sin", "softplus", "sqrt", "square", "sum", "tanh"]
+
+_OPS = sys.modules[__name__]
+_compile = partial(torch.compile, fullgraph=True, dynamic=False)
+
+
+def dense(x: Any, w: Any, b: Any) -> Any:
+    """A layer."""
+    return torch.addmm(b, x, w)
+
+
+def layer_norm(x: Any, scale: Any, bias: Any) -> Any:
+    """The rows with mean 0 and variance 1, scaled and shifted."""
+    return functional.layer_norm(x, x.shape[-1:], scale, bias, 1e-5)
+
+
+softmax_cross_entropy = functional.cross_entropy
+sigmoid_cross_entropy = functional.binary_cross_entropy_with_logits
+
+
+def trainer(network: Network, compiled: bool = False) -> Trainer:
+    """The training step."""
+    weights = {k: _tensor(v).requires_grad_(not compiled) for k, v in network.start().items()}
+    step = _compiled_step(network, weights) if compiled else _eager_step(network, weights)
+    return Trainer(
+        step, lambda: {k: v.detach().numpy() for k, v in weights.items()}, _tensor, torch.from_numpy
+    )
+
+
+def _eager_step(network: Network, weights: dict[str, Any]) -> Any:
+    leaves = tuple(weights.values())
+
+    def step(x: Any, y: Any) -> Any:
+        loss = network.loss(_OPS, weights, x, y)
+        gradients = torch.autograd.grad(loss, leaves)
+        with torch.no_grad():
+            for leaf, gradient in zip(leaves, gradients, strict=True):
+                leaf.sub_(gradient, alpha=network.rate)
+        return loss.detach()
+
+    return step
+
+
+def _compiled_step(network: Network, weights: dict[str, Any]) -> Any:
+    def step(weights: dict[str, Any], x: Any, y: Any) -> Any:
+        gradients, loss = torch.func.grad_and_value(partial(network.loss, _OPS))(weights, x, y)
+        for name, gradient in gradients.items():
+            weights[name].sub_(gradient, alpha=network.rate)
+        return loss
+
+    return torch.no_grad()(partial(_compile(step), weights))
+
+
+def caller(formula: Formula, compiled: bool = False) -> Caller:
+    """The formula's value."""
+    weights = {k: _tensor(v) for k, v in formula.weights().items()}
+    function = partial(formula.function, _OPS)
+    called = partial(_compile(function) if compiled else function, weights)
+    return Caller(torch.inference_mode()(called), _tensor)
+
+
+def warm_up(compiled: bool = False) -> None:
+    """Import what is imported late, and start the tape."""
+    if compiled:
+        import torch._dynamo
+        import torch._inductor.compile_fx
+    (leaf := torch.zeros(1, requires_grad=True)).sum().backward()
+    assert leaf.grad is not None
+
+
+def _tensor(value: Array) -> Any:
+    return torch.from_numpy(np.array(value))
