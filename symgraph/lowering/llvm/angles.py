@@ -3,12 +3,13 @@
 Angles up to a million take the reduction of Cody and Waite (1980): pi/2 in pieces, the first two of 33 bits, so
 that n < 2**20 of them are exact doubles. Larger ones, and doubles so close to a multiple that little remains, take
 that of Payne and Hanek (1983), in a function of its own: the product of the mantissa and those bits of 2/pi that
-are neither multiples of 4 nor too small to matter, in integers of 192 bits.
+are neither multiples of 4 nor too small to matter, in integers of 128 bits.
 """
 
+import math
 from typing import NamedTuple
 
-from symgraph.lowering.llvm.emit import F64, I1, I64, PTR, Builder, Type, Value, constant
+from symgraph.lowering.llvm.emit import F64, I1, I64, PTR, Builder, Type, Value, constant, integer
 
 _TWO_OVER_PI = 0.6366197723675814
 _FIRST, _SECOND, _THIRD = (
@@ -44,7 +45,10 @@ def reduce(b: Builder, x: Value) -> Angle:
 
     def instead() -> list[Value]:
         wide = b.cast("fpext", x, x.type.of("double")) if single else x
-        return [b.select(hard, long, short) for long, short in zip(_payne_hanek(b, wide), angle, strict=True)]
+        high, low, quadrant = _payne_hanek(b, wide)
+        infinite = b.compare("eq", size, constant(x.type, math.inf))
+        long = (b.select(infinite, constant(high.type, math.nan), high), low, quadrant)
+        return [b.select(hard, *pair) for pair in zip(long, angle, strict=True)]
 
     if single:
         high, quadrant = b.unless(b.any(hard), (angle.high, angle.quadrant), lambda: instead()[::2])
@@ -72,7 +76,7 @@ def _cody_waite(b: Builder, x: Value, single: bool) -> Angle:
     return Angle(total, b.add(b.sub(high, total), error), quadrant)
 
 
-# 2/pi * 2**1168, rounded down; and pi/2 * 2**95.
+# 2/pi * 2**1168, rounded down; and pi/2 * 2**63.
 _TWO_OVER_PI_BITS = int(
     "a2f9836e4e441529fc2757d1f534ddc0db6295993c439041fe5163abdebbc561b7246e3a424dd2e006492eea09d1921c"
     "fe1deb1cb129a73ee88235f52ebb4484e99c7026b45f7e413991d639835339f49c845f8bbdf9283b1ff897ffde05980f"
@@ -81,7 +85,7 @@ _TWO_OVER_PI_BITS = int(
     16,
 )
 _BITS = 1168
-_HALF_PI = 0xC90FDAA22168C234C4C6628B
+_HALF_PI = 0xC90FDAA22168C234
 _KEPT = 190  # bits after the point of x * 2/pi, two more before it
 _WORDS = 21  # of 64 bits: above 2/pi there are zeros, for angles with no multiple of 4 to leave out
 
@@ -107,7 +111,7 @@ def _define(b: Builder, name: str, type_: Type, results: str) -> None:
     """The function that reduces the lanes one after another."""
     body = Builder(contract=False, intrinsics=b.intrinsics)
     none, zero = constant(type_, 0), constant(type_.as_int, 0)
-    loop = body.begin_loop(Value("0", I64), Value(str(type_.lanes), I64), 1, (none, none, zero))
+    loop = body.begin_loop(integer(0), integer(type_.lanes), 1, (none, none, zero))
     x = _lane(body, Value("%x", type_), loop.index)
     parts = (_put(body, v, s, loop.index) for v, s in zip(loop.carried, _longhand(body, x), strict=True))
     done = body.end_loop(loop, tuple(parts))
@@ -128,43 +132,47 @@ def _put(b: Builder, x: Value, scalar: Value, index: Value) -> Value:
     return scalar if x.type.lanes == 1 else b.emit(x.type, f"insertelement {x}, {scalar}, {index}")
 
 
-_LONG, _LOADED = Type("i192"), Type("i256")
+_I128 = Type("i128")
 
 
 def _longhand(b: Builder, x: Value) -> tuple[Value, Value, Value]:
     """One angle, a double from 1/2 on."""
 
     def long(value: int) -> Value:
-        return Value(str(value), _LONG)
+        return Value(str(value), _I128)
 
-    bits = b.as_int(x)
-    mantissa = b.bits("or", b.bits("and", bits, Value(str(2**52 - 1), I64)), Value(str(2**52), I64))
-    exponent = b.bits("and", b.bits("lshr", bits, Value("52", I64)), Value("2047", I64))
+    def widened(value: Value) -> Value:
+        return b.cast("zext", value, _I128)
+
+    bits, zero = b.as_int(x), integer(0)
+    mantissa = b.bits("or", b.bits("and", bits, integer(2**52 - 1)), integer(2**52))
+    exponent = b.bits("and", b.bits("lshr", bits, integer(52)), integer(2047))
     # x is mantissa * 2**(exponent - 1075): this bit of 2/pi is worth 2**-_KEPT in the product, times the mantissa.
-    start = b.sub(Value(str(_BITS + 1075 - _KEPT), I64), exponent)
-    start = b.binary("smax", start, Value("0", I64))
-    start = b.binary("smin", start, Value(str(64 * _WORDS - 256), I64))
-    table = Value("@symgraph_two_over_pi", PTR)
-    window = b.load(_LOADED, b.offset(table, b.bits("lshr", start, Value("3", I64))))
-    odd = b.cast("zext", b.bits("and", start, Value("7", I64)), _LOADED)
-    window = b.cast("trunc", b.bits("lshr", window, odd), _LONG)
-    product = b.mul(b.cast("zext", mantissa, _LONG), window)
-    quadrant = b.bits("lshr", b.add(product, long(1 << (_KEPT - 1))), long(_KEPT))
-    fraction = b.sub(product, b.bits("shl", quadrant, long(_KEPT)))
+    start = b.sub(integer(_BITS + 1075 - _KEPT), exponent)
+    start = b.binary("smin", b.binary("smax", start, zero), integer(64 * (_WORDS - 4)))
+    place = b.offset(Value("@symgraph_two_over_pi", PTR), b.bits("lshr", start, integer(6)), 8)
+    words = [b.load(I64, b.offset(place, integer(8 * k))) for k in range(4)]
+    low, middle, high = (b.call(I64, "llvm.fshr.i64", words[k + 1], words[k], start) for k in range(3))
+    wide = widened(mantissa)
+    product = b.bits("lshr", b.mul(wide, widened(low)), long(64))
+    product = b.add(product, b.mul(wide, widened(middle)))
+    product = b.add(product, b.bits("shl", widened(b.mul(mantissa, high)), long(64)))
+    point = _KEPT - 64
+    quadrant = b.bits("lshr", b.add(product, long(1 << (point - 1))), long(point))
+    fraction = b.sub(product, b.bits("shl", quadrant, long(point)))
     below = b.compare("lt", fraction, long(0))
     fraction = b.select(below, b.sub(long(0), fraction), fraction)
-    zeros = b.call(_LONG, "llvm.ctlz.i192", fraction, Value("false", I1))
-    top = b.bits("lshr", b.bits("shl", fraction, zeros), long(96))
-    angle = b.mul(top, long(_HALF_PI))  # in units of 2**-(189 + zeros), and 2**190 or more of them
-    high = b.cast("uitofp", b.cast("trunc", b.bits("lshr", angle, long(139)), I64), F64)
-    rest = b.cast("trunc", b.bits("lshr", angle, long(86)), I64)
-    low = b.cast("uitofp", b.bits("and", rest, Value(str(2**53 - 1), I64)), F64)
-    negative = b.bits("xor", below, b.compare("lt", bits, Value("0", I64)))
-    sign = b.bits("shl", b.cast("zext", negative, I64), Value("63", I64))
-    unit = b.sub(Value(str(1023 - 50), I64), b.cast("trunc", zeros, I64))
-    unit = b.as_float(b.bits("or", b.bits("shl", unit, Value("52", I64)), sign))
+    zeros = b.call(_I128, "llvm.ctlz.i128", fraction, Value("false", I1))
+    top = b.bits("lshr", b.bits("shl", fraction, zeros), long(64))
+    angle = b.mul(top, long(_HALF_PI))  # in units of 2**-(125 + zeros), 2**126 or more of them
+    high = b.cast("uitofp", b.cast("trunc", b.bits("lshr", angle, long(75)), I64), F64)
+    rest = b.cast("trunc", b.bits("lshr", angle, long(22)), I64)
+    low = b.cast("uitofp", b.bits("and", rest, integer(2**53 - 1)), F64)
+    left = b.compare("lt", bits, zero)
+    sign = b.bits("shl", b.cast("zext", b.bits("xor", below, left), I64), integer(63))
+    unit = b.sub(integer(1023 - 50), b.cast("trunc", zeros, I64))
+    unit = b.as_float(b.bits("or", b.bits("shl", unit, integer(52)), sign))
     high, low = b.mul(high, unit), b.mul(b.mul(low, unit), constant(F64, 2.0**-53))
     total = b.add(high, low)
     turns = b.cast("trunc", quadrant, I64)
-    turns = b.select(b.compare("lt", bits, Value("0", I64)), b.neg(turns), turns)
-    return total, b.add(b.sub(high, total), low), turns
+    return total, b.add(b.sub(high, total), low), b.select(left, b.neg(turns), turns)

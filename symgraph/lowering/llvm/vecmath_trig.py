@@ -42,9 +42,11 @@ _COS = (
     2.0875721617308156e-09,
     -1.135955906877385e-11,
 )
-# The same for floats, in doubles: within 2**-37 and 2**-33.
+# For floats: the first for the sine, the second (cos(r) - 1) / r**2; and as doubles, for the tangent.
+_SIN_SINGLE = (-0.16666667, 0.008333329, -0.00019839332, 2.7182855e-06)
+_COS_SINGLE = (-0.5, 0.041666623, -0.0013886761, 2.4390165e-05)
 _SIN_SHORT = (-0.1666666664155712, 0.008333329377644182, -0.00019839332152896957, 2.71828559708453e-06)
-_COS_SHORT = (0.04166664685832278, -0.0013887366844021723, 2.4438349212562478e-05)
+_COS_SHORT = (-0.5, 0.04166664685832278, -0.0013887366844021723, 2.4438349212562478e-05)
 
 # (atan(t)/t - 1) / t**2 in t**2, for |t| <= 1.
 _ATAN = (
@@ -123,37 +125,47 @@ def cos(b: Builder, x: Value) -> Value:
 
 def _circular(b: Builder, x: Value, ahead: int) -> Value:
     """The sine of x plus so many right angles."""
-    angle = reduce(b, x)
-    whole = angle.quadrant.type
-    quadrant = b.add(angle.quadrant, constant(whole, ahead)) if ahead else angle.quadrant
-    sine, cosine = _both(b, angle.high, angle.low, x.type.name == "float")
-    odd = b.compare("ne", b.bits("and", quadrant, constant(whole, 1)), constant(whole, 0))
-    made = b.select(odd, cosine, sine)
-    sign = b.bits("shl", b.bits("and", quadrant, constant(whole, 2)), constant(whole, 62))
-    made = b.as_float(b.bits("xor", b.as_int(made), sign))
-    return b.cast("fptrunc", made, x.type) if x.type.name == "float" else made
+    high, low, quadrant = reduce(b, x)
+    if x.type.name == "float":
+        high, quadrant = b.cast("fptrunc", high, x.type), b.cast("trunc", quadrant, x.type.as_int)
+        sine, cosine = _short(b, high, _SIN_SINGLE, _COS_SINGLE)
+    else:
+        sine, cosine = _long(b, high, low)
+    whole = quadrant.type
+    quadrant = b.add(quadrant, constant(whole, ahead)) if ahead else quadrant
+    made = b.select(_odd(b, quadrant), cosine, sine)
+    sign = b.bits("shl", b.bits("and", quadrant, constant(whole, 2)), constant(whole, whole.bits - 2))
+    return b.as_float(b.bits("xor", b.as_int(made), sign))
+
+
+def _odd(b: Builder, quadrant: Value) -> Value:
+    whole = quadrant.type
+    return b.compare("ne", b.bits("and", quadrant, constant(whole, 1)), constant(whole, 0))
 
 
 def tan(b: Builder, x: Value) -> Value:
-    """The tangent of radians: sine by cosine, or in odd quadrants -cosine by sine."""
+    """The tangent of radians: sine by cosine, or in odd quadrants -cosine by sine. Of floats in doubles."""
     single = x.type.name == "float"
-    angle = reduce(b, x)
-    whole = angle.quadrant.type
-    sine, cosine = _both(b, angle.high, angle.low, single)
-    odd = b.compare("ne", b.bits("and", angle.quadrant, constant(whole, 1)), constant(whole, 0))
+    high, low, quadrant = reduce(b, x)
+    sine, cosine = _short(b, high, _SIN_SHORT, _COS_SHORT) if single else _long(b, high, low)
+    odd = _odd(b, quadrant)
     made = b.div(b.select(odd, b.neg(cosine), sine), b.select(odd, sine, cosine))
     made = b.cast("fptrunc", made, x.type) if single else made
     return b.select(b.compare("eq", x, number(x, 0)), x, made)
 
 
-def _both(b: Builder, high: Value, low: Value, single: bool) -> tuple[Value, Value]:
-    """Sine and cosine of a reduced angle. With the low part as in fdlibm's k_sin.c and k_cos.c (Sun, 1993)."""
-    square = b.mul(high, high)
-    one, half = number(high, 1), number(high, 0.5)
-    if single:
-        cubed = b.mul(square, high)
-        sine = b.fma(cubed, polynomial(b, square, _SIN_SHORT), high)
-        return sine, b.fma(square, polynomial(b, square, (-0.5, *_COS_SHORT)), one)
+def _short(
+    b: Builder, angle: Value, of_sine: tuple[float, ...], of_cosine: tuple[float, ...]
+) -> tuple[Value, Value]:
+    """Sine and cosine of a reduced angle."""
+    square = b.mul(angle, angle)
+    sine = b.fma(b.mul(square, angle), polynomial(b, square, of_sine), angle)
+    return sine, b.fma(square, polynomial(b, square, of_cosine), number(angle, 1))
+
+
+def _long(b: Builder, high: Value, low: Value) -> tuple[Value, Value]:
+    """Those of one in two pieces, as in fdlibm's k_sin.c and k_cos.c (Sun Microsystems, 1993)."""
+    square, one, half = b.mul(high, high), number(high, 1), number(high, 0.5)
     cubed = b.mul(square, high)
     rest = b.fma(half, low, b.neg(b.mul(cubed, polynomial(b, square, _SIN[1:]))))
     rest = b.fma(square, rest, b.neg(low))
@@ -164,9 +176,9 @@ def _both(b: Builder, high: Value, low: Value, single: bool) -> tuple[Value, Val
     return sine, b.add(first, b.add(b.sub(b.sub(one, first), halved), rest))
 
 
-def _arc(b: Builder, x: Value, square: Value, single: tuple[float, ...], double: tuple[float, ...]) -> Value:
-    """The sum x + x * square * P(square)."""
-    return b.fma(b.mul(x, square), polynomial(b, square, pick(x, single, double)), x)
+def _rest(b: Builder, x: Value, square: Value, single: tuple[float, ...], double: tuple[float, ...]) -> Value:
+    """What an odd function is more than x: x * square * P(square)."""
+    return b.mul(b.mul(x, square), polynomial(b, square, pick(x, single, double)))
 
 
 def atan(b: Builder, x: Value) -> Value:
@@ -175,53 +187,55 @@ def atan(b: Builder, x: Value) -> Value:
     one, size = number(x, 1), b.unary("fabs", x)
     large = b.compare("gt", size, one)
     t = b.select(large, b.div(one, size), size)
-    made = _arc(b, t, b.mul(t, t), _ATAN_SINGLE, _ATAN)
-    made = b.select(large, b.sub(half, b.sub(made, half_low)), made)
-    return b.binary("copysign", made, x)
+    rest = _rest(b, t, b.mul(t, t), _ATAN_SINGLE, _ATAN)
+    complement = b.sub(b.sub(half, t), b.sub(rest, half_low))
+    return b.binary("copysign", b.select(large, complement, b.add(t, rest)), x)
 
 
 def atan2(b: Builder, y: Value, x: Value) -> Value:
     """The angle of the point (x, y), from -pi to pi.
 
-    The arc tangent of a ratio below 1, taken from or added to 0, pi/2 or pi, of which it is the eighth.
+    The arc tangent of a ratio up to 1, taken from or added to 0, pi/2 or pi, as the octant has it.
     """
     half, half_low, whole, whole_low = _pi(x)
-    zero, one, integer = number(x, 0), number(x, 1), x.type.as_int
+    zero, one = number(x, 0), number(x, 1)
     up, across = b.unary("fabs", y), b.unary("fabs", x)
     steep = b.compare("gt", up, across)
     less, more = b.select(steep, across, up), b.select(steep, up, across)
     more = b.select(b.compare("eq", more, zero), one, more)
     t = b.select(b.compare("eq", less, more), one, b.div(less, more))  # 1 also of two infinities
-    made = _arc(b, t, b.mul(t, t), _ATAN_SINGLE, _ATAN)
-    left = b.compare("lt", b.as_int(x), constant(integer, 0))
-    made = b.select(b.bits("xor", steep, left), b.neg(made), made)
+    left = b.compare("lt", b.as_int(x), constant(x.type.as_int, 0))
+    rest = _rest(b, t, b.mul(t, t), _ATAN_SINGLE, _ATAN)
+    back = b.bits("xor", steep, left)
+    t, rest = b.select(back, b.neg(t), t), b.select(back, b.neg(rest), rest)
     base = b.select(steep, half, b.select(left, whole, zero))
     base_low = b.select(steep, half_low, b.select(left, whole_low, zero))
-    return b.binary("copysign", b.add(base, b.add(made, base_low)), y)
+    return b.binary("copysign", b.add(b.add(base, t), b.add(rest, base_low)), y)
 
 
-def _half_arc(b: Builder, x: Value) -> tuple[Value, Value]:
-    """Whether |x| > 1/2, and the arc sine of |x|, or then of sqrt((1 - |x|)/2), the half of acos |x|."""
+def _half_arc(b: Builder, x: Value) -> tuple[Value, Value, Value]:
+    """Whether |x| > 1/2; the arc sine of |x| or then of sqrt((1 - |x|)/2), half of acos |x|, as a sum of two."""
     half, size = number(x, 0.5), b.unary("fabs", x)
     large = b.compare("gt", size, half)
     square = b.select(large, b.mul(b.sub(number(x, 1), size), half), b.mul(size, size))
     t = b.select(large, b.unary("sqrt", square), size)
-    return large, _arc(b, t, square, _ASIN_SINGLE, _ASIN)
+    return large, t, _rest(b, t, square, _ASIN_SINGLE, _ASIN)
 
 
 def asin(b: Builder, x: Value) -> Value:
     """The arc sine; NaN beyond 1."""
     half, half_low, _, _ = _pi(x)
-    large, arc = _half_arc(b, x)
-    complement = b.sub(half, b.sub(b.add(arc, arc), half_low))
-    return b.binary("copysign", b.select(large, complement, arc), x)
+    large, t, rest = _half_arc(b, x)
+    complement = b.sub(b.sub(half, b.add(t, t)), b.sub(b.add(rest, rest), half_low))
+    return b.binary("copysign", b.select(large, complement, b.add(t, rest)), x)
 
 
 def acos(b: Builder, x: Value) -> Value:
     """The arc cosine; NaN beyond 1."""
     half, half_low, whole, whole_low = _pi(x)
     zero = number(x, 0)
-    large, arc = _half_arc(b, x)
+    large, t, rest = _half_arc(b, x)
+    arc = b.add(t, rest)
     left = b.compare("lt", x, zero)
     # Near 0 pi/2 - asin x; near 1 and -1 2 arc and pi - 2 arc.
     signed = b.binary("copysign", b.select(large, b.add(arc, arc), arc), b.select(large, x, b.neg(x)))
@@ -250,7 +264,7 @@ def acosh(b: Builder, x: Value) -> Value:
 
 def _logarithm(b: Builder, x: Value, sum_: Value) -> Value:
     """log1p of the sum, or for a large x, whose square may overflow, log(2 x)."""
-    large = b.compare("gt", x, number(x, pick(x, 2.0**14, 2.0**28)))
+    large = b.compare("gt", x, number(x, pick(x, 2.0**40, 2.0**100)))
     made = log1p(b, b.select(large, x, sum_))
     return b.add(made, b.select(large, number(x, math.log(2.0)), number(x, 0)))
 
