@@ -5,10 +5,9 @@ returns the result, of its result dtype. Bools are <N x i1>.
 """
 
 from collections.abc import Callable
-from importlib import import_module
 
 from symgraph.ir import Op
-from symgraph.lowering.llvm import integers, remainders
+from symgraph.lowering.llvm import integers, remainders, vecmath, vecmath_trig
 from symgraph.lowering.llvm.emit import Builder, Value, constant
 from symgraph.ops import activations, arithmetic, logic, losses, transcendental, trigonometry
 from symgraph.types import DType
@@ -26,20 +25,6 @@ def type_name(dtype: DType) -> str:
 def _plain(function: Callable[..., Value]) -> Emitter:
     """An emitter of a function of builder and operands."""
     return lambda b, op, values: function(b, *values)
-
-
-def _function(module: str, name: str) -> Callable[..., Value]:
-    """A function of a module that is looked up when it is called."""
-
-    def call(b: Builder, *values: Value) -> Value:
-        found: Callable[..., Value] = getattr(import_module(f"symgraph.lowering.llvm.{module}"), name)
-        return found(b, *values)
-
-    return call
-
-
-def _named(module: str, name: str) -> Emitter:
-    return _plain(_function(module, name))
 
 
 def _by_kind(of_floats: Callable[..., Value], of_integers: Callable[..., Value]) -> Emitter:
@@ -62,14 +47,6 @@ def _square(b: Builder, x: Value) -> Value:
     return b.mul(x, x)
 
 
-def _reciprocal(b: Builder, x: Value) -> Value:
-    return b.div(constant(x.type, 1), x)
-
-
-def _rsqrt(b: Builder, x: Value) -> Value:
-    return _reciprocal(b, b.unary("sqrt", x))
-
-
 def _relu(b: Builder, x: Value) -> Value:
     return integers.maximum(b, x, constant(x.type, 0))
 
@@ -83,9 +60,7 @@ def _cast(b: Builder, op: Op, values: list[Value]) -> Value:
 def _sigmoid_cross_entropy(b: Builder, z: Value, y: Value) -> Value:
     positive = integers.maximum(b, z, constant(z.type, 0))
     linear = b.sub(positive, b.mul(z, y))
-    return b.add(
-        linear, _function("vecmath", "log1p")(b, _function("vecmath", "exp")(b, b.neg(b.unary("fabs", z))))
-    )
+    return b.add(linear, vecmath.log1p(b, vecmath.exp(b, b.neg(b.unary("fabs", z)))))
 
 
 _EXACT: dict[type[Op], Emitter] = {
@@ -93,7 +68,7 @@ _EXACT: dict[type[Op], Emitter] = {
     arithmetic.Abs: _plain(integers.absolute),
     arithmetic.Sign: _plain(integers.sign),
     arithmetic.Square: _plain(_square),
-    arithmetic.Reciprocal: _plain(_reciprocal),
+    arithmetic.Reciprocal: _plain(vecmath.reciprocal),
     arithmetic.Add: _plain(Builder.add),
     arithmetic.Sub: _plain(Builder.sub),
     arithmetic.Mul: _plain(Builder.mul),
@@ -123,33 +98,33 @@ _EXACT: dict[type[Op], Emitter] = {
     logic.Where: _plain(Builder.select),
     logic.Cast: _cast,
     transcendental.Sqrt: _unary("sqrt"),
-    transcendental.Rsqrt: _plain(_rsqrt),
+    transcendental.Rsqrt: _plain(vecmath.rsqrt),
 }
 
 _ROUNDED: dict[type[Op], Emitter] = {
-    arithmetic.Pow: _by_kind(_function("vecmath", "pow"), integers.power),
-    transcendental.Exp: _named("vecmath", "exp"),
-    transcendental.Expm1: _named("vecmath", "expm1"),
-    transcendental.Exp2: _named("vecmath", "exp2"),
-    transcendental.Log: _named("vecmath", "log"),
-    transcendental.Log1p: _named("vecmath", "log1p"),
-    transcendental.Log2: _named("vecmath", "log2"),
-    transcendental.Sigmoid: _named("vecmath", "sigmoid"),
-    transcendental.Softplus: _named("vecmath", "softplus"),
-    transcendental.Erf: _named("vecmath", "erf"),
-    trigonometry.Sin: _named("vecmath_trig", "sin"),
-    trigonometry.Cos: _named("vecmath_trig", "cos"),
-    trigonometry.Tan: _named("vecmath_trig", "tan"),
-    trigonometry.Asin: _named("vecmath_trig", "asin"),
-    trigonometry.Acos: _named("vecmath_trig", "acos"),
-    trigonometry.Atan: _named("vecmath_trig", "atan"),
-    trigonometry.Sinh: _named("vecmath", "sinh"),
-    trigonometry.Cosh: _named("vecmath", "cosh"),
-    trigonometry.Tanh: _named("vecmath", "tanh"),
-    trigonometry.Asinh: _named("vecmath_trig", "asinh"),
-    trigonometry.Acosh: _named("vecmath_trig", "acosh"),
-    trigonometry.Atanh: _named("vecmath_trig", "atanh"),
-    trigonometry.Atan2: _named("vecmath_trig", "atan2"),
+    arithmetic.Pow: _by_kind(vecmath.pow, integers.power),
+    transcendental.Exp: _plain(vecmath.exp),
+    transcendental.Expm1: _plain(vecmath.expm1),
+    transcendental.Exp2: _plain(vecmath.exp2),
+    transcendental.Log: _plain(vecmath.log),
+    transcendental.Log1p: _plain(vecmath.log1p),
+    transcendental.Log2: _plain(vecmath.log2),
+    transcendental.Sigmoid: _plain(vecmath.sigmoid),
+    transcendental.Softplus: _plain(vecmath.softplus),
+    transcendental.Erf: _plain(vecmath.erf),
+    trigonometry.Sin: _plain(vecmath_trig.sin),
+    trigonometry.Cos: _plain(vecmath_trig.cos),
+    trigonometry.Tan: _plain(vecmath_trig.tan),
+    trigonometry.Asin: _plain(vecmath_trig.asin),
+    trigonometry.Acos: _plain(vecmath_trig.acos),
+    trigonometry.Atan: _plain(vecmath_trig.atan),
+    trigonometry.Sinh: _plain(vecmath.sinh),
+    trigonometry.Cosh: _plain(vecmath.cosh),
+    trigonometry.Tanh: _plain(vecmath.tanh),
+    trigonometry.Asinh: _plain(vecmath_trig.asinh),
+    trigonometry.Acosh: _plain(vecmath_trig.acosh),
+    trigonometry.Atanh: _plain(vecmath_trig.atanh),
+    trigonometry.Atan2: _plain(vecmath_trig.atan2),
     losses.SigmoidCrossEntropy: _plain(_sigmoid_cross_entropy),
 }
 

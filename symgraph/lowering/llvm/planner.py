@@ -299,10 +299,11 @@ class Planner:
             number = counts[kind]
             counts[kind] += 1
             room = tensor.room
-            if room.kind == "arena" and tensor.contiguous and room.size == _bytes(tensor) and room.size:
+            size = _bytes(tensor)
+            if room.kind == "arena" and tensor.contiguous and room.size == size and size:
                 room.kind, room.index = kind, number
-            elif room.size:
-                out = whole(Room(kind, _bytes(tensor), i, kind, number), tensor.shape, tensor.dtype)
+            elif size:
+                out = whole(Room(kind, size, i, kind, number), tensor.shape, tensor.dtype)
                 self.copy(tensor, out, i)
             if kind == "output":
                 outputs.append(tensor)

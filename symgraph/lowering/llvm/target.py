@@ -47,8 +47,7 @@ class Target:
         """The attributes of every function. The width has to be told twice, or 512 bits become 2 x 256."""
         bits = 8 * self.width
         return (
-            f'attributes #0 = {{ nounwind "prefer-vector-width"="{bits}" "min-legal-vector-width"="{bits}" '
-            f'"target-features"="{self.features}" }}'
+            f'attributes #0 = {{ nounwind "prefer-vector-width"="{bits}" "min-legal-vector-width"="{bits}" }}'
         )
 
 

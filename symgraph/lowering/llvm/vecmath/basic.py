@@ -117,3 +117,11 @@ def keep_tiny(b: Builder, x: Value, y: Value) -> Value:
     """y, but x itself where it is so small that f(x) = x (1 + x/2 + ...) is x: keeps -0, and denormals whole."""
     tiny = number(x, pick(x, 2.0**-26, 2.0**-55))
     return b.select(b.compare("lt", b.unary("fabs", x), tiny), x, y)
+
+
+def exact_product(b: Builder, x: Value, y: Value) -> tuple[Value, Value]:
+    """The rounded product, never fused with a sum that it goes into, and what rounding took from it: 0 on machines
+    that do not fuse.
+    """
+    product = b.emit(x.type, f"fmul {x}, {y.text}")
+    return product, b.fma(x, y, b.neg(product))

@@ -39,7 +39,7 @@ _EXPM1 = (
     ),
 )  # fmt: skip
 # (2^r - 1) / r
-_EXP2 = (
+EXP2 = (
     (
         0.6931471824645996, 0.24022650718688965, 0.055503275245428085, 0.009618003852665424, 0.001340040354989469,
         0.0001547644496895373,
@@ -65,13 +65,19 @@ def exp_below(b: Builder, x: Value) -> Value:
     return scale(b, polynomial(b, r, (1.0, 1.0, *pick(x, *_EXP))), exponent)
 
 
+def exp_bounded(b: Builder, x: Value) -> Value:
+    """e^x for an x that is known to give a result that is neither denormal nor infinite."""
+    exponent, r = _reduce(b, x, layout(x.type).bias)
+    return b.mul(polynomial(b, r, (1.0, 1.0, *pick(x, *_EXP))), power_of_two(b, exponent))
+
+
 def exp2(b: Builder, x: Value) -> Value:
     """2^x."""
     x = at_most(b, at_least(b, x, pick(x, -151.0, -1076.0)), pick(x, 129.0, 1025.0))
     whole = number(x, layout(x.type).magic + 2 * layout(x.type).bias)
     shifted = b.add(x, whole)
     r = b.sub(x, b.sub(shifted, whole))
-    return scale(b, polynomial(b, r, (1.0, *pick(x, *_EXP2))), b.as_int(shifted))
+    return scale(b, polynomial(b, r, (1.0, *pick(x, *EXP2))), b.as_int(shifted))
 
 
 def expm1(b: Builder, x: Value) -> Value:

@@ -7,7 +7,7 @@ error): a longer one than that in f / (2 + f), but without a quotient.
 import math
 
 from symgraph.lowering.llvm.emit import Builder, Value, constant
-from symgraph.lowering.llvm.vecmath.basic import layout, number, pick, polynomial, with_sign
+from symgraph.lowering.llvm.vecmath.basic import exact_product, layout, number, pick, polynomial, with_sign
 from symgraph.lowering.llvm.vecmath.exponential import exp_below
 
 _LOG = (
@@ -26,18 +26,19 @@ _LOG = (
 
 def log(b: Builder, x: Value) -> Value:
     """The natural logarithm; NaN below 0, -inf at 0."""
-    f, k = _split(b, x)
+    f, k = split(b, x)
     return _guard(b, x, _combine(b, f, k), number(x, 0.0))
 
 
 def log2(b: Builder, x: Value) -> Value:
     """The logarithm to the base 2, exact for powers of two."""
-    f, k = _split(b, x)
+    f, k = split(b, x)
     scale = 1 / math.log(2)
     high = pick(x, float.fromhex("0x1.715476p+0"), scale)
     low = pick(x, float.fromhex("0x1.4ae0bep-26"), float.fromhex("0x1.777d0ffda0d24p-56"))
-    main = b.fma(f, number(x, high), k)
-    rest = b.fma(f, number(x, high), b.sub(k, main))
+    product, lost = exact_product(b, f, number(x, high))
+    main = b.add(k, product)
+    rest = b.add(lost, b.sub(product, b.sub(main, k)))
     curve = _curve(b, f, number(x, 0.0))
     tail = b.fma(curve, number(x, high), b.fma(f, number(x, low), rest))
     return _guard(b, x, b.add(main, tail), number(x, 0.0))
@@ -70,15 +71,16 @@ def softplus(b: Builder, x: Value) -> Value:
     return b.add(b.select(b.compare("gt", x, zero), x, zero), _combine(b, f, k))
 
 
-def _split(b: Builder, x: Value) -> tuple[Value, Value]:
-    """Split x = 2^k (1 + f), f in [-1/4, 1/2)."""
+def split(b: Builder, x: Value, normal: bool = False) -> tuple[Value, Value]:
+    """Split x = 2^k (1 + f), f in [-1/4, 1/2); more quickly where x is known not to be denormal."""
     form = layout(x.type)
-    small = b.compare("lt", x, number(x, form.smallest))
-    shift = form.mantissa + 1
-    normal = b.select(small, b.mul(x, number(x, 2.0**shift)), x)
-    base = form.units + form.bias
-    offset = b.select(small, number(x, base + shift), number(x, base))
-    bits, shifted, exponent = _exponent(b, normal)
+    offset = number(x, form.units + form.bias)
+    if not normal:
+        small = b.compare("lt", x, number(x, form.smallest))
+        shift = form.mantissa + 1
+        x = b.select(small, b.mul(x, number(x, 2.0**shift)), x)
+        offset = b.select(small, number(x, form.units + form.bias + shift), offset)
+    bits, shifted, exponent = _exponent(b, x)
     k = _as_number(b, shifted, offset)
     mantissa = b.add(b.sub(bits, exponent), constant(bits.type, form.one))
     return b.sub(b.as_float(mantissa), number(x, 1.0)), k
