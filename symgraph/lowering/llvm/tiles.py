@@ -120,7 +120,8 @@ class Tiles:
             self._panels(wide, lambda c, panel: self._pack_right(c, panel, k, depth, self._place(wide, c)))
 
         def slab(row: Value) -> None:
-            packed, rows = self._pack_left(row, left, depth), high.part(b, row, t.slab)
+            packed = self._pack_left(row, left, depth) if t.copied else left
+            rows = high.part(b, row, t.slab)
 
             def part(c: Value, panel: Panel) -> None:
                 right = self._reading(c, panel, k, self._place(wide, c))
@@ -217,12 +218,13 @@ class Tiles:
         """
         b, steps = self.b, self.product.K
         chains = min(4, 8 // len(sums)) if len(sums) < 8 and rows == self.product.M and steps >= 16 else 1
+        chains = chains if self.tiling.depth == steps else 1
 
         def step(k: Value, sums: list[Value]) -> list[Value]:
             x, y = at(b, start, k, left.strides[1]), at(b, right.pointer, k, right.down)
             return self._multiply(x, rows, self._row_of(y, panel, right.align), left.strides[0], sums)
 
-        if steps <= 4:
+        if self.tiling.unwound:
             for k in range(steps):
                 sums = step(integer(k), sums)
             return sums
@@ -309,12 +311,30 @@ class Tiles:
     def _finish(self, row: Value, rows: int, column: Value, panel: Panel, sums: list[Value]) -> None:
         """The epilogue of a block: vector by vector, or over the block in memory where that is much text."""
         b = self.b
-        if self.tiling.swapped or (self._lines() * len(sums) > _LONG and len(sums) > 1):
+        if self.tiling.swapped:
+            self._store_tile(self.sums, panel, sums)
+            self._finish_transposed(rows, column, panel)
+            return
+        if self._lines() * len(sums) > _LONG and len(sums) > 1:
             self._store_tile(self.sums, panel, sums)
             self.finish_rows(self.sums, row, integer(rows), column, panel)
             return
         for (r, v), acc in zip(pairs(range(rows), range(panel.vectors)), sums, strict=True):
             self.epilogue(b, acc, plus(b, row, r), plus(b, column, v * self.lanes), panel.mask(v))
+
+    def _finish_transposed(self, rows: int, column: Value, panel: Panel) -> None:
+        """The epilogue of a block of C transposed: all of some rows of C, turned back by the way columns of B are
+        packed.
+        """
+        b, size = self.b, self.product.size
+        count = (panel.vectors - 1) * self.lanes + panel.valid
+        if rows == 1:
+            self.finish_column(self.sums, column, integer(count))
+            return
+        turned = Panel(self.vector, 1, rows)
+        place = shifted(b, self.sums, rows * panel.width)
+        pack(b, turned, integer(count), self.sums, (size, panel.width), place, self.target.width)
+        self.finish_rows(place, column, integer(count), integer(0), turned)
 
     def _lines(self) -> int:
         """How long the epilogue is."""
@@ -345,10 +365,7 @@ class Tiles:
             if full < panel.vectors:
                 one(integer(full), panel.mask(full))
 
-        if self.tiling.swapped:
-            self.finish_column(place, column, integer((panel.vectors - 1) * self.lanes + panel.valid))
-        else:
-            loop(b, integer(0), rows, 1, each)
+        loop(b, integer(0), rows, 1, each)
 
     def finish_column(self, place: Value, start: Value, count: Value) -> None:
         """The epilogue of sums in memory that are a column of C: one lane at a time."""

@@ -14,9 +14,12 @@ _NAMES = {"float32": "float", "float64": "double", "int32": "i32", "int64": "i64
 # Multiply-adds from which a product is cut into 4 chunks, and into 8.
 _SOME, _MANY = 100_000, 10_000_000
 
-# Bytes that stay in the first cache with what else runs through it; bytes of a packed panel that the second
-# cache delivers as fast as they are used.
-_NEAR, _MIDDLE = 1 << 15, 1 << 18
+# Bytes that stay in the first cache with what else runs through it; bytes of a packed panel that are cheap to
+# read from the second.
+_NEAR, _MIDDLE = 1 << 15, 1 << 16
+
+# Multiply-adds of a product whose time is that of jumps; of one block of it, written without a loop over k.
+_TINY, _UNWOUND = 10_000, 80
 
 
 @attrs.frozen
@@ -49,9 +52,10 @@ class Product:
 @attrs.frozen
 class Tiling:
     """How a product is computed: blocks of `rows` rows and `vectors` vectors of columns, with `depth` steps of k
-    at a time; columns of B packed or not; `slab` rows of A packed at a time, or 0; in `column_groups *
-    row_groups` chunks. A column is computed as a row, `swapped`; and a row by `dots`, where columns of B are
-    contiguous.
+    at a time, in a loop or `unwound`; columns of B packed or not; rows of A `slab` at a
+    time for all columns of a chunk, where it is not 0, `copied` or read where they are; in
+    `column_groups * row_groups` chunks. Where C has few columns, its transpose may be computed, `swapped`; and a
+    row is computed by `dots`, where columns of B are contiguous.
 
     Each chunk has `scratch` bytes of its own, aligned to 64: for B from 0, for A from `left` and for sums from
     `sums` on.
@@ -62,6 +66,8 @@ class Tiling:
     depth: int = 0
     packed: bool = False
     slab: int = 0
+    copied: bool = False
+    unwound: bool = False
     dots: bool = False
     swapped: bool = False
     column_groups: int = 1
@@ -83,30 +89,44 @@ def plan(product: Product, target: Target, most: int = 8) -> Tiling:
     p, lanes = product, target.lanes(product.size)
     if 0 in (p.M, p.N):
         return Tiling()
-    if p.N == 1 < p.M:
-        return attrs.evolve(plan(p.swapped, target, most), swapped=True)
+    if p.N == 1 < p.M or _turns(p, lanes):
+        return attrs.evolve(_plan(p.swapped, target, most, swapped=True), swapped=True)
+    return _plan(p, target, most, swapped=False)
+
+
+def _plan(p: Product, target: Target, most: int, swapped: bool) -> Tiling:
     if _is_dots(p):
         return _plan_dots(p, target, most)
+    lanes = target.lanes(p.size)
     across = ceil(p.N / lanes)
-    rows, vectors = min(_blocks(p, target), key=lambda block: _cost(p, across, *block))
-    packed, slab, depth = not _direct(p, rows), _slab(p, target, rows, vectors), p.K
+    fitting = _blocks(p, target)
+    if swapped:
+        fitting = [(r, v) for r, v in fitting if r == p.M]
+    rows, vectors = min(fitting, key=lambda block: _cost(p, target, *block))
+    packed, copied, depth = not _direct(p, rows), _scattered(p, target, rows, vectors), p.K
     width = vectors * target.width
     if packed and p.K * width > 2 * _MIDDLE:
         depth = ceil(p.K / ceil(p.K * width / _MIDDLE))
-    columns, groups = _groups(p, ceil(across / vectors), ceil(p.M / rows), most)
+    columns, groups = _groups(p, ceil(across / vectors), ceil(p.M / rows), copied, most)
     if depth < p.K and most > 1:
         groups = max(groups, ceil(p.M / 2048))
-    wide = ceil(ceil(across / vectors) / columns) * width
+    panels = ceil(ceil(across / vectors) / columns)
+    slab = _slab(p, target, depth, rows, panels, copied)
+    wide = panels * width
     left = depth * (wide if slab else width) * packed
-    sums = left + depth * ceil(slab / lanes) * target.width
+    sums = left + depth * ceil(slab / lanes) * target.width * copied
     high = ceil(ceil(p.M / rows) / groups) * rows
     scratch = sums + (wide * high if depth < p.K else width * rows)
+    if swapped:
+        scratch += vectors * lanes * target.width
     return Tiling(
         rows=rows,
         vectors=vectors,
         depth=depth,
         packed=packed,
         slab=slab,
+        copied=copied,
+        unwound=p.K <= 4 or _unwinds(p, rows, vectors),
         column_groups=columns,
         row_groups=groups,
         left=left,
@@ -127,11 +147,21 @@ def _blocks(product: Product, target: Target) -> list[tuple[int, int]]:
     return [(r, v) for r, v in choices if r * v + min(v, 4) <= spare] or [(1, 1)]
 
 
-def _cost(product: Product, across: int, rows: int, vectors: int) -> float:
+def _unwinds(product: Product, rows: int, vectors: int) -> bool:
+    """Whether k needs no loop: a jump that is not foreseen costs as much as a block of a tiny product."""
+    p = product
+    return p.K <= 16 and p.M * p.N * p.K <= _TINY and rows * vectors * p.K <= _UNWOUND
+
+
+def _cost(product: Product, target: Target, rows: int, vectors: int) -> float:
     """Cycles a step of k that all blocks of C take, roughly; every further kind of block costs code."""
-    down = _kinds(product.M, rows)
-    right = _kinds(across, vectors)
-    cycles = sum(n * m * _step(r, v) for (r, n), (v, m) in pairs(down, right))
+    p = product
+    down = _kinds(p.M, rows)
+    right = _kinds(ceil(p.N / target.lanes(p.size)), vectors)
+    far = p.K * vectors * target.width > _NEAR // 2
+    # The blocks of an unwound product run side by side; a loop over k ends in an unforeseen jump.
+    least, jump = (0.0, 0.0) if _unwinds(p, rows, vectors) else (4.0, 20 / max(p.K, 1))
+    cycles = sum(n * m * (max(_step(r, v, far), least) + jump) for (r, n), (v, m) in pairs(down, right))
     return cycles * (1 + 0.01 * len(down) * len(right))
 
 
@@ -141,12 +171,19 @@ def _kinds(total: int, block: int) -> list[tuple[int, int]]:
     return [(size, count) for size, count in kinds if size and count]
 
 
-def _step(rows: int, vectors: int) -> float:
-    """Cycles of one k in a block: two multiply-adds or two loads a cycle, four instructions in all, and the time
-    until a sum can be added to again; loads are never quite hidden.
+def _step(rows: int, vectors: int, far: bool) -> float:
+    """Cycles of one k in a block: two multiply-adds or two loads a cycle, four instructions in all; loads are
+    never quite hidden, those of B least if it comes from afar.
     """
     sums, loads = rows * vectors, rows + vectors
-    return max(sums / 2, loads / 2, (sums + loads + 2) / 4, 4.0) + 0.1 * loads
+    busy = max(sums / 2, loads / 2, (sums + loads + 2) / 4)
+    return busy + (0.05 * rows + 0.25 * vectors if far else 0.1 * loads)
+
+
+def _turns(product: Product, lanes: int) -> bool:
+    """Whether to compute C transposed: its rows fill vectors badly, and those of A transposed lie well."""
+    p = product
+    return p.a[0] == 1 and 0.7 * lanes > p.N and p.N <= 14 and 8 * lanes <= p.M and p.K >= 32
 
 
 def _direct(product: Product, rows: int) -> bool:
@@ -155,24 +192,39 @@ def _direct(product: Product, rows: int) -> bool:
     return p.b[1] == 1 and (2 * rows >= p.M or p.K * abs(p.b[0]) * p.size <= _NEAR)
 
 
-def _slab(product: Product, target: Target, rows: int, vectors: int) -> int:
-    """How many rows of A to pack at a time: where neighbours are those of a column, every step of k is another
-    line of the cache, and lines that are a power of two apart push each other out before their other elements
-    are wanted.
+def _scattered(product: Product, target: Target, rows: int, vectors: int) -> bool:
+    """Whether rows of A are to be copied: where neighbours are those of a column, every step of k is another line
+    of the cache, and lines that are a power of two apart push each other out before their other elements are
+    wanted.
     """
     p, lanes = product, target.lanes(product.size)
     far = p.a[0] == 1 and abs(p.a[1]) * p.size >= 256
-    if not far or p.K < 32 or lanes * vectors >= p.N or 2 * rows > p.M:
+    return far and p.K >= 32 and lanes * vectors < p.N and 2 * rows <= p.M
+
+
+def _slab(product: Product, target: Target, depth: int, rows: int, panels: int, copied: bool) -> int:
+    """How many rows of A to use for all panels before the next: three vectors where they are copied, else as many
+    as the second cache keeps, where it does not keep all.
+    """
+    p, lanes = product, target.lanes(product.size)
+    if copied:
+        return min(max(1, 3 * lanes // rows) * rows, p.M)
+    if panels == 1 or p.M * depth * p.size <= 4 * _MIDDLE or 2 * rows > p.M:
         return 0
-    return min(max(1, 3 * lanes // rows) * rows, p.M)
+    return min(max(1, 2 * _MIDDLE // (depth * p.size * rows)) * rows, p.M)
 
 
-def _groups(product: Product, panels: int, blocks: int, most: int) -> tuple[int, int]:
-    """Groups of columns, and of rows: columns first, for then no panel is packed twice."""
+def _groups(product: Product, panels: int, blocks: int, slabs: bool, most: int) -> tuple[int, int]:
+    """Groups of columns, and of rows: columns first, for then no panel is packed twice; where rows are packed
+    too, as few as can be of both.
+    """
     wanted = _wanted(product, most)
     columns = min(panels, wanted)
     if panels < 2 * wanted and blocks >= 4:
         columns = max(d for d in (1, 2, 4, 8) if d <= columns)
+    if slabs and wanted > 1:
+        even = [d for d in (1, 2, 4, 8) if d <= columns and wanted % d == 0]
+        columns = min(even, key=lambda d: d * product.M + wanted // d * product.N)
     return columns, min(blocks, wanted // columns)
 
 
