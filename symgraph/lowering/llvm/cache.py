@@ -35,26 +35,26 @@ _KEPT = 0.75  # of the limit, when it is exceeded
 _DAY, _HOUR = 86400, 3600  # seconds
 
 
-def object_for(text: str, target: Target) -> bytes:
-    """The object code of a module: from the cache, or compiled and kept there.
+def object_for(text: str, target: Target, level: int = 2) -> bytes:
+    """The object code of a module: from the cache, or compiled with a level of care (0 to 3) and kept there.
 
     Raises CompileError for IR that LLVM refuses; a fault of the disk is none.
     """
     place, _ = folder()
     if place is None:
-        return object_code(text, target)
-    key = key_of(text, target)
+        return object_code(text, target, level)
+    key = key_of(text, target, level)
     code = _read(place, key)
     if code is None:
-        code = object_code(text, target)
+        code = object_code(text, target, level)
         _write(place, key, code)
     return code
 
 
-def key_of(text: str, target: Target) -> str:
+def key_of(text: str, target: Target, level: int = 2) -> str:
     """The hash of all that the object code of a module follows from."""
-    parts = (str(_FORMAT), *_versions(), target.triple, target.features, str(target.width), text)
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    parts = (_FORMAT, *_versions(), target.triple, target.features, target.width, level, text)
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()
 
 
 @lru_cache(1)

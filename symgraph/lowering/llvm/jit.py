@@ -35,12 +35,12 @@ def module_text(functions: Sequence[str], declarations: Sequence[str], target: T
     return "\n".join([*head, *functions, *sorted(set(declarations)), target.attributes, ""])
 
 
-def object_code(text: str, target: Target) -> bytes:
-    """Compile a module; raises CompileError for IR that LLVM refuses."""
+def object_code(text: str, target: Target, level: int = 2) -> bytes:
+    """Compile a module, with a level of care from 0 to 3; raises CompileError for IR that LLVM refuses."""
     binding = llvm()
     try:
         with _llvm_lock, binding.create_context() as context, binding.parse_assembly(text, context) as module:
-            code: bytes = machine(target).emit_object(module)
+            code: bytes = machine(target, level).emit_object(module)
     except RuntimeError as error:
         raise CompileError(f"LLVM refused the generated code: {error}") from error
     return code

@@ -68,9 +68,9 @@ def host() -> Target:
 
 
 @lru_cache(4)
-def machine(target: Target) -> Any:
-    """LLVM's code generator for a target."""
+def machine(target: Target, level: int = 2) -> Any:
+    """LLVM's code generator for a target, at a level of optimisation."""
     binding = llvm()
     return binding.Target.from_triple(target.triple).create_target_machine(
-        cpu="", features=target.features, opt=2, reloc="pic", codemodel="small", jit=True
+        cpu="", features=target.features, opt=level, reloc="pic", codemodel="small", jit=True
     )

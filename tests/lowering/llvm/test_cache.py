@@ -39,9 +39,9 @@ def compiled(monkeypatch):
     done = []
     compile_ = cache.object_code
 
-    def spy(text, target):
+    def spy(text, target, level):
         done.append(text)
-        return compile_(text, target)
+        return compile_(text, target, level)
 
     monkeypatch.setattr(cache, "object_code", spy)
     return done
@@ -65,8 +65,8 @@ def test_an_entry_is_of_its_text_and_its_target(place, compiled):
         cache.object_for(made, target)
     assert len(compiled) == 3
     other = attrs.evolve(host(), triple="other")
-    keys = {cache.key_of(text(1), target) for target in (host(), narrow, other)}
-    assert len(keys) == 3
+    keys = {cache.key_of(text(1), target, level) for target in (host(), narrow, other) for level in (0, 2)}
+    assert len(keys) == 6
 
 
 def test_a_key_depends_on_the_compiler(monkeypatch):

@@ -7,6 +7,7 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import attrs
 import pytest
 
 import symgraph as sg
@@ -46,6 +47,20 @@ def test_code_may_call_what_llvm_itself_writes_calls_to(name):
     f = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(loaded.addresses["f"])
     f(a, b, 999)
     assert a.raw == b"\7" * 999 + b"\0"
+
+
+def test_code_for_old_processors_calls_the_c_library():
+    narrow = attrs.evolve(host(), width=16, features="")
+    body = """define float @f(float %x, float %y) #0 {
+  %z = frem float %x, %y
+  %n = call float @llvm.floor.f32(float %z)
+  ret float %n
+}"""
+    text = module_text([body], ["declare float @llvm.floor.f32(float)"], narrow)
+    loaded = load(object_code(text, narrow), ["f"])
+    f = ctypes.CFUNCTYPE(ctypes.c_float, ctypes.c_float, ctypes.c_float)(loaded.addresses["f"])
+    assert f(17.75, 5.0) == 2.0
+    assert f(-17.75, 5.0) == -3.0
 
 
 def test_refused_code_is_a_compile_error():

@@ -305,7 +305,7 @@ def test_code_for_other_machines_can_be_made(triple):
     body = "define void @f() #0 {\nentry:\n" + "\n".join(b.lines) + "\n  ret void\n}"
     functions, declarations = pool_code(target)
     text = module_text([*functions, body], [*declarations, *b.intrinsics.values()], target)
-    assert len(object_code(text, target)) > 1000
+    assert len(object_code(text, target, 0)) > 1000
 
 
 def test_a_machine_without_such_a_mode_is_left_as_it_is():
