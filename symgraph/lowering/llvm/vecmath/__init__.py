@@ -10,6 +10,6 @@ from symgraph.lowering.llvm.vecmath.logarithm import log, log1p, log2, softplus
 from symgraph.lowering.llvm.vecmath.power import pow, reciprocal, rsqrt
 
 __all__ = [
-    "cosh", "erf", "exp", "exp2", "expm1", "log", "log1p", "log2", "polynomial", "pow", "reciprocal", "rsqrt", "sigmoid",
-    "sinh", "softplus", "tanh",
+    "cosh", "erf", "exp", "exp2", "expm1", "log", "log1p", "log2", "polynomial", "pow", "reciprocal", "rsqrt",
+    "sigmoid", "sinh", "softplus", "tanh",
 ]  # fmt: skip

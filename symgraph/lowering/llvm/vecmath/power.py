@@ -15,30 +15,34 @@ from symgraph.lowering.llvm.vecmath.basic import (
 from symgraph.lowering.llvm.vecmath.exponential import EXP2, scale
 from symgraph.lowering.llvm.vecmath.logarithm import split
 
-# log2(1 + f) / f for f in [-1/4, 1/2], to 2^-38: for floats
+# log2(1 + f) / f for f in [-1/4, 1/2], to 2^-36: for floats
 _LOG2 = (
-    1.4426950408885661, -0.7213475205963226, 0.4808983474296955, -0.3606737212246766, 0.2885388878882026,
-    -0.24045190985615525, 0.20610985100522827, -0.18026573419331013, 0.15992397457536872, -0.1447465032716993,
-    0.1365923111596439, -0.12677900639997547, 0.09056776350161527, -0.03230054805085688,
-)  # fmt: skip
-# 2^r for r in [-1/2, 1/2], to 2^-34
+    1.4426950409107113, -0.7213475208339308, 0.4808983326077828, -0.36067365294824477, 0.2885404300615035, -0.2404584489556003, 0.20605685488071998, -0.18000296884502914, 0.16050171758768397, -0.14921183168030752, 0.1388094126504692, -0.1020608164674717, 0.03799761646935409
+)
+# 2^r for r in [-1/2, 1/2], to 2^-29
 _EXP2 = (
-    0.9999999999616246, 0.6931471807287087, 0.2402265119874156, 0.05550410352839874, 0.009618027173133866,
-    0.0013333922850803236, 0.00015469317377915374, 1.5201902459729087e-05,
-)  # fmt: skip
-# (artanh(s) - s - s^3 / 3) / s^5 for s^2 up to 1/25, to 2^-62
+    1.0000000005550602, 0.6931472057663423, 0.2402264688583989, 0.055503287122014106, 0.009618489262645887, 0.0013399957623546805, 0.00015345785625845744
+)
+# (artanh(s) - s - s^3 / 3) / s^5 for |s| up to 0.101, to 2^-71
 _ARTANH = (
-    0.20000000000010165, 0.14285714281317521, 0.11111111832178458, 0.09090848818799789, 0.0769510730828869,
-    0.06593446551037492, 0.06881286906148226,
+    0.1999999999999982, 0.14285714285951226, 0.11111110994090077, 0.09090937438157454, 0.07688693155828809,
+    0.06899120843139418,
 )  # fmt: skip
+# 2 / (3 ln 2) and log2(3/2): 21 bits, and the next 53
+_UNIT = float.fromhex("0x1.ec709p-1"), float.fromhex("0x1.b87407fae93f8p-22")
+_THREE_HALVES = float.fromhex("0x1.2b803p-1"), float.fromhex("0x1.1cfdeb43cfd00p-23")
 
 
-def pow(b: Builder, x: Value, y: Value) -> Value:  # noqa: A001
+def pow(b: Builder, x: Value, y: Value) -> Value:
     """x^y, with C99's special values: 1 for y = 0 and for x = 1 whatever the other is, negative for a negative x
     and an odd y, NaN for a negative x and a y that is not an integer.
     """
+    # |y| is cut off where no x but 1 has a power within range.
     size = b.unary("fabs", x)
-    magnitude = _magnitude_single(b, size, y) if x.type.name == "float" else _magnitude_double(b, size, y)
+    limited = at_most(b, at_least(b, y, -(2.0**66)), 2.0**66)
+    magnitude = (
+        _magnitude_single(b, size, limited) if x.type.name == "float" else _magnitude_double(b, size, limited)
+    )
     return _special(b, x, size, y, magnitude)
 
 
@@ -56,9 +60,8 @@ def _magnitude_single(b: Builder, size: Value, y: Value) -> Value:
 
 def _magnitude_double(b: Builder, size: Value, y: Value) -> Value:
     """2^(y log2 x), the logarithm as a sum of two doubles, the first with so few bits that its products with such
-    others are exact; |y| is cut off where no x but 1 has a power within range.
+    others are exact.
     """
-    y = at_most(b, at_least(b, y, -(2.0**66)), 2.0**66)
     log_high, log_low = _log2_double(b, size)
     y_high = _short(b, y)
     high = b.mul(y_high, log_high)
@@ -73,18 +76,23 @@ def _magnitude_double(b: Builder, size: Value, y: Value) -> Value:
 
 
 def _log2_double(b: Builder, x: Value) -> tuple[Value, Value]:
-    """log2 of x > 0 in two parts to about 2^-66: with s = f / (2 + f), log(1 + f) = 2 artanh(s) = 2 (s + s^3 / 3 + s^5
-    R(s^2)), where s and 1 + s^2 / 3 have two parts each (fdlibm's e_pow; Dekker, Numerische Mathematik 18, 1971).
+    """log2 of x > 0 in two parts, to about 2^-66.
+
+    With m the mantissa and c the nearest of 3/4, 1, 3/2 (3/4 as half of 3/2), log(m / c) = 2 artanh(s) for s =
+    (m - c) / (m + c), and artanh(s) = s + s^3 / 3 + s^5 R(s^2), where s and 1 + s^2 / 3 have two parts each (fdlibm's
+    e_pow; Dekker, Numerische Mathematik 18, 1971).
     """
     f, k = split(b, x)
-    two = number(x, 2.0)
-    quotient = b.div(number(x, 1.0), b.add(f, two))
-    s = b.mul(f, quotient)
-    s_high = _short(b, s)
-    below = b.add(f, two)
-    below_high = _short(b, below)
-    below_low = b.sub(f, b.sub(below_high, two))
-    s_low = b.mul(quotient, b.sub(b.sub(f, b.mul(s_high, below_high)), b.mul(s_high, below_low)))
+    zero, one = number(x, 0.0), number(x, 1.0)
+    low, high = (
+        b.compare("lt", f, number(x, math.sqrt(0.75) - 1)),
+        b.compare("gt", f, number(x, math.sqrt(1.5) - 1)),
+    )
+    f, k = b.select(low, b.add(b.add(f, f), one), f), b.select(low, b.sub(k, one), k)
+    near = b.bits("or", low, high)
+    c = b.select(near, number(x, 1.5), one)
+    log_high, log_low = (b.select(near, number(x, part), zero) for part in _THREE_HALVES)
+    s, s_high, s_low = _quotient(b, f, c)
     # 3 artanh(s) / s = 3 + s^2 + 3 s^4 R(s^2)
     square, square_high = b.mul(s, s), b.mul(s_high, s_high)
     rest = b.mul(b.mul(b.mul(square, square), number(x, 3.0)), polynomial(b, square, _ARTANH))
@@ -97,18 +105,27 @@ def _log2_double(b: Builder, x: Value) -> tuple[Value, Value]:
     v = b.fma(s_low, factor_high, b.mul(factor_low, s))
     high = _short(b, b.add(u, v))
     low = b.sub(v, b.sub(high, u))
-    z_high = b.mul(high, number(x, _UNIT_HIGH))
-    z_low = b.fma(low, number(x, _UNIT_HIGH + _UNIT_LOW), b.mul(high, number(x, _UNIT_LOW)))
-    total = _short(b, b.add(b.add(z_high, z_low), k))
-    return total, b.sub(z_low, b.sub(b.sub(total, k), z_high))
+    z_high = b.mul(high, number(x, _UNIT[0]))
+    z_low = b.add(b.fma(low, number(x, sum(_UNIT)), b.mul(high, number(x, _UNIT[1]))), log_low)
+    total = _short(b, b.add(b.add(b.add(z_high, z_low), log_high), k))
+    return total, b.sub(z_low, b.sub(b.sub(b.sub(total, k), log_high), z_high))
 
 
-# 2 / (3 ln 2): 21 bits, and the next 53
-_UNIT_HIGH, _UNIT_LOW = float.fromhex("0x1.ec70900000000p-1"), float.fromhex("0x1.b87407fae93f8p-22")
+def _quotient(b: Builder, f: Value, c: Value) -> tuple[Value, Value, Value]:
+    """Divide (m - c) by (m + c), for m = 1 + f: rounded, its first 21 bits, and what is left."""
+    one = number(f, 1.0)
+    above = b.sub(f, b.sub(c, one))
+    below = b.add(f, b.add(c, one))
+    inverse = b.div(one, below)
+    s = b.mul(above, inverse)
+    high, below_high = _short(b, s), _short(b, below)
+    below_low = b.sub(f, b.sub(below_high, b.add(c, one)))
+    rest = b.sub(b.sub(above, b.mul(high, below_high)), b.mul(high, below_low))
+    return s, high, b.mul(inverse, rest)
 
 
 def _short(b: Builder, x: Value) -> Value:
-    """x with the lower half of its bits cut off: 21 are left."""
+    """Cut off the lower half of the bits: 21 are left."""
     return b.as_float(b.bits("and", b.as_int(x), constant(x.type.as_int, -(1 << 32))))
 
 
