@@ -4,8 +4,9 @@
     Pass    : Graph -> Graph                     the same object when nothing changed
     rewrite : Graph -> [Rule] -> Graph, [Row]
 
-A pattern is an op (or a base class of ops) with operands that are patterns, names (which capture) or numbers
-(which match a constant all of whose elements are that number); without operands it matches any. The
+A pattern is an op (or a base class of ops) with operands that are patterns, names (which capture; a `Splat` none
+but constants of one number) or numbers (which match a constant all of whose elements are that number); without
+operands it matches any. The
 replacement is written with the same public functions that users call, and takes the captures as keyword
 arguments. One that lost a broadcast to the shape of what it replaces gets it back.
 """
@@ -13,6 +14,7 @@ arguments. One that lost a broadcast to the shape of what it replaces gets it ba
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
+from itertools import groupby
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -30,6 +32,10 @@ Numerics: TypeAlias = Literal["bitwise", "safe", "fast"]
 NUMERICS: tuple[Numerics, ...] = ("bitwise", "safe", "fast")
 _MAX_SWEEPS = 64  # a rule list that has not settled by then goes round in circles
 _MAX_HERE = 32  # rewrites of one place in one sweep
+
+
+class Splat(str):
+    """A name in a pattern that captures a constant all of whose elements are one number, and nothing else."""
 
 
 @attrs.frozen
@@ -227,19 +233,24 @@ def rules_rewriter(rules: Iterable[Rule]) -> Rewriter:
         return tuple([rule for rule in listed if issubclass(op, rule.pattern.op)])
 
     @cache
-    def candidates(
-        kinds: Any,
-    ) -> tuple[Rule, ...]:  # mypy takes a class for one of its instances: its hash differs
-        return tuple([rule for rule in of_op(kinds[0]) if _possible(rule.pattern, kinds)])
+    def candidates(kinds: Any) -> tuple[tuple[Rule, ...], ...]:  # mypy takes a class for one of its instances
+        possible = [rule for rule in of_op(kinds[0]) if _possible(rule.pattern, kinds)]
+        return tuple([tuple(alike) for _, alike in groupby(possible, _condition)])
 
     def find(expr: Expr) -> Hit | None:
-        for rule in candidates((type(expr.op), *[type(operand.op) for operand in expr.inputs])):
-            hit = apply_rule(rule, expr)
+        for alike in candidates((type(expr.op), *[type(operand.op) for operand in expr.inputs])):
+            hit = _apply_alike(alike, expr)
             if hit is not None:
                 return hit
         return None
 
     return Rewriter(find, lambda kinds: bool(candidates(kinds)))
+
+
+def _condition(rule: Rule) -> object:
+    """What rules that follow one another have in common if they apply, or not, together."""
+    # Where a pattern has operands it may match in several ways, of which each rule is to have the first.
+    return rule.name if rule.pattern.operands else (rule.pattern, rule.guard)
 
 
 def _possible(pattern: Pattern, kinds: Kinds) -> bool:
@@ -251,35 +262,56 @@ def _possible(pattern: Pattern, kinds: Kinds) -> bool:
         return True
     if len(operands) != len(pattern.operands):
         return False
-    if op.commutative and len(operands) == 2 and all(map(_may_be, pattern.operands, operands[::-1])):
+    if op.commutative and len(operands) == 2 and _may_be(pattern.operands, operands[::-1]):
         return True
-    return all(map(_may_be, pattern.operands, operands))
+    return _may_be(pattern.operands, operands)
 
 
-def _may_be(wanted: Pattern | str | float, kind: type[Op]) -> bool:
-    """Whether an operand of a kind of op may be what a pattern wants there."""
-    if isinstance(wanted, Pattern):
-        return issubclass(kind, wanted.op)
-    return isinstance(wanted, str) or issubclass(kind, Constant | BroadcastTo)
+def _may_be(wanted: Sequence[Pattern | str | float], kinds: Sequence[type[Op]]) -> bool:
+    """Whether operands of these kinds of op may be what a pattern wants there."""
+    named: dict[str, type[Op]] = {}
+    for one, kind in zip(wanted, kinds, strict=True):
+        if isinstance(one, Pattern):
+            fits = issubclass(kind, one.op)
+        elif type(one) is str:
+            fits = named.setdefault(one, kind) is kind  # what has one name is one expression
+        else:
+            fits = issubclass(kind, Constant | BroadcastTo)
+        if not fits:
+            return False
+    return True
 
 
 def apply_rule(rule: Rule, expr: Expr) -> Hit | None:
     """The rule applied at `expr`, or None when it does not match; raises CompileError when the replacement
     has another type, which would be a fault of the rule.
     """
-    for captures, matched in matches(rule.pattern, expr):
-        if rule.guard is not None and not rule.guard(**captures):
+    return _apply_alike((rule,), expr)
+
+
+def _apply_alike(rules: Sequence[Rule], expr: Expr) -> Hit | None:
+    """The first of some rules that applies at `expr`; they have one pattern and one guard."""
+    guard = rules[0].guard
+    for captures, matched in matches(rules[0].pattern, expr):
+        if guard is not None and not guard(**captures):
             continue
-        with made_by(merged(rule.name, expr.origin, tuple(m.origin for m in matched[1:]))):
-            made = rule.replacement(**captures)
-            if made is not None and made.type != expr.type and made.dtype == expr.dtype:
-                made = broadcast_to(made, expr.shape)
-        if made is None or made is expr:
-            continue
-        if made.type != expr.type:
-            raise CompileError(f"the rule {rule.name} turned {expr.type} into {made.type}: this is its fault")
-        return Hit(rule.name, rule.numerics, made, matched)
+        for rule in rules:
+            hit = _replaced(rule, expr, captures, matched)
+            if hit is not None:
+                return hit
     return None
+
+
+def _replaced(rule: Rule, expr: Expr, captures: dict[str, Expr], matched: tuple[Expr, ...]) -> Hit | None:
+    with made_by(merged(rule.name, expr.origin, tuple(m.origin for m in matched[1:]))):
+        made = rule.replacement(**captures)
+        if made is not None and made.type != expr.type and made.dtype == expr.dtype:
+            made = broadcast_to(made, expr.shape)
+    if made is None or made is expr:
+        return None
+    if made.type != expr.type:
+        raise CompileError(f"the rule {rule.name} turned {expr.type} into {made.type}: this is its fault")
+    return Hit(rule.name, rule.numerics, made, matched)
 
 
 def matches(pattern: Pattern, expr: Expr) -> list[tuple[dict[str, Expr], tuple[Expr, ...]]]:
@@ -337,7 +369,7 @@ def _fits(pattern: Pattern, expr: Expr) -> bool:
 
 def _operand_fits(wanted: Pattern | str | float, operand: Expr) -> bool:
     if isinstance(wanted, str):
-        return True
+        return type(wanted) is str or splat(operand) is not None
     return _fits(wanted, operand) if isinstance(wanted, Pattern) else _is_number(operand, wanted)
 
 
@@ -350,7 +382,7 @@ def _operand_matches(
     wanted: Pattern | str | float, operand: Expr
 ) -> list[tuple[dict[str, Expr], tuple[Expr, ...]]]:
     if isinstance(wanted, str):
-        return [({wanted: operand}, ())]
+        return [({wanted: operand}, ())] if _operand_fits(wanted, operand) else []
     if isinstance(wanted, Pattern):
         return matches(wanted, operand)
     return [({}, ())] if _is_number(operand, wanted) else []

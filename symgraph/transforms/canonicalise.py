@@ -36,7 +36,7 @@ from symgraph.ops.logic import (
     Where,
 )
 from symgraph.ops.transcendental import Exp, Expm1, Log, Log1p, Sqrt
-from symgraph.rewrite import Class, Pass, Pattern, Rule, pattern, rule_pass
+from symgraph.rewrite import Class, Pass, Pattern, Rule, Splat, pattern, rule_pass
 from symgraph.text.records import subclasses
 from symgraph.transforms.facts import (
     is_float,
@@ -64,6 +64,9 @@ def _by_kind(
         Rule(name, matched, made, floats, guard=is_float, bound=bound),
         Rule(f"{name}-integers", matched, made, "exact", guard=is_integer),
     ]
+
+
+C, D = Splat("c"), Splat("d")
 
 
 def _number(value: float, like: Expr) -> Expr:
@@ -104,14 +107,14 @@ NEGATION: list[Rule] = [
     Rule("sub-of-neg", pattern(Sub, "x", pattern(Neg, "y")), lambda x, y: x + y, "exact"),
     Rule(
         "neg-of-scaled",
-        pattern(Neg, pattern(Mul, "x", "c")),
+        pattern(Neg, pattern(Mul, "x", C)),
         lambda x, c: x * _number(-number_of(c), x),
         "exact",
         guard=lambda x, c: numbers("c")(c=c) and not is_number(x),
     ),
     Rule(
         "scaled-neg",
-        pattern(Mul, pattern(Neg, "x"), "c"),
+        pattern(Mul, pattern(Neg, "x"), C),
         lambda x, c: x * _number(-number_of(c), x),
         "exact",
         guard=lambda x, c: numbers("c")(c=c),
@@ -141,14 +144,14 @@ NEGATION: list[Rule] = [
     ),
     Rule(
         "neg-of-divided",
-        pattern(Neg, pattern(Div, "x", "c")),
+        pattern(Neg, pattern(Div, "x", C)),
         lambda x, c: x / _number(-number_of(c), x),
         "exact",
         guard=lambda x, c: numbers("c")(c=c) and not is_number(x),
     ),
     Rule(
         "neg-of-quotient",
-        pattern(Neg, pattern(Div, "c", "x")),
+        pattern(Neg, pattern(Div, C, "x")),
         lambda x, c: _number(-number_of(c), x) / x,
         "exact",
         guard=lambda x, c: numbers("c")(c=c) and not is_number(x),
@@ -243,10 +246,10 @@ def _scales(x: Expr, c: Expr, d: Expr) -> bool:
 
 
 CONSTANTS: list[Rule] = [
-    Rule("div-by-power-of-two", pattern(Div, "x", "c"), lambda x, c: x * _inverse(c), "exact", guard=_halves),
+    Rule("div-by-power-of-two", pattern(Div, "x", C), lambda x, c: x * _inverse(c), "exact", guard=_halves),
     Rule(
         "div-by-number",
-        pattern(Div, "x", "c"),
+        pattern(Div, "x", C),
         lambda x, c: x * _inverse(c),
         "reassociates",
         guard=_shrinks,
@@ -254,7 +257,7 @@ CONSTANTS: list[Rule] = [
     ),
     Rule(
         "scale-of-scaled",  # where c * x overflows and d * (c * x) would not, or the other way: more accurate
-        pattern(Mul, pattern(Mul, "x", "c"), "d"),
+        pattern(Mul, pattern(Mul, "x", C), D),
         lambda x, c, d: x * _number(number_of(c) * number_of(d), x),
         "reassociates",
         guard=_scales,
@@ -262,24 +265,24 @@ CONSTANTS: list[Rule] = [
     ),
     Rule(
         "scale-of-scaled-integers",
-        pattern(Mul, pattern(Mul, "x", "c"), "d"),
+        pattern(Mul, pattern(Mul, "x", C), D),
         lambda x, c, d: x * (c * d),
         "exact",
-        guard=lambda x, c, d: x.dtype.kind == "i" and is_number(c) and is_number(d) and not is_number(x),
+        guard=lambda x, c, d: x.dtype.kind == "i" and not is_number(x),
     ),
     Rule(
         "shift-of-shifted",  # (x + c) - c rounds to a multiple of an ulp of c: programs rely on it
-        pattern(Add, pattern(Add, "x", "c"), "d"),
+        pattern(Add, pattern(Add, "x", C), D),
         lambda x, c, d: x + (c + d),
         "reassociates",
         guard=lambda x, c, d: numbers("c", "d")(c=c, d=d) and not is_number(x),
     ),
     Rule(
         "shift-of-shifted-integers",
-        pattern(Add, pattern(Add, "x", "c"), "d"),
+        pattern(Add, pattern(Add, "x", C), D),
         lambda x, c, d: x + (c + d),
         "exact",
-        guard=lambda x, c, d: x.dtype.kind == "i" and is_number(c) and is_number(d) and not is_number(x),
+        guard=lambda x, c, d: x.dtype.kind == "i" and not is_number(x),
     ),
 ]
 

@@ -5,7 +5,7 @@ from symgraph.expr import Expr, apply
 from symgraph.ops.arithmetic import Mul
 from symgraph.ops.linalg import MatMul
 from symgraph.ops.shape import Transpose
-from symgraph.rewrite import Pass, Rule, pattern, rule_pass
+from symgraph.rewrite import Pass, Rule, Splat, pattern, rule_pass
 from symgraph.transforms.facts import is_float, is_integer, is_number
 from symgraph.types import Dimension
 
@@ -107,24 +107,24 @@ def _scalar(c: Expr) -> Expr:
 SCALES: list[Rule] = [
     Rule(
         "scale-of-left",
-        pattern(MatMul, pattern(Mul, "x", "c", bind="s"), "y", bind="out"),
+        pattern(MatMul, pattern(Mul, "x", Splat("c"), bind="s"), "y", bind="out"),
         lambda x, y, c, s, out: _from_left(x, y, c, out),
         "reassociates",
-        guard=lambda x, c, s, **_: is_number(c) and not is_number(x) and x.shape == s.shape,
+        guard=lambda x, s, **_: not is_number(x) and x.shape == s.shape,
     ),
     Rule(
         "scale-of-right",
-        pattern(MatMul, "x", pattern(Mul, "y", "c", bind="s"), bind="out"),
+        pattern(MatMul, "x", pattern(Mul, "y", Splat("c"), bind="s"), bind="out"),
         lambda x, y, c, s, out: _from_right(x, y, c, out),
         "reassociates",
-        guard=lambda y, c, s, **_: is_number(c) and not is_number(y) and y.shape == s.shape,
+        guard=lambda y, s, **_: not is_number(y) and y.shape == s.shape,
     ),
     Rule(
         "scale-of-result",
-        pattern(Mul, pattern(MatMul, "x", "y", bind="p"), "c", bind="out"),
+        pattern(Mul, pattern(MatMul, "x", "y", bind="p"), Splat("c"), bind="out"),
         lambda x, y, c, p, out: _from_result(x, y, c, p),
         "reassociates",
-        guard=lambda c, p, out, **_: is_number(c) and p.shape == out.shape,
+        guard=lambda p, out, **_: p.shape == out.shape,
     ),
 ]
 

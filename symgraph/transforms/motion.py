@@ -27,7 +27,7 @@ from symgraph.ops.base import Elementwise
 from symgraph.ops.logic import Cast, Comparison, IsFinite, IsInf, IsNan, Logical, LogicalNot, Where
 from symgraph.ops.reduction import All, Any, Max, Min, Reduction, Sum
 from symgraph.ops.shape import BroadcastTo, Reshape, Transpose
-from symgraph.rewrite import Pass, Rule, pattern, rule_pass
+from symgraph.rewrite import Pass, Rule, Splat, pattern, rule_pass
 from symgraph.transforms.facts import is_float, is_integer, is_number, number_of
 from symgraph.types import broadcast, product
 
@@ -126,7 +126,7 @@ def _scaled_sum(x: Expr, c: Expr, out: Expr) -> Expr:
 
 
 def _is_scaled(x: Expr, c: Expr, m: Expr, out: Expr) -> bool:
-    return is_number(c) and not is_number(x) and x.shape == m.shape and is_float(out=out)
+    return not is_number(x) and x.shape == m.shape and is_float(out=out)
 
 
 def _through_transpose(x: Expr, t: Expr, out: Expr) -> Expr:
@@ -185,7 +185,7 @@ REDUCTIONS: list[Rule] = [
     ),
     Rule(
         "sum-of-enlarged",  # where the sum of the smaller terms overflows, so does that of the larger
-        pattern(Sum, pattern(Mul, "x", "c", bind="m"), bind="out"),
+        pattern(Sum, pattern(Mul, "x", Splat("c"), bind="m"), bind="out"),
         lambda x, c, m, out: _scaled_sum(x, c, out),
         "reassociates",
         guard=lambda x, c, m, out: _is_scaled(x, c, m, out) and 1.0 <= number_of(c) < 2.0**64,
@@ -193,18 +193,18 @@ REDUCTIONS: list[Rule] = [
     ),
     Rule(
         "sum-of-scaled",
-        pattern(Sum, pattern(Mul, "x", "c", bind="m"), bind="out"),
+        pattern(Sum, pattern(Mul, "x", Splat("c"), bind="m"), bind="out"),
         lambda x, c, m, out: _scaled_sum(x, c, out),
         "reassociates",
         guard=lambda x, c, m, out: _is_scaled(x, c, m, out) and not 1.0 <= number_of(c) < 2.0**64,
     ),
     Rule(
         "sum-of-scaled-integers",
-        pattern(Sum, pattern(Mul, "x", "c", bind="m"), bind="out"),
+        pattern(Sum, pattern(Mul, "x", Splat("c"), bind="m"), bind="out"),
         lambda x, c, m, out: apply(out.op, x) * ops.reshape(c, ()),
         "exact",
         guard=lambda x, c, m, out: (
-            is_integer(c=c) and is_number(c) and c.size == 1 and not is_number(x) and x.shape == m.shape
+            is_integer(c=c) and c.size == 1 and not is_number(x) and x.shape == m.shape
         ),
     ),
     Rule(
