@@ -436,7 +436,7 @@ def test_a_fork_in_the_midst_of_it_all_gives_a_child_that_works():
 
 def test_the_interpreter_ends_while_helpers_look_sleep_and_work():
     text = """
-one, other = make_pool(4, look_ns=10**9), make_pool(3, futex=False)
+one, other = make_pool(2, look_ns=10**9), make_pool(3, futex=False)
 sums(one, 8, 10); sums(other, 8, 10)
 threading.Thread(target=lambda: sums(other, 8, 10**9), daemon=True).start()
 time.sleep(0.02)
