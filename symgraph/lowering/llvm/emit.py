@@ -5,15 +5,17 @@ promote memory to registers or to clean up, so what is written here is what runs
 """
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import attrs
 import numpy as np
 
 _FLOATS = ("float", "double")
+
+Made = TypeVar("Made")
 
 
 class Type(NamedTuple):
@@ -107,6 +109,7 @@ class Builder:
     intrinsics: dict[str, str] = attrs.field(factory=dict)
     block: str = "entry"
     _count: int = 0
+    _made: dict[Hashable, tuple[str, Any]] = attrs.field(factory=dict, init=False)
 
     # Text
 
@@ -272,10 +275,10 @@ class Builder:
         """Read a scalar or a vector; with a mask, only its lanes, and 0 in the others."""
         if mask is None:
             return self.emit(type_, f"load {type_}, {address}, align {align}")
-        name = f"llvm.masked.load.{type_.mangled}.p0"
-        self.intrinsics[name] = f"declare {type_} @{name}(ptr, {mask.type}, {type_})"
+        name = f"llvm.masked.load.{type_.mangled}.p0"  # the alignment is an operand: LLVM 22 reads that as well
+        self.intrinsics[name] = f"declare {type_} @{name}(ptr, i32 immarg, {mask.type}, {type_})"
         return self.emit(
-            type_, f"call {type_} @{name}(ptr align {align} {address.text}, {mask}, {type_} zeroinitializer)"
+            type_, f"call {type_} @{name}(ptr {address.text}, i32 {align}, {mask}, {type_} zeroinitializer)"
         )
 
     def store(self, x: Value, address: Value, mask: Value | None = None, align: int = 1) -> None:
@@ -284,8 +287,8 @@ class Builder:
             self.do(f"store {x}, {address}, align {align}")
             return
         name = f"llvm.masked.store.{x.type.mangled}.p0"
-        self.intrinsics[name] = f"declare void @{name}({x.type}, ptr, {mask.type})"
-        self.do(f"call void @{name}({x}, ptr align {align} {address.text}, {mask})")
+        self.intrinsics[name] = f"declare void @{name}({x.type}, ptr, i32 immarg, {mask.type})"
+        self.do(f"call void @{name}({x}, ptr {address.text}, i32 {align}, {mask})")
 
     # Control
 
@@ -353,6 +356,15 @@ class Builder:
             if mask.type.lanes == 1
             else self.call(I1, f"llvm.vector.reduce.or.{mask.type.mangled}", mask)
         )
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What `make` writes, or what it gave for an equal key before, in this basic block."""
+        block, value = self._made.get(key, (None, None))
+        if block == self.block:
+            return cast(Made, value)
+        made = make()
+        self._made[key] = (self.block, made)
+        return made
 
     @contextmanager
     def separate(self) -> Iterator[None]:
