@@ -60,7 +60,7 @@ def _cast(b: Builder, op: Op, values: list[Value]) -> Value:
 def _sigmoid_cross_entropy(b: Builder, z: Value, y: Value) -> Value:
     positive = integers.maximum(b, z, constant(z.type, 0))
     linear = b.sub(positive, b.mul(z, y))
-    return b.add(linear, vecmath.log1p(b, vecmath.exp(b, b.neg(b.unary("fabs", z)))))
+    return b.add(linear, vecmath.softplus_tail(b, z))
 
 
 _EXACT: dict[type[Op], Emitter] = {

@@ -4,17 +4,21 @@ Vectors have no division of integers, and the scalar one traps. So quotients are
 remainder in integers corrects.
 """
 
+import math
+import re
+import struct
+
 from symgraph.lowering.llvm.emit import Builder, Type, Value, constant
 
 
 def floor_divide(b: Builder, x: Value, y: Value) -> Value:
     """The quotient x // y of integers: 0 for y = 0, and the smallest integer by -1 is itself."""
-    return _divmod(b, x, y)[0]
+    return b.once(("divmod", x, y), lambda: _divmod(b, x, y))[0]
 
 
 def mod(b: Builder, x: Value, y: Value) -> Value:
     """The remainder x % y of integers, with the sign of y: 0 for y = 0."""
-    return _divmod(b, x, y)[1]
+    return b.once(("divmod", x, y), lambda: _divmod(b, x, y))[1]
 
 
 def _divmod(b: Builder, x: Value, y: Value) -> tuple[Value, Value]:
@@ -113,9 +117,16 @@ def minimum(b: Builder, x: Value, y: Value) -> Value:
 def _extreme(b: Builder, wins: str, loses: str, of_integers: str, x: Value, y: Value) -> Value:
     if not x.type.is_float:
         return b.binary(of_integers, x, y)
-    if not y.text.startswith("%"):  # a constant: it is not NaN
+    if _is_number(y):
         return b.select(b.compare(loses, x, y), y, x)
-    return b.select(b.is_nan(x), x, b.select(b.compare(wins, x, y), x, y))
+    made = b.select(b.compare(wins, x, y), x, y)
+    return made if _is_number(x) else b.select(b.is_nan(x), x, made)
+
+
+def _is_number(x: Value) -> bool:
+    """Whether it is a constant, as `emit.constant` writes it, and not NaN."""
+    found = re.search("0x([0-9A-F]{16})", x.text)
+    return found is not None and not math.isnan(struct.unpack(">d", bytes.fromhex(found[1]))[0])
 
 
 def convert(b: Builder, x: Value, to: Type) -> Value:

@@ -106,7 +106,7 @@ def mod(b: Builder, x: Value, y: Value) -> Value:
 def _floored(b: Builder, x: Value, y: Value) -> tuple[Value, Value, Value]:
     """The remainder with the sign of y, C's, and whether they differ by y."""
     zero = constant(x.type, 0)
-    remainder = fmod(b, x, y)
+    remainder = b.once(("fmod", x, y), lambda: fmod(b, x, y))
     some = b.compare("ne", remainder, zero)
     differ = b.compare("lt", b.bits("xor", b.as_int(remainder), b.as_int(y)), constant(x.type.as_int, 0))
     short = b.bits("and", some, differ)

@@ -124,18 +124,22 @@ def cos(b: Builder, x: Value) -> Value:
 
 
 def _circular(b: Builder, x: Value, ahead: int) -> Value:
-    """The sine of x plus so many right angles."""
-    high, low, quadrant = reduce(b, x)
-    if x.type.name == "float":
-        high, quadrant = b.cast("fptrunc", high, x.type), b.cast("trunc", quadrant, x.type.as_int)
-        sine, cosine = _short(b, high, _SIN_SINGLE, _COS_SINGLE)
-    else:
-        sine, cosine = _long(b, high, low)
+    """The sine of x plus so many right angles; what sine and cosine share is written once."""
+    sine, cosine, quadrant = b.once(("circular", x), lambda: _both(b, x))
     whole = quadrant.type
     quadrant = b.add(quadrant, constant(whole, ahead)) if ahead else quadrant
     made = b.select(_odd(b, quadrant), cosine, sine)
     sign = b.bits("shl", b.bits("and", quadrant, constant(whole, 2)), constant(whole, whole.bits - 2))
     return b.as_float(b.bits("xor", b.as_int(made), sign))
+
+
+def _both(b: Builder, x: Value) -> tuple[Value, Value, Value]:
+    """Sine and cosine of the reduced angle, and the quadrant, in integers of the size of x."""
+    high, low, quadrant = reduce(b, x)
+    if x.type.name != "float":
+        return *_long(b, high, low), quadrant
+    high, quadrant = b.cast("fptrunc", high, x.type), b.cast("trunc", quadrant, x.type.as_int)
+    return *_short(b, high, _SIN_SINGLE, _COS_SINGLE), quadrant
 
 
 def _odd(b: Builder, quadrant: Value) -> Value:

@@ -60,15 +60,18 @@ def log1p(b: Builder, x: Value) -> Value:
 
 
 def softplus(b: Builder, x: Value) -> Value:
-    """log(1 + e^x) as max(x, 0) + log1p(e^-|x|), which cannot overflow; where e^-|x| is more than a half, its log1p is
-    ln 2 + log1p((e^-|x| - 1) / 2).
-    """
-    zero, half = number(x, 0.0), number(x, 0.5)
+    """log(1 + e^x) as max(x, 0) + log1p(e^-|x|), which cannot overflow."""
+    zero = number(x, 0.0)
+    return b.add(b.select(b.compare("gt", x, zero), x, zero), softplus_tail(b, x))
+
+
+def softplus_tail(b: Builder, x: Value) -> Value:
+    """log1p(e^-|x|); where e^-|x| is more than a half, ln 2 + log1p((e^-|x| - 1) / 2)."""
+    half = number(x, 0.5)
     e = exp_below(b, b.neg(b.unary("fabs", x)))
     large = b.compare("gt", e, half)
     f = b.select(large, b.fma(e, half, number(x, -0.5)), e)
-    k = b.select(large, number(x, 1.0), zero)
-    return b.add(b.select(b.compare("gt", x, zero), x, zero), _combine(b, f, k))
+    return _combine(b, f, b.select(large, number(x, 1.0), number(x, 0.0)))
 
 
 def split(b: Builder, x: Value, normal: bool = False) -> tuple[Value, Value]:
