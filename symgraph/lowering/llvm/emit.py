@@ -4,6 +4,7 @@ All arithmetic is on scalars or on vectors of explicit width alike: no pass of L
 promote memory to registers or to clean up, so what is written here is what runs.
 """
 
+import math
 import struct
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -67,13 +68,18 @@ class Value(NamedTuple):
         return f"{self.type} {self.text}"
 
 
-@lru_cache(4096)
 def constant(type_: Type, value: float) -> Value:
     """A number as a constant, in every lane.
 
     >>> str(constant(F32, 0.5)), str(constant(Type("i32", 4), -1))
     ('float 0x3FE0000000000000', '<4 x i32> splat (i32 -1)')
     """
+    return _constant(type_, value, math.copysign(1.0, value))
+
+
+@lru_cache(4096)
+def _constant(type_: Type, value: float, sign: float) -> Value:
+    """The sign is there to tell -0.0 from the 0.0 that it equals."""
     if type_.is_float:
         rounded = float(np.float32(value)) if type_.name == "float" else float(value)
         text = f"0x{struct.unpack('>Q', struct.pack('>d', rounded))[0]:016X}"
@@ -275,7 +281,9 @@ class Builder:
         """Read a scalar or a vector; with a mask, only its lanes, and 0 in the others."""
         if mask is None:
             return self.emit(type_, f"load {type_}, {address}, align {align}")
-        name = f"llvm.masked.load.{type_.mangled}.p0"  # the alignment is an operand: LLVM 22 reads that as well
+        name = (
+            f"llvm.masked.load.{type_.mangled}.p0"  # the alignment is an operand: LLVM 22 reads that as well
+        )
         self.intrinsics[name] = f"declare {type_} @{name}(ptr, i32 immarg, {mask.type}, {type_})"
         return self.emit(
             type_, f"call {type_} @{name}(ptr {address.text}, i32 {align}, {mask}, {type_} zeroinitializer)"

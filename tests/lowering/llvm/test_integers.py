@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from symgraph.lowering.llvm import integers, remainders
-from symgraph.lowering.llvm.emit import Type
+from symgraph.lowering.llvm.emit import Builder, Type, Value, constant
 from tests.lowering.llvm.lanes import Job, any_bits, compiled, hostile, same_bits, targets
 
+INF = np.inf
 TARGETS = targets()
 WIDTHS = pytest.mark.parametrize("target", TARGETS, ids=lambda t: f"{8 * t.width} bits")
 INTEGERS = pytest.mark.parametrize("dtype", ["int32", "int64"])
@@ -142,3 +143,33 @@ def test_floats_become_integers_by_truncation_and_saturate(float_, dtype, target
 def test_integers_become_the_nearest_floats(float_, dtype, target):
     x, _ = pairs(np.dtype(dtype), 500)
     assert same_bits(functions(target)[dtype, float_](x), x.astype(float_)).all()
+
+
+@FLOATS
+@pytest.mark.parametrize("number", [0.0, -0.0, 2.5, INF, -INF, np.nan])
+@pytest.mark.parametrize("name", ["maximum", "minimum"])
+def test_extremes_with_a_constant_are_those_of_numpy(name, number, dtype):
+    function, x = getattr(integers, name), hostile(dtype)
+
+    def before(b, value):
+        return function(b, constant(value.type, number), value)
+
+    def after(b, value):
+        return function(b, value, constant(value.type, number))
+
+    first, second = compiled([Job(before, [dtype], dtype), Job(after, [dtype], dtype)], TARGETS[-1])
+    other = np.full_like(x, number)
+    for made, right in ((first(x), getattr(np, name)(other, x)), (second(x), getattr(np, name)(x, other))):
+        tied = (x == 0) & (number == 0)  # on other machines than x86 NumPy gives another zero
+        assert same_bits(made, right)[~tied].all()
+        assert np.array_equal(made, right, equal_nan=True)
+
+
+@INTEGERS
+def test_a_quotient_and_its_remainder_share_their_work(dtype):
+    b = Builder()
+    x, y = (Value(name, Type("i" + dtype[3:], 4)) for name in ("%x", "%y"))
+    integers.floor_divide(b, x, y)
+    lines = len(b.lines)
+    integers.mod(b, x, y)
+    assert len(b.lines) == lines
