@@ -1,6 +1,7 @@
 """The elementary functions against exact values: over the whole range, at every vector width, special values too."""
 
 import ctypes
+import math
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -82,8 +83,20 @@ def _sigmoid(x: Any) -> Any:
     return np.where(x < 0, e, 1) / (1 + e)
 
 
+def _erf(x: Any) -> Any:
+    """Rounded to double for doubles, else as a sum of two doubles."""
+    if x.dtype == np.float64:
+        return np.array([math.erf(v) for v in x.tolist()])
+    with mpmath.workdps(30):
+        exact = [mpmath.erf(float(v)) for v in x]
+    high = [float(v) for v in exact]
+    with mpmath.workdps(30):
+        low = [float(v - h) if math.isfinite(h) else 0.0 for v, h in zip(exact, high, strict=True)]
+    return np.array(high, Long) + np.array(low, Long)
+
+
 NUMPY: dict[str, Callable[[Any], Any]] = {
-    "erf": np.vectorize(lambda x: float(mpmath.fp.erf(float(x))), otypes=[np.float64]),
+    "erf": _erf,
     "reciprocal": lambda x: 1 / x,
     "rsqrt": lambda x: 1 / np.sqrt(x),
     "sigmoid": _sigmoid,
@@ -176,7 +189,7 @@ def samples(dtype: Any, count: int, seed: int = 0) -> Any:
 def reference(name: str, dtype: Any, count: int) -> tuple[Any, Any]:
     """Inputs and their results, in the next higher precision."""
     if name == "erf":
-        count //= 10
+        count //= 20  # from mpmath, which is slow
     x = samples(dtype, count)
     return x, in_numpy(name, x.astype(np.float64 if dtype is np.float32 else Long))
 
@@ -193,9 +206,9 @@ def check(name: str, dtype: Any, width: int, x: Any, exact: Any) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_many_values(name: str, dtype: Any, width: int) -> None:
-    if dtype is np.float64 and (name == "erf" or not EXTENDED):
+    if dtype is np.float64 and not EXTENDED:
         pytest.skip("NumPy has nothing more precise here; mpmath checks fewer values, in the next test")
-    check(name, dtype, width, *reference(name, dtype, 100_000))
+    check(name, dtype, width, *reference(name, dtype, 20_000))
 
 
 @lru_cache
@@ -206,7 +219,7 @@ def precisely(name: str, dtype: Any, count: int) -> tuple[Any, Any]:
     x = x[{"log": x > 0, "log2": x > 0, "rsqrt": x > 0, "log1p": x > -1}.get(name, x != 0)]
     x = x[np.abs(x) < 1e4] if name not in ("log", "log2", "log1p", "rsqrt", "reciprocal") else x
     function = EXACT.get(name, getattr(mpmath, name, None))
-    with mpmath.workdps(40 if name != "softplus" else 360):
+    with mpmath.workdps(40):
         return x, [function(mpmath.mpf(float(v))) for v in x]
 
 
@@ -215,7 +228,7 @@ def precisely(name: str, dtype: Any, count: int) -> tuple[Any, Any]:
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_exact_values(name: str, dtype: Any, width: int) -> None:
     """Against mpmath, in integers of a unit in the last place: no precision of NumPy's comes in."""
-    x, exact = precisely(name, dtype, 400)
+    x, exact = precisely(name, dtype, 200)
     info = np.finfo(dtype)
     for v, found, right in zip(x, compiled(name, dtype, width)(x), exact, strict=True):
         exponent = max(mpmath.frexp(right)[1] - 1, int(info.minexp)) - info.nmant
@@ -383,7 +396,7 @@ def test_special_powers(dtype: Any, width: int) -> None:
     wide = np.float64 if dtype is np.float32 else Long
     expected = np.power(x.astype(wide), y.astype(wide)).astype(dtype)
     found = compiled("pow", dtype, width, operands=2)(x, y)
-    settled = ~np.isfinite(expected) | (expected == 0) | (np.abs(expected) == 1)
+    settled = ~np.isfinite(expected) | (expected == 0) | (np.abs(x) == 1) | (y == 0)
     np.testing.assert_array_equal(found[settled], expected[settled])
     np.testing.assert_allclose(found, expected, rtol=4 * info.eps, atol=2 * info.smallest_subnormal)
     known = ~np.isnan(expected)
@@ -397,7 +410,7 @@ def test_special_powers(dtype: Any, width: int) -> None:
 @pytest.mark.parametrize("width", widths())
 @pytest.mark.parametrize("name", NAMES)
 def test_every_64th_float(name: str, width: int) -> None:
-    step = 64 if name != "erf" else 64 * 256
+    step = 64 if name != "erf" else 1024
     for start in range(0, 2**32, 2**28):
         x = (
             np.arange(start + start // 2**28, start + 2**28, step, dtype=np.uint64)
@@ -411,6 +424,6 @@ def test_every_64th_float(name: str, width: int) -> None:
 @pytest.mark.parametrize("width", widths())
 @pytest.mark.parametrize("name", NAMES)
 def test_millions_of_doubles(name: str, width: int) -> None:
-    if name == "erf" or not EXTENDED:
+    if not EXTENDED:
         pytest.skip("NumPy has nothing more precise here; mpmath checks fewer values")
     check(name, np.float64, width, *reference(name, np.float64, 4_000_000))
