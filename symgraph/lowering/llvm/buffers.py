@@ -135,8 +135,10 @@ def _reusable(
     """The buffer of an operand that dies here and that the result may lie over."""
     room = call.arguments[position].room
     for result, operand in call.over:
-        other = call.arguments[operand].room
+        other, offset = call.arguments[operand]
         if result != position or other not in offsets or death[other] != now or other.size != room.size:
+            continue
+        if offset != call.arguments[position].offset:
             continue
         rivals = [a.room for a in call.arguments if offsets.get(a.room) == offsets[other]]
         if rivals == [other]:  # no other result lies there, and nothing else reads it

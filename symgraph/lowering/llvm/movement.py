@@ -4,12 +4,20 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import attrs
+import numpy as np
 
-from symgraph.ir import Op
+from symgraph.ir import Node, Op
+from symgraph.lowering.llvm import checks, extremes, indexing, scans
 from symgraph.lowering.llvm.buffers import Tensor
-from symgraph.lowering.llvm.region import Shape, broadcast_strides, contiguous, squeeze
-from symgraph.ops.shape import BroadcastTo, Reshape, Transpose
-from symgraph.ops.slicing import Flip, Slice
+from symgraph.lowering.llvm.indexing import filled
+from symgraph.lowering.llvm.region import Shape, broadcast_strides, contiguous, number_of, squeeze
+from symgraph.lowering.plan import concrete
+from symgraph.ops.control import AssertFinite, AssertIndex
+from symgraph.ops.cumulative import CumSum, ExclusiveCumProd, Recurrence
+from symgraph.ops.indexing import Gather, Iota, ScatterAdd, ScatterAddAlong, Take
+from symgraph.ops.reduction import ArgMax, ArgMin
+from symgraph.ops.shape import BroadcastTo, Concatenate, Reshape, Transpose
+from symgraph.ops.slicing import Flip, Pad, Slice
 
 # A view: (op, operand, shape of the result) -> the result, or None where the operand must be contiguous for it.
 View: TypeAlias = Callable[[Any, Tensor, Shape], Tensor | None]
@@ -40,7 +48,8 @@ def _broadcast(op: BroadcastTo, x: Tensor, shape: Shape) -> Tensor:
 
 
 def _slice(op: Slice, x: Tensor, shape: Shape) -> Tensor:
-    first = sum(int(start) * s for start, s in zip(op.starts, x.strides, strict=True))  # type: ignore[call-overload]
+    starts: Any = op.starts  # bound: all ints
+    first = sum(start * s for start, s in zip(starts, x.strides, strict=True))
     return _moved(x, shape, tuple(s * step for s, step in zip(x.strides, op.steps, strict=True)), first)
 
 
@@ -57,6 +66,58 @@ VIEWS: dict[type[Op], View] = {
     Flip: _flip,
 }
 
-KERNELS: dict[type[Op], Written] = {}
-# Kernels that add floats in another order than `evaluate` does.
-INEXACT: frozenset[type[Op]] = frozenset()
+
+def _concatenate(planner: Any, node: Node, operands: list[Tensor]) -> Tensor:
+    """Each operand copied to its place."""
+    assert isinstance(node.op, Concatenate)
+    axis = node.op.axis
+    out: Tensor = planner.array(concrete(node.type.shape), node.type.dtype, node.id, node.op.name)
+    start = 0
+    for x in operands:
+        planner.copy(x, _moved(out, x.shape, out.strides, start * out.strides[axis]), node.id)
+        start += x.shape[axis]
+    return out
+
+
+def _pad(planner: Any, node: Node, operands: list[Tensor]) -> Tensor:
+    """What goes around, then the operand in its place."""
+    x, value = operands
+    op: Any = node.op
+    out: Tensor = planner.array(concrete(node.type.shape), node.type.dtype, node.id, node.op.name)
+    known = planner.known.get(node.inputs[1])
+    if known is not None:
+        filled(planner, number_of(known), out, node.id)
+    else:
+        planner.copy(_broadcast(op, value, out.shape), out, node.id)
+    first = sum(int(start) * s for start, s in zip(op.starts, out.strides, strict=True))
+    steps = tuple(s * step for s, step in zip(out.strides, op.steps, strict=True))
+    planner.copy(x, _moved(out, x.shape, steps, first), node.id)
+    return out
+
+
+def _iota(planner: Any, node: Node, operands: list[Tensor]) -> Tensor:
+    """The numbers once, seen along their axis."""
+    op: Any = node.op
+    shape = concrete(node.type.shape)
+    numbers: Tensor = planner.constant(np.arange(shape[op.axis], dtype=op.dtype), node.id)
+    return _moved(numbers, shape, tuple(int(a == op.axis) for a in range(len(shape))))
+
+
+KERNELS: dict[type[Op], Written] = {
+    Concatenate: _concatenate,
+    Pad: _pad,
+    Iota: _iota,
+    Take: indexing.take,
+    Gather: indexing.gather,
+    ScatterAdd: indexing.scatter_add,
+    ScatterAddAlong: indexing.scatter_add_along,
+    CumSum: scans.cumsum,
+    ExclusiveCumProd: scans.exclusive_cumprod,
+    Recurrence: scans.recurrence,
+    ArgMax: extremes.argument,
+    ArgMin: extremes.argument,
+    AssertFinite: checks.assert_finite,
+    AssertIndex: checks.assert_index,
+}
+# Kernels that add floats in another order than `evaluate` does. (Scans keep it where bits count.)
+INEXACT: frozenset[type[Op]] = frozenset({ScatterAdd})

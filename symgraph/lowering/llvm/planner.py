@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 
 from symgraph.ir import Array, Graph, Node, Op, Placeholder, Variable
-from symgraph.lowering.llvm import movement, products
+from symgraph.lowering.llvm import movement, products, stages
 from symgraph.lowering.llvm.buffers import Argument, Call, Kind, Room, Tensor, whole
 from symgraph.lowering.llvm.elementwise import EMITTERS, EXACT
 from symgraph.lowering.llvm.kernel import Kernel
@@ -177,7 +177,9 @@ class Planner:
             else:
                 inner.append(Inner(n.op, n.inputs, shape, dtype))
         outputs = [i for _, i in op.graph.outputs]
-        if any(isinstance(n.what, MatMul) for n in inner):
+        if stages.needed(inner):
+            made = stages.stages(self, inner, given, outputs, node.id)
+        elif any(isinstance(n.what, MatMul) for n in inner):
             made = products.fused(self, inner, given, outputs, node.id)
         else:
             made = self.region(inner, given, outputs, node.id)
@@ -263,11 +265,16 @@ class Planner:
         writes: Sequence[Tensor],
         node: int,
         scratch: Tensor,
+        tensors: Sequence[Tensor] = (),
     ) -> None:
-        """One more call."""
+        """One more call. A check needs the node's operands as `tensors`: they are what it reads."""
         number = self.kernels.setdefault(kernel, len(self.kernels))
         arguments = tuple(Argument(t.room, t.offset) for t in (*reads, *writes, scratch))
-        self.calls.append(Call(number, arguments, len(reads), len(writes), node, kernel.chunks, kernel.over))
+        self.calls.append(
+            Call(
+                number, arguments, len(reads), len(writes), node, kernel.chunks, kernel.over, tuple(tensors)
+            )
+        )
 
     def call_back(self, node: Node, operands: list[Tensor]) -> Any:
         """A call of the op's own `evaluate`."""

@@ -77,12 +77,12 @@ def fused(
             results[i] = tensor
             nodes[i] = Inner(Read(len(operands)), (), tensor.shape, tensor.dtype)
             operands.append(tensor)
-    rest = _reachable(nodes, [i for i in outputs if i not in results])
+    rest = reachable(nodes, [i for i in outputs if i not in results])
     if rest:
         place = {i: k for k, i in enumerate(rest)}
         kept = [attrs.evolve(nodes[i], inputs=tuple(place[j] for j in nodes[i].inputs)) for i in rest]
         later = [i for i in outputs if i not in results]
-        results.update(zip(later, planner.region(*_used(kept, operands), [place[i] for i in later], node), strict=True))
+        results.update(zip(later, planner.region(*used(kept, operands), [place[i] for i in later], node), strict=True))
     return [results[i] for i in outputs]
 
 
@@ -90,7 +90,7 @@ def _as_read(k: int, tensor: Tensor) -> Inner:
     return Inner(Read(k), (), tensor.shape, tensor.dtype)
 
 
-def _reachable(nodes: Sequence[Inner], roots: Sequence[int]) -> list[int]:
+def reachable(nodes: Sequence[Inner], roots: Sequence[int]) -> list[int]:
     """The nodes that some need, in order."""
     wanted = set(roots)
     for i in range(len(nodes) - 1, -1, -1):
@@ -99,7 +99,7 @@ def _reachable(nodes: Sequence[Inner], roots: Sequence[int]) -> list[int]:
     return sorted(wanted)
 
 
-def _used(nodes: list[Inner], operands: Sequence[Tensor]) -> tuple[list[Inner], list[Tensor]]:
+def used(nodes: list[Inner], operands: Sequence[Tensor]) -> tuple[list[Inner], list[Tensor]]:
     """The nodes with the operands that they read, numbered anew."""
     numbers: dict[int, int] = {}
     made = []
@@ -141,14 +141,14 @@ def _tile(
     x = _swapped(x) if what.transpose_a else x
     y = _swapped(y) if what.transpose_b else y
     shape = nodes[head].shape
-    chosen = _reachable(nodes, [*members, head])
+    chosen = reachable(nodes, [*members, head])
     chosen = [i for i in chosen if i == head or i in members or not _feeds_only(nodes, i, head, members)]
     place = {i: k for k, i in enumerate(chosen)}
     inner = [
         attrs.evolve(nodes[i], inputs=() if i == head else tuple(place[j] for j in nodes[i].inputs))
         for i in chosen
     ]
-    inner, reads = _used(inner, operands)
+    inner, reads = used(inner, operands)
     results = {i: planner.array(shape, nodes[i].dtype, node, _label(nodes[i])) for i in wanted}
     batch = shape[:-2]
     steps = [
