@@ -120,8 +120,7 @@ class Tiles:
             self._panels(wide, lambda c, panel: self._pack_right(c, panel, k, depth, self._place(wide, c)))
 
         def slab(row: Value) -> None:
-            packed = self._pack_left(row, left, depth) if t.copied else left
-            rows = high.part(b, row, t.slab)
+            packed, rows = self._pack_left(row, left, depth), high.part(b, row, t.slab)
 
             def part(c: Value, panel: Panel) -> None:
                 right = self._reading(c, panel, k, self._place(wide, c))

@@ -16,7 +16,7 @@ _SOME, _MANY = 100_000, 10_000_000
 
 # Bytes that stay in the first cache with what else runs through it; bytes of a packed panel that are cheap to
 # read from the second.
-_NEAR, _MIDDLE = 1 << 15, 1 << 16
+_NEAR, _MIDDLE = 1 << 15, 1 << 18
 
 # Multiply-adds of a product whose time is that of jumps; of one block of it, written without a loop over k.
 _TINY, _UNWOUND = 10_000, 80
@@ -52,8 +52,8 @@ class Product:
 @attrs.frozen
 class Tiling:
     """How a product is computed: blocks of `rows` rows and `vectors` vectors of columns, with `depth` steps of k
-    at a time, in a loop or `unwound`; columns of B packed or not; rows of A `slab` at a
-    time for all columns of a chunk, where it is not 0, `copied` or read where they are; in
+    at a time, in a loop or `unwound`; columns of B packed or not; `slab` rows of A
+    packed at a time, or 0; in
     `column_groups * row_groups` chunks. Where C has few columns, its transpose may be computed, `swapped`; and a
     row is computed by `dots`, where columns of B are contiguous.
 
@@ -66,7 +66,6 @@ class Tiling:
     depth: int = 0
     packed: bool = False
     slab: int = 0
-    copied: bool = False
     unwound: bool = False
     dots: bool = False
     swapped: bool = False
@@ -106,15 +105,15 @@ def _plan(p: Product, target: Target, most: int, swapped: bool) -> Tiling:
     packed, copied, depth = not _direct(p, rows), _scattered(p, target, rows, vectors), p.K
     width = vectors * target.width
     if packed and p.K * width > 2 * _MIDDLE:
-        depth = ceil(p.K / ceil(p.K * width / _MIDDLE))
+        depth = _depth(p.K, ceil(p.K * width / _MIDDLE))
     columns, groups = _groups(p, ceil(across / vectors), ceil(p.M / rows), copied, most)
     if depth < p.K and most > 1:
         groups = max(groups, ceil(p.M / 2048))
     panels = ceil(ceil(across / vectors) / columns)
-    slab = _slab(p, target, depth, rows, panels, copied)
+    slab = min(max(1, 3 * lanes // rows) * rows, p.M) if copied else 0
     wide = panels * width
     left = depth * (wide if slab else width) * packed
-    sums = left + depth * ceil(slab / lanes) * target.width * copied
+    sums = left + depth * ceil(slab / lanes) * target.width
     high = ceil(ceil(p.M / rows) / groups) * rows
     scratch = sums + (wide * high if depth < p.K else width * rows)
     if swapped:
@@ -125,7 +124,6 @@ def _plan(p: Product, target: Target, most: int, swapped: bool) -> Tiling:
         depth=depth,
         packed=packed,
         slab=slab,
-        copied=copied,
         unwound=p.K <= 4 or _unwinds(p, rows, vectors),
         column_groups=columns,
         row_groups=groups,
@@ -133,6 +131,14 @@ def _plan(p: Product, target: Target, most: int, swapped: bool) -> Tiling:
         sums=sums,
         scratch=_whole(scratch),
     )
+
+
+def _depth(steps: int, blocks: int) -> int:
+    """How deep about equal blocks are; none less than 4, which is the least that packing asks for."""
+    depth = max(4, ceil(steps / blocks))
+    while 0 < steps % depth < 4:
+        depth += 1
+    return depth
 
 
 def _whole(size: int) -> int:
@@ -143,8 +149,10 @@ def _blocks(product: Product, target: Target) -> list[tuple[int, int]]:
     """The blocks that fit the registers, with a vector of B for each column and an element of A."""
     across = ceil(product.N / target.lanes(product.size))
     spare = target.registers - (1 if target.registers > 16 else 2)
-    choices = pairs(range(1, min(product.M, 16) + 1), range(1, min(across, 16) + 1))
-    return [(r, v) for r, v in choices if r * v + min(v, 4) <= spare] or [(1, 1)]
+    # A single row is all memory: more vectors at a time than hide the time of an addition gain nothing.
+    most = 8 if product.M == 1 else 16
+    choices = pairs(range(1, min(product.M, 16) + 1), range(1, min(across, most) + 1))
+    return [(r, v) for r, v in choices if r * v + min(v, 4) <= spare and (v <= 4 or r <= 3)] or [(1, 1)]
 
 
 def _unwinds(product: Product, rows: int, vectors: int) -> bool:
@@ -158,11 +166,12 @@ def _cost(product: Product, target: Target, rows: int, vectors: int) -> float:
     p = product
     down = _kinds(p.M, rows)
     right = _kinds(ceil(p.N / target.lanes(p.size)), vectors)
-    far = p.K * vectors * target.width > _NEAR // 2
+    far = p.K * vectors * target.width > _NEAR // 2, p.M * p.K * p.size > 2 * _MIDDLE
     # The blocks of an unwound product run side by side; a loop over k ends in an unforeseen jump.
     least, jump = (0.0, 0.0) if _unwinds(p, rows, vectors) else (4.0, 20 / max(p.K, 1))
     cycles = sum(n * m * (max(_step(r, v, far), least) + jump) for (r, n), (v, m) in pairs(down, right))
-    return cycles * (1 + 0.01 * len(down) * len(right))
+    sums = sum(r for r, _ in down) * sum(v for v, _ in right)
+    return cycles * (1 + 0.01 * len(down) * len(right) + 0.001 * sums)
 
 
 def _kinds(total: int, block: int) -> list[tuple[int, int]]:
@@ -171,13 +180,13 @@ def _kinds(total: int, block: int) -> list[tuple[int, int]]:
     return [(size, count) for size, count in kinds if size and count]
 
 
-def _step(rows: int, vectors: int, far: bool) -> float:
+def _step(rows: int, vectors: int, far: tuple[bool, bool]) -> float:
     """Cycles of one k in a block: two multiply-adds or two loads a cycle, four instructions in all; loads are
-    never quite hidden, those of B least if it comes from afar.
+    never quite hidden, least those of a panel or of all A where they come from afar.
     """
-    sums, loads = rows * vectors, rows + vectors
+    sums, loads, (panel, a) = rows * vectors, rows + vectors, far
     busy = max(sums / 2, loads / 2, (sums + loads + 2) / 4)
-    return busy + (0.05 * rows + 0.25 * vectors if far else 0.1 * loads)
+    return busy + (0.3 if a else 0.05 if panel else 0.1) * rows + (0.25 if panel else 0.1) * vectors
 
 
 def _turns(product: Product, lanes: int) -> bool:
@@ -202,18 +211,6 @@ def _scattered(product: Product, target: Target, rows: int, vectors: int) -> boo
     return far and p.K >= 32 and lanes * vectors < p.N and 2 * rows <= p.M
 
 
-def _slab(product: Product, target: Target, depth: int, rows: int, panels: int, copied: bool) -> int:
-    """How many rows of A to use for all panels before the next: three vectors where they are copied, else as many
-    as the second cache keeps, where it does not keep all.
-    """
-    p, lanes = product, target.lanes(product.size)
-    if copied:
-        return min(max(1, 3 * lanes // rows) * rows, p.M)
-    if panels == 1 or p.M * depth * p.size <= 4 * _MIDDLE or 2 * rows > p.M:
-        return 0
-    return min(max(1, 2 * _MIDDLE // (depth * p.size * rows)) * rows, p.M)
-
-
 def _groups(product: Product, panels: int, blocks: int, slabs: bool, most: int) -> tuple[int, int]:
     """Groups of columns, and of rows: columns first, for then no panel is packed twice; where rows are packed
     too, as few as can be of both.
@@ -223,7 +220,7 @@ def _groups(product: Product, panels: int, blocks: int, slabs: bool, most: int) 
     if panels < 2 * wanted and blocks >= 4:
         columns = max(d for d in (1, 2, 4, 8) if d <= columns)
     if slabs and wanted > 1:
-        even = [d for d in (1, 2, 4, 8) if d <= columns and wanted % d == 0]
+        even = [d for d in (8, 4, 2, 1) if d <= columns and wanted % d == 0]
         columns = min(even, key=lambda d: d * product.M + wanted // d * product.N)
     return columns, min(blocks, wanted // columns)
 

@@ -43,10 +43,11 @@ class Compiled:
     def __call__(self, a: np.ndarray, b: np.ndarray, out: np.ndarray, order: list[int] | None = None) -> None:
         """Run the chunks in an order; scratch starts as NaN and is each chunk's own."""
         run = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4, ctypes.c_int64)(self.loaded.addresses["run"])
-        scratch = np.full(self.tiling.scratch + 64, 255, np.uint8)
-        place = -scratch.ctypes.data % 64
+        scratch = np.full(self.tiling.scratch + 4096, 255, np.uint8)
+        place = -scratch.ctypes.data % 64 + 2048
         for chunk in range(self.tiling.chunks) if order is None else order:
             run(a.ctypes.data, b.ctypes.data, out.ctypes.data, scratch.ctypes.data + place, chunk)
+        assert (scratch[:place] == 255).all() and (scratch[place + self.tiling.scratch :] == 255).all()
 
 
 @lru_cache(64)
@@ -131,7 +132,8 @@ def test_agrees_with_numpy_whatever_the_layout(
 SHAPES = [
     ("NN", 128, 512, 100), ("TN", 300, 200, 64), ("TN", 784, 67, 40), ("NN", 128, 10, 512), ("TN", 512, 10, 128),
     ("NT", 128, 512, 10), ("NT", 70, 130, 150), ("NN", 1000, 1, 300), ("TN", 300, 1, 500), ("NN", 1, 512, 300),
-    ("NT", 1, 517, 301), ("TT", 90, 110, 130), ("NN", 1, 1, 1000), ("NT", 97, 1, 1100), ("NN", 40, 1024, 30),
+    ("NT", 1, 517, 301), ("TT", 90, 110, 130), ("TN", 300, 2, 40), ("TN", 131, 7, 33), ("NN", 3, 8, 700),
+    ("NN", 1, 1, 1000), ("NT", 97, 1, 1100), ("NN", 40, 1024, 30),
 ]  # fmt: skip
 
 
@@ -184,6 +186,53 @@ def test_an_epilogue_sees_every_sum_once(shape: tuple[str, int, int, int], targe
     compiled(of(a, b), target)(a, b, plain)
     np.testing.assert_array_equal(got[0], plain + b[0])
     np.testing.assert_array_equal(got[1], np.maximum(plain + b[0], 0))
+
+
+@attrs.frozen
+class Cosine:
+    """A long epilogue: cos by 20 terms of its series at acc / 100."""
+
+    c: Value
+    columns: int
+
+    def __call__(self, b: Builder, acc: Value, row: Value, column: Value, mask: Value | None) -> None:
+        x = b.mul(acc, constant(acc.type, 0.01))
+        square, term = b.neg(b.mul(x, x)), constant(acc.type, 1)
+        total = term
+        for n in range(1, 21):
+            term = b.mul(term, b.mul(square, constant(acc.type, 1 / (2 * n * (2 * n - 1)))))
+            total = b.add(total, term)
+        b.store(total, at(b, at(b, self.c, row, 8 * self.columns), column, 8), mask)
+
+
+@pytest.mark.parametrize("target", targets(), ids=lambda t: f"{8 * t.width}bit")
+@pytest.mark.parametrize("shape", SHAPES[:6], ids=lambda s: "x".join(map(str, s)))
+def test_a_long_epilogue_is_written_few_times(shape: tuple[str, int, int, int], target: Target) -> None:
+    kind, m, n, k = shape
+    a, b = arrays(kind, m, n, k, "float64")
+    got = np.full((m, n), np.nan)
+    run = compiled(of(a, b), target, lambda c, _: Cosine(c, n))
+    run(a, b, got)
+    np.testing.assert_allclose(got, np.cos(a @ b / 100), rtol=0, atol=1e-13)
+    assert run.text.count("fneg") <= 8
+
+
+@pytest.mark.parametrize("target", targets(), ids=lambda t: f"{8 * t.width}bit")
+@pytest.mark.parametrize("kind", ["NN", "NT", "TN", "TT"])
+def test_deep_products_keep_sums_between_blocks_of_k(
+    kind: str, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = arrays(kind, 130, 90, 301)
+    whole, blocked = np.empty((2, 130, 90), "float32")
+    compiled(of(a, b), target)(a, b, whole)
+    monkeypatch.setattr("symgraph.lowering.llvm.tiling._MIDDLE", 2048)
+    compiled.cache_clear()
+    run = compiled(of(a, b), target)
+    compiled.cache_clear()
+    assert run.tiling.depth < 301
+    run(a, b, blocked)
+    assert_product(blocked, a, b)
+    np.testing.assert_array_equal(blocked, whole)
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda t: f"{8 * t.width}bit")
