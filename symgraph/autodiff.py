@@ -23,10 +23,12 @@ from symgraph.origin import Origin, made_by, relative
 Disconnected = Literal["error", "zero"]
 
 
-def topological(roots: Iterable[Expr]) -> list[Expr]:
-    """All expressions that the roots depend on, operands first; iterative, for any depth."""
+def topological(roots: Iterable[Expr], known: Iterable[Expr] = ()) -> list[Expr]:
+    """All expressions that the roots depend on, operands first, without what is `known` and what leads to that;
+    iterative, for any depth.
+    """
     order: list[Expr] = []
-    seen: set[Expr] = set()
+    seen = set(known)
     for root in roots:
         stack = [(root, False)]
         while stack:

@@ -6,6 +6,7 @@ know that, and goes through all of them each time that their number has grown by
 """
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,8 +14,9 @@ _LARGE = 2_000  # nodes: below, the collector has next to nothing to do
 
 
 @contextmanager
-def paused(nodes: int) -> Iterator[None]:
-    """No cyclic collection inside, for graphs of many nodes; memory is freed by reference counts as ever.
+def paused(nodes: int = sys.maxsize) -> Iterator[None]:
+    """No cyclic collection inside, for graphs of many nodes, or of a number that is not known; memory is freed by
+    reference counts as ever.
 
     The collector is the process's own, so other threads go without it for as long. It is started again by who
     stopped it, and left alone where it was off.

@@ -9,6 +9,7 @@ from operator import is_
 from typing import Any, NoReturn, TypeAlias
 
 from symgraph import origin as provenance
+from symgraph.collector import paused
 from symgraph.errors import DTypeError, GraphError, ShapeError
 from symgraph.expr import Expr, check_name, describe
 from symgraph.ir import Graph, Node, Op, Placeholder, Variable
@@ -58,7 +59,8 @@ def number(outputs: Outputs, updates: Updates) -> tuple[Graph, dict[Expr, int]]:
         for target, value in changes.items():
             _check_update(target, value)
     roots = [*outputs.values(), *(v for group in updates.values() for pair in group.items() for v in pair)]
-    nodes, exprs, ids = _intern(roots)
+    with paused():
+        nodes, exprs, ids = _intern(roots)
     _check_leaves(nodes, outputs, ids)
     graph = Graph(
         tuple(nodes),

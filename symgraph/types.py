@@ -503,7 +503,7 @@ def broadcast(*shapes: Shape) -> Shape:
     (Dim('batch'), 784)
     """
     first = shapes[0]
-    if all(shape == first for shape in shapes[1:]):
+    if shapes.count(first) == len(shapes):
         return first
     rank = max(map(len, shapes))
     result: list[Dimension] = []

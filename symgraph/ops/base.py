@@ -1,6 +1,6 @@
 """What ops share: the elementwise base, checks of dtypes and axes, and sums over broadcast axes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -67,17 +67,18 @@ def require_kind(name: str, kinds: str, type_: TensorType) -> None:
         )
 
 
-def require_same_dtype(name: str, types: Iterable[TensorType]) -> None:
+def require_same_dtype(name: str, types: Sequence[TensorType]) -> None:
     """Raise DTypeError unless all operands have one dtype (the public functions cast them to one)."""
-    dtypes = list(dict.fromkeys(t.dtype for t in types))
-    if len(dtypes) > 1:
-        raise DTypeError(f"{name}: the operands have the dtypes {' and '.join(d.name for d in dtypes)}")
+    dtypes = [t.dtype for t in types]
+    if len(set(dtypes)) > 1:
+        shown = " and ".join(d.name for d in dict.fromkeys(dtypes))
+        raise DTypeError(f"{name}: the operands have the dtypes {shown}")
 
 
 def broadcast_operands(name: str, types: Iterable[TensorType]) -> Shape:
     """The common shape of operands; raises ShapeError that names the op."""
     try:
-        return broadcast(*(t.shape for t in types))
+        return broadcast(*[t.shape for t in types])
     except ShapeError as error:
         error.message = f"{name}: {error.message}"
         raise

@@ -127,7 +127,7 @@ def minimize(
             {name: exprs[i] for name, i in graph.outputs},
             {
                 **{name: {own[v]: exprs[i] for v, i in pairs} for name, pairs in graph.updates},
-                group: _with_leaves(updates, leaves),
+                group: _with_leaves(updates, leaves, exprs),
             },
         )[0]
 
@@ -161,19 +161,19 @@ def _targets(
 
 
 def _with_leaves(
-    updates: Mapping[Expr, Expr], leaves: Mapping[Placeholder | Variable, Expr]
+    updates: Mapping[Expr, Expr], leaves: Mapping[Placeholder | Variable, Expr], known: Sequence[Expr]
 ) -> dict[Expr, Expr]:
     """The same updates, with each leaf that the graph has already (by its declaration) taken from the graph.
 
-    A learning rate may be an expression of placeholders that the graph has: then they are one.
+    A learning rate may be an expression of placeholders that the graph has: then they are one. What is `known` to
+    be the graph's own stays.
     """
     roots = [expr for pair in updates.items() for expr in pair]
     mapped: dict[Expr, Expr] = {}
-    for expr in topological(roots):
-        if not expr.inputs:
-            mapped[expr] = leaves.get(expr.op, expr) if isinstance(expr.op, Placeholder | Variable) else expr
-            continue
-        inputs = tuple([mapped[operand] for operand in expr.inputs])
-        same = all(a is b for a, b in zip(inputs, expr.inputs, strict=True))
-        mapped[expr] = expr if same else Expr(expr.op, inputs, expr.type, expr.origin)
-    return {mapped[w]: mapped[value] for w, value in updates.items()}
+    for expr in topological(roots, known):
+        if isinstance(expr.op, Placeholder | Variable) and expr.op in leaves:
+            mapped[expr] = leaves[expr.op]
+        elif not mapped.keys().isdisjoint(expr.inputs):
+            inputs = tuple([mapped.get(operand, operand) for operand in expr.inputs])
+            mapped[expr] = Expr(expr.op, inputs, expr.type, expr.origin)
+    return {mapped.get(w, w): mapped.get(value, value) for w, value in updates.items()}
