@@ -9,8 +9,8 @@ Nodes get levels, such that an edge inside a region keeps the level and any othe
 thus convex: no path leaves one and comes back. The work is linear in the number of edges.
 """
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeAlias
 
 import attrs
 
@@ -32,17 +32,23 @@ TAILS = ("sum", "prod", "max", "min", "any", "all")
 _SMALL = 64  # elements: constants up to this size live inside the kernel
 
 
-def fusion_pass() -> Pass:
-    """The pass that groups row-parallel nodes into `Fused` regions."""
-    return Pass("fuse", fuse)
+# Whether a backend can compute an op on operands of these types within a region.
+Fits: TypeAlias = Callable[[Op, Sequence[TensorType], Numerics], bool]
 
 
-def fuse(graph: Graph, numerics: Numerics) -> Rewritten:
+def fusion_pass(fits: Fits = lambda op, operands, numerics: True) -> Pass:
+    """The pass that groups row-parallel nodes into `Fused` regions; what does not fit stays by itself."""
+    return Pass("fuse", lambda graph, numerics: fuse(graph, numerics, fits))
+
+
+def fuse(
+    graph: Graph, numerics: Numerics, fits: Fits = lambda op, operands, numerics: True
+) -> Rewritten:
     """Fuse a graph: each region of two or more nodes becomes a `Fused` op, with several outputs if need be.
 
     A reduction over rows joins a region only where its sums may be grouped anew (not under "bitwise").
     """
-    plan = _plan(graph, tails=numerics != "bitwise")
+    plan = _plan(graph, numerics, fits)
     members: dict[int, list[int]] = {}
     for i, region in enumerate(plan.region):
         if region is not None:
@@ -104,7 +110,7 @@ def aligned(operand: TensorType, result: TensorType, op: Op) -> bool:
     return operand.shape[0] == result.shape[0]
 
 
-def _plan(graph: Graph, tails: bool) -> _Plan:
+def _plan(graph: Graph, numerics: Numerics, fits: Fits) -> _Plan:
     plan = _Plan([], [], [], [])
     roles: list[Role] = []
     settled: set[int] = set()
@@ -114,7 +120,9 @@ def _plan(graph: Graph, tails: bool) -> _Plan:
         fixed = node.op.pure and bool(node.inputs) and all(i in settled for i in node.inputs)
         if fixed or (not node.inputs and not isinstance(node.op, Placeholder | Variable)):
             settled.add(node.id)
-        mine: Role = "leaf" if fixed else role(node, types, tails)
+        mine: Role = "leaf" if fixed else role(node, types, numerics != "bitwise")
+        if mine not in ("leaf", "alone") and not fits(node.op, types, numerics):
+            mine = "alone"
         roles.append(mine)
         refused = {
             i: _refusal(node, type_, mine, roles[i])
@@ -139,7 +147,7 @@ def _refusal(node: Node, operand: TensorType, mine: Role, theirs: Role) -> str |
     if mine == "head":
         return f"{node.op.name} reads each operand many times"
     if theirs == "alone":
-        return "the producer is no row-parallel op"
+        return "the producer is no row-parallel op, or the backend computes it by itself"
     if theirs == "tail":
         return "the producer reduces over the rows, and is known only after the last"
     if mine == "tail" or not isinstance(node.op, Elementwise):

@@ -5,6 +5,7 @@ promote memory to registers or to clean up, so what is written here is what runs
 """
 
 import math
+import math
 import struct
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager

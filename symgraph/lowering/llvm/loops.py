@@ -8,6 +8,7 @@ loops that it sums over, as far as those are the innermost, and in memory across
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -43,9 +44,12 @@ _CHUNKS = 8
 _RUN = 512  # vectors that one accumulator sums up before it is added to the total
 
 
-def write_region(region: Region, target: Target) -> list[Kernel]:
-    """The kernels of a region: their arguments are its operands, its outputs, and scratch."""
-    return _Writer(region, schedule(region), target).write()
+@lru_cache(1024)
+def write_region(region: Region, target: Target, contract: bool) -> list[Kernel]:
+    """The kernels of a region: their arguments are its operands, its outputs, and scratch. With `contract` a
+    product and the sum that it goes into may be one rounding.
+    """
+    return _Writer(region, schedule(region), target, Builder(contract)).write()
 
 
 def reducing(what: Any) -> tuple[Any, Any]:
@@ -149,7 +153,7 @@ class _Writer:
     region: Region
     plan: Schedule
     target: Target
-    b: Builder = attrs.field(factory=Builder)
+    b: Builder
     pointers: list[Value] = attrs.field(factory=list)
     numbers: dict[int, Value] = attrs.field(factory=dict)  # operands of one element
     scratch: int = 0  # bytes that a piece needs
@@ -158,6 +162,7 @@ class _Writer:
     places: dict[int, tuple[Value, int, tuple[int, ...]]] = attrs.field(factory=dict)
     partial: list[tuple[int, int]] = attrs.field(factory=list)  # tails, and where in a piece's scratch
     over: list[tuple[int, int]] = attrs.field(factory=list)
+    stored: set[int] = attrs.field(factory=set)
 
     def write(self) -> list[Kernel]:
         region, plan, b = self.region, self.plan, self.b
@@ -342,7 +347,8 @@ class _Nest:
             for position, j in enumerate(nodes[i].inputs):
                 self.sources[i, position] = self._source(i, j, shape)
         for i in self.phase.nodes:
-            if i in w.places:
+            if i in w.places and i not in w.stored:  # what is computed again is stored the first time
+                w.stored.add(i)
                 base, strides = w.at_row(i, self.row)
                 strides = _longer(self._own(nodes[i].shape), strides)
                 self.writes.append(_Access(base, strides, nodes[i].dtype, i))

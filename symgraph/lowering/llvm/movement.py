@@ -33,8 +33,11 @@ def _moved(x: Tensor, shape: Shape, strides: tuple[int, ...], first: int = 0) ->
 def _reshape(op: Reshape, x: Tensor, shape: Shape) -> Tensor | None:
     if x.contiguous:
         return _moved(x, shape, contiguous(shape))
-    if squeeze(x.shape) != squeeze(shape):
-        return None
+    return reshaped(x, shape) if squeeze(x.shape) == squeeze(shape) else None
+
+
+def reshaped(x: Tensor, shape: Shape) -> Tensor:
+    """The elements in a shape that differs in axes of size 1 alone."""
     longer = iter([s for size, s in zip(x.shape, x.strides, strict=True) if size != 1])
     return _moved(x, shape, tuple(0 if size == 1 else next(longer) for size in shape))
 

@@ -8,7 +8,6 @@ call back to the op's own `evaluate`.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -31,6 +30,7 @@ from symgraph.lowering.llvm.region import (
     number_of,
     squeeze,
 )
+from symgraph.lowering.llvm.schedule import same_values
 from symgraph.lowering.llvm.target import Target
 from symgraph.lowering.plan import concrete
 from symgraph.ops.base import Elementwise
@@ -45,9 +45,7 @@ from symgraph.types import DType, TensorType, TupleType
 
 _KNOWN_LIMIT = 1 << 24  # bytes: values known now are computed now up to this size
 REDUCTIONS = (Sum, Prod, Max, Min, AnyOf, All)
-_ORDERED = (Sum, Prod)  # of floats: another order of adding gives other bits
-
-write_region = lru_cache(1024)(write_region)
+_ORDERED = (Sum, Prod, Max, Min)  # of floats: the order decides the last bits, and which of two zeros it is
 
 
 def native() -> frozenset[type[Op]]:
@@ -59,23 +57,27 @@ def exact(op: Op, dtype: DType) -> bool:
     """Whether the kernel of an op gives the very bits that its `evaluate` gives."""
     if isinstance(op, Elementwise):
         return type(op) in EXACT
-    if isinstance(op, MatMul | _ORDERED):
+    if isinstance(op, (MatMul, *_ORDERED)):
         return dtype.kind != "f"
     return type(op) not in movement.INEXACT or dtype.kind != "f"
+
+
+def fits(op: Op, operands: Sequence[TensorType], numerics: Numerics) -> bool:
+    """Whether a loop kernel, or the epilogue of a product, can hold an op."""
+    if type(op) not in EMITTERS and not isinstance(op, (*REDUCTIONS, MatMul, Reshape, BroadcastTo)):
+        return False
+    return numerics != "bitwise" or exact(op, operands[0].dtype)
 
 
 def supported(node: Node, graph: Graph, numerics: Numerics) -> bool:
     """Whether a node has a kernel under the numerics class."""
     op = node.op
-    if isinstance(op, Fused):
-        return all(supported(inner, op.graph, numerics) for inner in op.graph.nodes)
-    if not node.inputs or isinstance(op, Project):
+    if not node.inputs or isinstance(op, Project | Fused):
         return True
-    if type(op) not in native() and not isinstance(op, Identity | Reshape | BroadcastTo):
-        return False
-    if not op.pure and type(op) not in movement.KERNELS:
-        return False
-    return numerics != "bitwise" or exact(op, graph.nodes[node.inputs[0]].type.dtype)
+    types = [graph.nodes[i].type for i in node.inputs]
+    if type(op) in movement.KERNELS:
+        return numerics != "bitwise" or exact(op, types[0].dtype)
+    return op.pure and (isinstance(op, Identity) or type(op) in movement.VIEWS or fits(op, types, numerics))
 
 
 @attrs.frozen(eq=False)
@@ -230,19 +232,39 @@ class Planner:
     ) -> list[Tensor]:
         """The calls of a loop kernel; `outputs` are places in `nodes`."""
         ordered = self._ordered(nodes, operands, node)
-        results = into
-        if results is None:
-            results = [self.array(nodes[i].shape, nodes[i].dtype, node, _label(nodes[i])) for i in outputs]
+        same = same_values(nodes)
+        made: dict[int, Tensor] = {}  # a reshape is a view of what it reshapes, be it computed here or given
+        for i in dict.fromkeys(same[i] for i in outputs):
+            what = nodes[i].what
+            if isinstance(what, Read):
+                made[i] = ordered[what.operand]
+            elif isinstance(what, Number):
+                made[i] = self.constant(np.full(nodes[i].shape, what.value, nodes[i].dtype), node)
+        computed = [i for i in dict.fromkeys(same[i] for i in outputs) if i not in made]
+        for k, i in enumerate(computed):
+            room = self.array(nodes[i].shape, nodes[i].dtype, node, _label(nodes[i]))
+            made[i] = room if into is None else into[k]
+        if computed:
+            self._loops(nodes, ordered, computed, [made[i] for i in computed], node)
+        return [movement.reshaped(made[same[i]], nodes[i].shape) for i in outputs]
+
+    def _loops(
+        self,
+        nodes: Sequence[Inner],
+        operands: Sequence[Tensor],
+        computed: Sequence[int],
+        results: Sequence[Tensor],
+        node: int,
+    ) -> None:
         region = Region(
             tuple(nodes),
-            tuple(Operand(t.shape, t.strides, t.dtype) for t in ordered),
-            tuple((i, t.strides) for i, t in zip(outputs, results, strict=True)),
+            tuple(Operand(t.shape, t.strides, t.dtype) for t in operands),
+            tuple((i, t.strides) for i, t in zip(computed, results, strict=True)),
         )
-        kernels = write_region(region, self.target)
+        kernels = write_region(region, self.target, self.numerics != "bitwise")
         scratch = self.scratch(kernels[0].scratch, node)
         for kernel in kernels:
-            self.call(kernel, ordered, results, node, scratch)
-        return list(results)
+            self.call(kernel, operands, results, node, scratch)
 
     def _ordered(self, nodes: Sequence[Inner], operands: Sequence[Tensor], node: int) -> list[Tensor]:
         """The operands; those that a reshape reads in another shape in order."""

@@ -17,7 +17,7 @@ from symgraph.ir import Array, Graph
 from symgraph.lowering.llvm.buffers import Call, Room, place
 from symgraph.lowering.llvm.cache import object_for
 from symgraph.lowering.llvm.jit import Loaded, assembly, load
-from symgraph.lowering.llvm.planner import Plan, native, plan, supported
+from symgraph.lowering.llvm.planner import Plan, fits, native, plan, supported
 from symgraph.lowering.llvm.pool import Pool, pool, thread_count
 from symgraph.lowering.llvm.step import ARENA, CALL_BACK, DATA, FIRST, ITEMS, POOL, RUN, module
 from symgraph.lowering.llvm.target import Target, host
@@ -30,7 +30,7 @@ from symgraph.transforms.fusion import fusion_pass
 
 def passes() -> tuple[Pass, ...]:
     """What prepares a graph: composite ops opened, regions fused, and calls back to Python told."""
-    return (expand_pass(native()), fusion_pass(), Pass("native", _tell))
+    return (expand_pass(native()), fusion_pass(fits), Pass("native", _tell))
 
 
 def _tell(graph: Graph, numerics: Numerics) -> Rewritten:
@@ -66,9 +66,10 @@ def lower(graph: Graph, options: Options) -> "LlvmProgram":
         room: (ARENA, offsets[room]) if room.kind == "arena" else (bases[room.kind] + room.index, 0)
         for room in rooms
     }
-    text = module(made.kernels, made.calls, slots, arrays, target, {})
+    flush = options.numerics == "fast"
+    text = module(made.kernels, made.calls, slots, arrays, target, {}, flush)
     code = load(object_for(text, target), ("step",))
-    return LlvmProgram(memory, graph, made, slots, arrays, target, code, pool(thread_count(options.threads)))
+    return LlvmProgram(memory, graph, made, slots, arrays, target, flush, code, pool(thread_count(options.threads)))
 
 
 @attrs.frozen(eq=False, slots=False)
@@ -81,14 +82,16 @@ class LlvmProgram:
     _slots: Mapping[Room, tuple[int, int]]
     _arrays: int
     _target: Target
+    _flush: bool
     _code: Loaded
     _pool: Pool | None
 
     @cached_property
     def source(self) -> str:
         """The module's IR; above each call stands which nodes it computes, and the user's lines."""
+        plan, comments = self._plan, self._comments()
         return module(
-            self._plan.kernels, self._plan.calls, self._slots, self._arrays, self._target, self._comments()
+            plan.kernels, plan.calls, self._slots, self._arrays, self._target, comments, self._flush
         )
 
     @cached_property

@@ -27,9 +27,10 @@ class Read(NamedTuple):
 
 
 class Number(NamedTuple):
-    """A number known when the kernel is made."""
+    """A number known when the kernel is made. It compares by its bits: 0.0 == -0.0, and they are two numbers."""
 
     value: float | int | bool
+    bits: bytes
 
 
 @attrs.frozen(cache_hash=True)
@@ -113,4 +114,4 @@ def count(shape: Sequence[int]) -> int:
 
 def number_of(value: np.ndarray) -> Number:
     """The one element of an array."""
-    return Number(value.reshape(-1)[0].item())
+    return Number(value.reshape(-1)[0].item(), value.tobytes())

@@ -8,6 +8,8 @@ whole row are scalars in registers. Where there is one phase and nothing is redu
 one more axis of the nest, and any of its axes may be joined: the region is flat.
 """
 
+from collections.abc import Sequence
+
 import attrs
 
 from symgraph.lowering.llvm.region import Inner, Number, Read, Region, Shape, is_tail, squeeze
@@ -52,7 +54,7 @@ def trailing(shape: Shape) -> Shape:
 def schedule(region: Region) -> Schedule:
     """Sort the nodes of a region into phases."""
     nodes = region.nodes
-    same = _same(nodes)
+    same = same_values(nodes)
     keys = _keys(nodes, same)
     order = sorted(set(keys.values()))
     place = {key: i for i, key in enumerate(order)}
@@ -65,11 +67,14 @@ def schedule(region: Region) -> Schedule:
     for i, p in home.items():
         for j in nodes[i].inputs:
             root = same[j]
-            if root in home and home[root] != p and root not in again[p]:
-                if _axes(nodes, root) and not isinstance(nodes[root].what, Reduction) and _cheap(nodes, same, home, root, p):
-                    again[p].append(root)
-                elif _axes(nodes, root):
-                    kept.add(root)
+            axes = _axes(nodes, root)
+            if root not in home or home[root] == p or root in again[p] or not axes:
+                continue
+            moved = isinstance(nodes[i].what, Reshape)
+            if axes == order[p][1] and not moved and _cheap(nodes, same, home, root):
+                again[p].append(root)
+            else:
+                kept.add(root)
     # What is computed again may be needed nowhere else.
     wanted = {same[i] for i, _ in region.outputs}
     phases = []
@@ -95,7 +100,7 @@ def _axes(nodes: tuple[Inner, ...], i: int) -> Shape:
     return () if is_tail(nodes[i]) else trailing(nodes[i].shape)
 
 
-def _same(nodes: tuple[Inner, ...]) -> tuple[int, ...]:
+def same_values(nodes: Sequence[Inner]) -> tuple[int, ...]:
     """For what only adds, drops or reduces axes of size 1, the node whose value it has; else the node itself."""
     same: list[int] = []
     for i, node in enumerate(nodes):
@@ -124,9 +129,7 @@ def _keys(nodes: tuple[Inner, ...], same: tuple[int, ...]) -> dict[int, tuple[in
     return keys
 
 
-def _cheap(
-    nodes: tuple[Inner, ...], same: tuple[int, ...], home: dict[int, int], i: int, phase: int
-) -> bool:
+def _cheap(nodes: tuple[Inner, ...], same: tuple[int, ...], home: dict[int, int], i: int) -> bool:
     """Whether a value is as quickly computed again in a later phase."""
     if not isinstance(nodes[i].what, _CHEAP):
         return False

@@ -9,8 +9,10 @@ the table. It returns 0, or one more than the number of the call that failed.
 from collections.abc import Iterator, Mapping, Sequence
 
 from symgraph.lowering.llvm.buffers import Call, Room
+from symgraph.lowering.llvm.emit import Builder
 from symgraph.lowering.llvm.jit import module_text
 from symgraph.lowering.llvm.kernel import Kernel
+from symgraph.lowering.llvm.pool_code import flush_denormals, restore_mode
 from symgraph.lowering.llvm.target import Target
 
 ARENA, POOL, RUN, CALL_BACK, STATUS, ITEMS, DATA, FIRST = range(8)
@@ -24,9 +26,10 @@ def module(
     arrays: int,
     target: Target,
     comments: Mapping[int, str],
+    flush: bool,
 ) -> str:
     """The text of a whole step; `slots` are each buffer's slot of the table and offset there, `comments` what is
-    written above the calls.
+    written above the calls. With `flush` denormal numbers count as 0.
     """
     functions = [kernel.text.replace("@KERNEL", f"@kernel{k}") for k, kernel in enumerate(kernels)]
     declarations = [line for kernel in kernels for line in kernel.declarations]
@@ -45,8 +48,10 @@ def module(
                 )
             lines += _call(number, call, kernels)
         parts.append(_part(len(parts), lines))
+    step, modes = _step(len(parts), arrays, target if flush else None)
+    declarations += modes
     head = _each() if any(call.chunks > 1 for call in calls) else ""
-    text = [*constants, "", *functions, head, *parts, _step(len(parts), arrays)]
+    text = [*constants, "", *functions, head, *parts, step]
     return module_text(text, declarations, target)
 
 
@@ -100,9 +105,14 @@ done:
 """
 
 
-def _step(parts: int, arrays: int) -> str:
-    """Addresses into the table, then the parts until one fails."""
-    lines = ["define i64 @step(ptr %table, ptr %arrays) #0 {", "entry:"]
+def _step(parts: int, arrays: int, flushed: Target | None) -> tuple[str, list[str]]:
+    """Addresses into the table, then the parts until one fails; and what that declares. Where denormals are flushed
+    the mode of the caller comes back at the end.
+    """
+    enter, leave = Builder(), Builder()
+    if flushed is not None:
+        restore_mode(leave, flushed, flush_denormals(enter, flushed))
+    lines = ["define i64 @step(ptr %table, ptr %arrays) #0 {", "entry:", *enter.lines]
     lines += [f"  %slot{k} = getelementptr ptr, ptr %table, i64 {k}" for k in (STATUS, ITEMS, DATA, FIRST)]
     lines += [f"  store i64 0, ptr %slot{STATUS}, align 8", "  br label %fill" if arrays else "  br label %part0"]
     if arrays:
@@ -127,8 +137,17 @@ def _step(parts: int, arrays: int) -> str:
             f"part{k}:",
             f"  %failed{k} = call i64 @part{k}(ptr %table)",
             f"  %wrong{k} = icmp ne i64 %failed{k}, 0",
-            f"  br i1 %wrong{k}, label %stop{k}, label %part{k + 1}",
-            f"stop{k}:",
-            f"  ret i64 %failed{k}",
+            f"  br i1 %wrong{k}, label %end, label %part{k + 1}",
         ]
-    return "\n".join([*lines, f"part{parts}:", "  ret i64 0", "}", ""])
+    failures = ", ".join(f"[ %failed{k}, %part{k} ]" for k in range(parts))
+    lines += [
+        f"part{parts}:",
+        "  br label %end",
+        "end:",
+        f"  %status = phi i64 {failures}, [ 0, %part{parts} ]",
+        *leave.lines,
+        "  ret i64 %status",
+        "}",
+        "",
+    ]
+    return "\n".join(lines), [*enter.intrinsics.values(), *leave.intrinsics.values()]

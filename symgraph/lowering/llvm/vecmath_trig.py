@@ -181,8 +181,23 @@ def _long(b: Builder, high: Value, low: Value) -> tuple[Value, Value]:
 
 
 def _rest(b: Builder, x: Value, square: Value, single: tuple[float, ...], double: tuple[float, ...]) -> Value:
-    """What an odd function is more than x: x * square * P(square)."""
-    return b.mul(b.mul(x, square), polynomial(b, square, pick(x, single, double)))
+    """What an odd function is more than x: x * square * P(square).
+
+    One chain of products: the signs of atan's coefficients alternate, and the two chains of `polynomial`, each of
+    one sign, would cancel.
+    """
+    *rest, last = pick(x, single, double)
+    total = number(x, last)
+    for coefficient in reversed(rest):
+        total = b.fma(square, total, number(x, coefficient))
+    return b.mul(b.mul(x, square), total)
+
+
+def _less(b: Builder, x: Value, y: Value, rest: Value) -> Value:
+    """The difference x - y - rest, for x above y and a small rest, with the rounding error of the first difference (Dekker)."""
+    difference = b.sub(x, y)
+    error = b.sub(b.sub(x, difference), y)
+    return b.add(difference, b.sub(error, rest))
 
 
 def atan(b: Builder, x: Value) -> Value:
@@ -192,7 +207,7 @@ def atan(b: Builder, x: Value) -> Value:
     large = b.compare("gt", size, one)
     t = b.select(large, b.div(one, size), size)
     rest = _rest(b, t, b.mul(t, t), _ATAN_SINGLE, _ATAN)
-    complement = b.sub(b.sub(half, t), b.sub(rest, half_low))
+    complement = _less(b, half, t, b.sub(rest, half_low))
     return b.binary("copysign", b.select(large, complement, b.add(t, rest)), x)
 
 
@@ -230,7 +245,7 @@ def asin(b: Builder, x: Value) -> Value:
     """The arc sine; NaN beyond 1."""
     half, half_low, _, _ = _pi(x)
     large, t, rest = _half_arc(b, x)
-    complement = b.sub(b.sub(half, b.add(t, t)), b.sub(b.add(rest, rest), half_low))
+    complement = _less(b, half, b.add(t, t), b.sub(b.add(rest, rest), half_low))
     return b.binary("copysign", b.select(large, complement, b.add(t, rest)), x)
 
 

@@ -92,22 +92,27 @@ def expm1(b: Builder, x: Value) -> Value:
 
 
 def sigmoid(b: Builder, x: Value) -> Value:
-    """1 / (1 + e^-x), as e^x / (1 + e^x) for x < 0, where that keeps the results that are tiny."""
+    """1 / (1 + e^-x), as e^x / (1 + e^x) for x < 0, where that keeps the results that are tiny.
+
+    A quotient t / (1 + e) is also t - e t / (1 + e): put into itself once, it rounds less.
+    """
     one = number(x, 1.0)
     e = exp_below(b, b.neg(b.unary("fabs", x)))
     top = b.select(b.compare("lt", x, number(x, 0.0)), e, one)
-    return b.div(top, b.add(one, e))
+    y = b.div(top, b.add(one, e))
+    return b.fma(b.neg(e), y, top)
 
 
 def tanh(b: Builder, x: Value) -> Value:
-    """As t / (t + 2) with t = e^2|x| - 1 (Muller et al., Handbook of Floating-Point Arithmetic, section 10), cut off
-    where it is 1.
+    """As h / (1 - h) with h = (1 - e^-2|x|) / 2, cut off where it is 1; and mended by one step, h + h tanh |x|, as in
+    `sigmoid`.
     """
     size = at_most(b, b.unary("fabs", x), pick(x, 9.5, 19.5))
-    exponent, r = _reduce(b, b.add(size, size), layout(x.type).bias)
+    exponent, r = _reduce(b, b.mul(size, number(x, -2.0)), layout(x.type).bias - 1)
     power = power_of_two(b, exponent)
-    t = b.fma(power, _expm1_small(b, r), b.sub(power, number(x, 1.0)))
-    return with_sign(b, b.div(t, b.add(t, number(x, 2.0))), x)
+    h = b.fma(b.neg(power), _expm1_small(b, r), b.sub(number(x, 0.5), power))
+    y = b.div(h, b.sub(number(x, 1.0), h))
+    return with_sign(b, b.fma(h, y, h), x)
 
 
 def sinh(b: Builder, x: Value) -> Value:
