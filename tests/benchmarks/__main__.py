@@ -31,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="NAMES",
         help=f"contenders beside symgraph, of {','.join(PEERS)}; default: all that are installed",
     )
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="the cases alone whose names have this text in them"
+    )
     options = parser.parse_args(arguments)
     chosen = options.suites or list(SUITES)
     unknown = [name for name in chosen if name not in SUITES]
@@ -49,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     absent = missing(peers)
     if absent:
         print(f"not installed and left out: {', '.join(absent)} (pip install -e '.[bench]' brings them)")
-    plan = Plan(options.rounds, frozenset(peers) - frozenset(absent))
+    plan = Plan(options.rounds, frozenset(peers) - frozenset(absent), options.only)
     results = {}
     for name in chosen:
         print(f"\n# {name}", flush=True)

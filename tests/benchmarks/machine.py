@@ -6,8 +6,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from symgraph.compile import lowering
+
 _SIMD = ("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "amx_tile", "asimd", "sve")
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "SYMGRAPH_NUM_THREADS")
 
 
 def machine(packages: tuple[str, ...]) -> dict[str, Any]:
@@ -21,6 +23,7 @@ def machine(packages: tuple[str, ...]) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "threads": {name: os.environ[name] for name in _THREADS if name in os.environ},
+        "backend": lowering("auto")[0],
         "python": platform.python_version(),
         "blas": _blas(),
         "packages": {name: found for name in packages if (found := _version(name)) is not None},
@@ -35,6 +38,7 @@ def describe(about: dict[str, Any]) -> str:
         f"{about['system']}, Python {about['python']}, {versions}; BLAS: {about['blas']}",
         f"load before the start: {about['load']}",
     ]
+    lines.append(f"backend of symgraph, where none is named: {about['backend']}")
     lines += [f"{name}={value}" for name, value in about["threads"].items()]
     return "\n".join(lines)
 

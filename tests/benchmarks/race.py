@@ -25,15 +25,17 @@ import numpy as np
 from tests.benchmarks.table import quantile, seconds, table
 
 _PAUSE = 0.15  # seconds between turns: the threads of a BLAS spin for a while after their last call
+_LINE = 200  # characters of an error that are shown
 _PATIENCE = 300.0  # seconds for a contender to import, compile and answer, or to take a turn
 
 
 @attrs.frozen
 class Plan:
-    """How a suite is run: the turns of each contender, and the packages that take part beside symgraph."""
+    """How a suite is run: the turns of each contender, the packages that take part beside symgraph, which cases."""
 
     rounds: int
     peers: frozenset[str]
+    only: str = ""  # part of the names of the cases
 
     def takes(self, package: str) -> bool:
         """Whether contenders that need this package take part."""
@@ -155,12 +157,14 @@ class _Worker:
 def failure(log: str, code: int) -> str:
     """Why a process ended, in a line."""
     last = [text.strip() for text in log.splitlines() if text.strip()][-1:]
-    return last[0] if last else f"ended with code {code}"
+    return f"failed: {last[0][:_LINE]}" if last else f"ended with code {code}"
 
 
 def races(module: str, cases: Sequence[Case], plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
     """The reports of all cases of the suite in `module`."""
     for case in cases:
+        if plan.only not in case.name:
+            continue
         taking = attrs.evolve(case, contenders=tuple(c for c in case.contenders if plan.takes(c.needs)))
         yield report(taking, race(module, taking, plan.rounds))
 
@@ -257,40 +261,32 @@ def report(case: Case, lanes: Sequence[Lane]) -> tuple[str, dict[str, Any]]:
     rows, data = [], []
     for lane in lanes:
         if not lane.rounds:
-            rows.append([lane.name, "-", "-", "-", "-", lane.failed])
             data.append({"contender": lane.name, "failed": lane.failed})
             continue
-        found = ratios(ours, lane) if ours.rounds else [float("nan")]
-        low, mid, high = (quantile(found, q) for q in (0.0, 0.5, 1.0))
-        best = quantile(ours.times, 0.1) / quantile(lane.times, 0.1) if ours.rounds else float("nan")
         median, tenth = quantile(lane.times, 0.5), quantile(lane.times, 0.1)
-        spread = "" if lane is ours else f"{mid:.2f} ({low:.2f} to {high:.2f})"
-        rows.append(
-            [
-                lane.name,
-                seconds(median),
-                seconds(tenth),
-                spread,
-                "" if lane is ours else f"{best:.2f}",
-                _figures(lane),
-            ]
-        )
+        row, compared = ["", ""], {}
+        if lane is not ours and ours.rounds:
+            found = ratios(ours, lane)
+            best = quantile(ours.times, 0.1) / tenth
+            low, mid, high = (quantile(found, q) for q in (0.0, 0.5, 1.0))
+            row = [f"{mid:.2f} ({low:.2f} to {high:.2f})", f"{best:.2f}"]
+            compared = {"ours_over_its_by_round": found, "ours_over_its_of_tenth_percentiles": best}
+        rows.append([lane.name, seconds(median), seconds(tenth), *row, _figures(lane)])
         data.append(
             {
                 "contender": lane.name,
                 "median_seconds": median,
                 "tenth_percentile_seconds": tenth,
-                "ours_over_its_by_round": found,
-                "ours_over_its_of_tenth_percentiles": best,
+                **compared,
                 "samples": len(lane.times),
                 "figures": dict(lane.figures),
             }
         )
     columns = ["", "median", "10th percentile", "ours/its (spread)", "of 10th p.", "notes"]
-    title = f"{case.name}: {case.about}"
-    judged = [verdict for target in case.targets if (verdict := judge(case, lanes, target)) is not None]
+    text = table(f"{case.name}: {case.about}", columns, rows)
+    judged = [found for target in case.targets if (found := judge(case, lanes, target)) is not None]
     return (
-        table(title, columns, rows),
+        "\n".join([text, *(f"{lane.name}: {lane.failed}" for lane in lanes if lane.failed)]),
         {"case": case.name, "about": case.about, "contenders": data, "verdicts": judged},
     )
 

@@ -79,6 +79,7 @@ def warm_up(backend: str = BACKEND) -> None:
     """Import what is imported late."""
     if find_spec("llvmlite") is not None:
         import_module("llvmlite.binding")
+        import_module("symgraph.lowering.llvm.program")
     sg.compile(sg.define(y=sg.placeholder("x") + 1.0), backend="numpy")({"x": 1.0})
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -76,8 +77,8 @@ def caller(formula: Formula, compiled: bool = False) -> Caller:
 def warm_up(compiled: bool = False) -> None:
     """Import what is imported late, and start the tape."""
     if compiled:
-        import torch._dynamo
-        import torch._inductor.compile_fx
+        import_module("torch._dynamo")
+        import_module("torch._inductor.compile_fx")
     (leaf := torch.zeros(1, requires_grad=True)).sum().backward()
     assert leaf.grad is not None
 

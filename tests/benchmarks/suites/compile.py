@@ -89,7 +89,7 @@ def run(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
     yield _imports(sorted({"numpy", *(WAYS[name].needs for name in names)}), plan.rounds)
     exhausted: dict[tuple[str, str], str] = {}
     cold: dict[str, float] = {}
-    for case in CASES:
+    for case in (case for case in CASES if plan.only in case):
         kind = _SIZED[case][0] if case in _SIZED else case
         taking = [name for name in names if (kind, name) not in exhausted]
         left_out = {name: exhausted[kind, name] for name in names if (kind, name) in exhausted}
@@ -159,16 +159,16 @@ def _report(
     rows = []
     for name in names:
         if name not in times:
-            rows.append([name, *["-"] * 6, failed.get(name, "")])
             continue
         row = [name]
         for kind in ("cold", "warm"):
             ratio = f"{median[OURS][kind] / median[name][kind]:.3f}" if ours and name != OURS else ""
             row += [seconds(median[name][kind]), seconds(quantile(times[name][kind], 0.1)), ratio]
-        rows.append([*row, ""])
+        rows.append(row)
     columns = ["", "cold: median", "10th percentile", "ours/its"]
-    columns += ["warm: median", "10th percentile", "ours/its", "notes"]
-    return table(f"{case}: to the first result", columns, rows), {
+    columns += ["warm: median", "10th percentile", "ours/its"]
+    text = table(f"{case}: to the first result", columns, rows)
+    return "\n".join([text, *(f"{name}: {why}" for name, why in failed.items())]), {
         "case": case,
         "seconds": times,
         "failed": failed,

@@ -31,7 +31,9 @@ def _examples() -> tuple[Array, Array]:
     from symgraph.data import mnist
 
     train = mnist(fallback=False, mirrors=()).train
-    return train.x.reshape(len(train.x), -1).astype(np.float32) / 255, train.y.astype(np.int64)
+    pixels = train.x.reshape(len(train.x), -1).astype(np.float32)
+    pixels /= 255  # in place: what is read must not take more memory than what is trained
+    return pixels, train.y.astype(np.int64)
 
 
 def _network() -> Network:
