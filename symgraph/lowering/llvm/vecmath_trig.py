@@ -23,7 +23,7 @@ ULP = {
     "acosh": 3.0,
     "atanh": 3.0,
 }
-"""The largest error in units of the last place, of floats and doubles."""
+"""The largest error in units of the last place, of floats and doubles, with fused products and without."""
 
 # (sin(r)/r - 1) / r**2 and (cos(r) - 1 + r**2/2) / r**4 in r**2, for |r| <= pi/4.
 _SIN = (
@@ -194,7 +194,7 @@ def _rest(b: Builder, x: Value, square: Value, single: tuple[float, ...], double
 
 
 def _less(b: Builder, x: Value, y: Value, rest: Value) -> Value:
-    """The difference x - y - rest, for x above y and a small rest, with the rounding error of the first difference (Dekker)."""
+    """The difference x - y - rest, for x above y and a small rest, with the rounding error of x - y (Dekker, 1971)."""
     difference = b.sub(x, y)
     error = b.sub(b.sub(x, difference), y)
     return b.add(difference, b.sub(error, rest))
@@ -229,7 +229,9 @@ def atan2(b: Builder, y: Value, x: Value) -> Value:
     t, rest = b.select(back, b.neg(t), t), b.select(back, b.neg(rest), rest)
     base = b.select(steep, half, b.select(left, whole, zero))
     base_low = b.select(steep, half_low, b.select(left, whole_low, zero))
-    return b.binary("copysign", b.add(b.add(base, t), b.add(rest, base_low)), y)
+    total = b.add(base, t)
+    error = b.sub(t, b.sub(total, base))
+    return b.binary("copysign", b.add(total, b.add(error, b.add(rest, base_low))), y)
 
 
 def _half_arc(b: Builder, x: Value) -> tuple[Value, Value, Value]:
