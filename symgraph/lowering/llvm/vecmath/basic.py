@@ -7,8 +7,8 @@ import attrs
 
 from symgraph.lowering.llvm.emit import Builder, Type, Value, constant
 
-LONG = 9
-"""From this many coefficients on, a polynomial runs as two chains: half the wait for one product after another."""
+LONG, VERY_LONG = 9, 16
+"""From so many coefficients on, a polynomial runs as two chains, or four: less waiting of one product for another."""
 
 T = TypeVar("T")
 
@@ -65,9 +65,9 @@ def number(x: Value, value: float) -> Value:
 def polynomial(b: Builder, x: Value, coefficients: Sequence[float]) -> Value:
     r"""c0 + c1 x + c2 x^2 + ..., coefficients from the constant term upwards.
 
-    Horner's scheme, one fused product and sum a coefficient; the high ones of many as even and odd part in x^2, which
-    run side by side (Knuth, TAOCP 2, section 4.6.4: second-order Horner). The two lowest come last, one after the
-    other: so only the last sum rounds in full.
+    Horner's scheme, one fused product and sum a coefficient; the high ones of many as even and odd part in x^2, or as
+    four parts in x^4, which run side by side (Knuth, TAOCP 2, section 4.6.4: second-order Horner). The two lowest come
+    last, one after the other: so only the last sum rounds in full.
 
     >>> from symgraph.lowering.llvm.emit import F32
     >>> b = Builder()
@@ -77,9 +77,14 @@ def polynomial(b: Builder, x: Value, coefficients: Sequence[float]) -> Value:
     """
     if len(coefficients) < LONG:
         return _horner(b, x, coefficients)
-    square = b.mul(x, x)
-    high = b.fma(_horner(b, square, coefficients[3::2]), x, _horner(b, square, coefficients[2::2]))
-    return _horner(b, x, coefficients[:2], high)
+    first, rest, square = coefficients[:2], coefficients[2:], b.mul(x, x)
+    if len(coefficients) < VERY_LONG:
+        even, odd = (_horner(b, square, rest[k::2]) for k in range(2))
+    else:
+        fourth = b.mul(square, square)
+        chains = [_horner(b, fourth, rest[k::4]) for k in range(4)]
+        even, odd = (b.fma(chains[k + 2], square, chains[k]) for k in range(2))
+    return _horner(b, x, first, b.fma(odd, x, even))
 
 
 def _horner(b: Builder, x: Value, coefficients: Sequence[float], high: Value | None = None) -> Value:
