@@ -9,13 +9,13 @@ follows from sizes alone, so results have the same bits in whatever order the ch
 import attrs
 
 from symgraph.lowering.llvm.dots import write_dots
-from symgraph.lowering.llvm.emit import Builder, Value, integer
-from symgraph.lowering.llvm.spans import Span, at
+from symgraph.lowering.llvm.emit import Builder, Type, Value, integer
+from symgraph.lowering.llvm.spans import Span, at, prefetch
 from symgraph.lowering.llvm.target import Target
 from symgraph.lowering.llvm.tiles import Epilogue, Tiles
 from symgraph.lowering.llvm.tiling import Product, Tiling, plan
 
-__all__ = ["Epilogue", "Product", "Store", "Tiling", "plan", "write"]
+__all__ = ["Epilogue", "Product", "Store", "Tiling", "plan", "prefetch", "write"]
 
 
 @attrs.frozen
@@ -28,6 +28,12 @@ class Store:
     def __call__(self, b: Builder, acc: Value, row: Value, column: Value, mask: Value | None) -> None:
         size = acc.type.bits // 8
         b.store(acc, at(b, at(b, self.pointer, row, self.stride * size), column, size), mask)
+
+    def prefetch(self, b: Builder, type_: Type, row: Value, column: Value, vectors: int) -> None:
+        """Ask for the lines that will be stored to."""
+        size = type_.bits // 8
+        place = at(b, at(b, self.pointer, row, self.stride * size), column, size)
+        prefetch(b, place, vectors * type_.lanes * size)
 
 
 def write(

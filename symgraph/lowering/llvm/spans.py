@@ -29,6 +29,13 @@ def shifted(b: Builder, base: Value, number: int) -> Value:
     return b.offset(base, integer(number))
 
 
+def prefetch(b: Builder, base: Value, size: int) -> None:
+    """Ask for the lines of some bytes, to write them."""
+    b.intrinsics["llvm.prefetch.p0"] = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
+    for line in range(0, size, 64):
+        b.do(f"call void @llvm.prefetch.p0({shifted(b, base, line)}, i32 1, i32 3, i32 1)")
+
+
 def plus(b: Builder, x: Value, number: int) -> Value:
     """A number more, folded where `x` is a constant."""
     if number == 0:

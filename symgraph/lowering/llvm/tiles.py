@@ -15,6 +15,9 @@ from symgraph.lowering.llvm.tiling import Product, Tiling
 # Lines of an epilogue, for all vectors of a block, above which it is written once, in a loop over the block.
 _LONG = 256
 
+# Steps of k in which a line arrives from afar, and bytes of C from which it does.
+_LEAD, _FAR = 32, 1 << 19
+
 
 class Epilogue(Protocol):
     """What becomes of each finished vector of C: it writes everything, the store included. It may be called for
@@ -22,6 +25,10 @@ class Epilogue(Protocol):
 
     `acc` holds C[row, column], C[row, column + 1], ...; row and column are i64; `mask` is constant and tells the
     lanes that count, None for all of them.
+
+    It may have a method `prefetch(b, type_, row, column, vectors)`, which writes hints for what it will touch in a
+    row, some vectors of a type from a column on. It is called before the sums of a block are made, where C is
+    larger than the caches.
     """
 
     def __call__(self, b: Builder, acc: Value, row: Value, column: Value, mask: Value | None) -> None: ...
@@ -188,6 +195,8 @@ class Tiles:
         """A block of C: k from first to last; then the epilogue, or where k is blocked, back to the sums."""
         b, kept = self.b, self.tiling.depth < self.product.K
         start = at(b, left.pointer, minus(b, row, left.origin), left.strides[0])
+        if not kept:
+            self._prefetch(row, rows, column, panel)
         zero = constant(self.vector, 0)
         if kept:
             place = at(b, self._kept(wide, high, column), minus(b, row, high.start), panel.width)
@@ -199,6 +208,14 @@ class Tiles:
             self._store_tile(place, panel, sums)
         else:
             self._finish(row, rows, column, panel, sums)
+
+    def _prefetch(self, row: Value, rows: int, column: Value, panel: Panel) -> None:
+        """Ask for what the epilogue of a block will touch, where it is far and there is time to get it."""
+        p, touch = self.product, getattr(self.epilogue, "prefetch", None)
+        if touch is None or self.tiling.swapped or p.K < _LEAD or p.M * p.N * p.size < _FAR:
+            return
+        for r in range(rows):
+            touch(self.b, self.vector, plus(self.b, row, r), column, panel.vectors)
 
     def _run(
         self,
@@ -330,7 +347,8 @@ class Tiles:
         if rows == 1:
             self.finish_column(self.sums, column, integer(count))
             return
-        turned = Panel(self.vector, 1, rows)
+        vectors = ceil(rows / self.lanes)
+        turned = Panel(self.vector, vectors, rows - (vectors - 1) * self.lanes)
         place = shifted(b, self.sums, rows * panel.width)
         pack(b, turned, integer(count), self.sums, (size, panel.width), place, self.target.width)
         self.finish_rows(place, column, integer(count), integer(0), turned)

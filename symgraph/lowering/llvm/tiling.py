@@ -117,7 +117,7 @@ def _plan(p: Product, target: Target, most: int, swapped: bool) -> Tiling:
     high = ceil(ceil(p.M / rows) / groups) * rows
     scratch = sums + (wide * high if depth < p.K else width * rows)
     if swapped:
-        scratch += vectors * lanes * target.width
+        scratch += vectors * lanes * ceil(p.M / lanes) * target.width
     return Tiling(
         rows=rows,
         vectors=vectors,
@@ -152,7 +152,9 @@ def _blocks(product: Product, target: Target) -> list[tuple[int, int]]:
     # A single row is all memory: more vectors at a time than hide the time of an addition gain nothing.
     most = 8 if product.M == 1 else 16
     choices = pairs(range(1, min(product.M, 16) + 1), range(1, min(across, most) + 1))
-    return [(r, v) for r, v in choices if r * v + min(v, 4) <= spare and (v <= 4 or r <= 3)] or [(1, 1)]
+    return [(r, v) for r, v in choices if r * v + min(v, 4) <= spare and (v <= 4 or r == product.M)] or [
+        (1, 1)
+    ]
 
 
 def _unwinds(product: Product, rows: int, vectors: int) -> bool:
@@ -213,15 +215,15 @@ def _scattered(product: Product, target: Target, rows: int, vectors: int) -> boo
 
 def _groups(product: Product, panels: int, blocks: int, slabs: bool, most: int) -> tuple[int, int]:
     """Groups of columns, and of rows: columns first, for then no panel is packed twice; where rows are packed
-    too, as few as can be of both.
+    too, fewer.
     """
     wanted = _wanted(product, most)
     columns = min(panels, wanted)
     if panels < 2 * wanted and blocks >= 4:
         columns = max(d for d in (1, 2, 4, 8) if d <= columns)
-    if slabs and wanted > 1:
-        even = [d for d in (8, 4, 2, 1) if d <= columns and wanted % d == 0]
-        columns = min(even, key=lambda d: d * product.M + wanted // d * product.N)
+    if slabs:
+        wanted = min(wanted, 4)
+        columns = max(d for d in (1, 2, 4) if d <= min(columns, wanted))
     return columns, min(blocks, wanted // columns)
 
 
