@@ -138,8 +138,12 @@ def _both(b: Builder, x: Value) -> tuple[Value, Value, Value]:
     high, low, quadrant = reduce(b, x)
     if x.type.name != "float":
         return *_long(b, high, low), quadrant
-    high, quadrant = b.cast("fptrunc", high, x.type), b.cast("trunc", quadrant, x.type.as_int)
-    return *_short(b, high, _SIN_SINGLE, _COS_SINGLE), quadrant
+    angle, quadrant = b.cast("fptrunc", high, x.type), b.cast("trunc", quadrant, x.type.as_int)
+    square = b.mul(angle, angle)
+    rest = b.mul(b.mul(square, angle), polynomial(b, square, _SIN_SINGLE))
+    # The sum in doubles: the rounding of the angle would weigh twice where the sine is below a power of 2.
+    sine = b.cast("fptrunc", b.add(high, b.cast("fpext", rest, high.type)), x.type)
+    return sine, b.fma(square, polynomial(b, square, _COS_SINGLE), number(x, 1)), quadrant
 
 
 def _odd(b: Builder, quadrant: Value) -> Value:
@@ -151,20 +155,18 @@ def tan(b: Builder, x: Value) -> Value:
     """The tangent of radians: sine by cosine, or in odd quadrants -cosine by sine. Of floats in doubles."""
     single = x.type.name == "float"
     high, low, quadrant = reduce(b, x)
-    sine, cosine = _short(b, high, _SIN_SHORT, _COS_SHORT) if single else _long(b, high, low)
+    sine, cosine = _short(b, high) if single else _long(b, high, low)
     odd = _odd(b, quadrant)
     made = b.div(b.select(odd, b.neg(cosine), sine), b.select(odd, sine, cosine))
     made = b.cast("fptrunc", made, x.type) if single else made
     return b.select(b.compare("eq", x, number(x, 0)), x, made)
 
 
-def _short(
-    b: Builder, angle: Value, of_sine: tuple[float, ...], of_cosine: tuple[float, ...]
-) -> tuple[Value, Value]:
-    """Sine and cosine of a reduced angle."""
+def _short(b: Builder, angle: Value) -> tuple[Value, Value]:
+    """Sine and cosine, in doubles, of a reduced angle for floats."""
     square = b.mul(angle, angle)
-    sine = b.fma(b.mul(square, angle), polynomial(b, square, of_sine), angle)
-    return sine, b.fma(square, polynomial(b, square, of_cosine), number(angle, 1))
+    sine = b.fma(b.mul(square, angle), polynomial(b, square, _SIN_SHORT), angle)
+    return sine, b.fma(square, polynomial(b, square, _COS_SHORT), number(angle, 1))
 
 
 def _long(b: Builder, high: Value, low: Value) -> tuple[Value, Value]:
