@@ -234,14 +234,12 @@ class Node:
 
     def __eq__(self, other: object) -> bool:
         # As tuples: what is one object on both sides is not looked into.
-        return isinstance(other, Node) and self._key == other._key
+        return isinstance(other, Node) and (
+            (self.id, self.op, self.inputs, self.type) == (other.id, other.op, other.inputs, other.type)
+        )
 
     def __hash__(self) -> int:
-        return hash(self._key)
-
-    @property
-    def _key(self) -> tuple[Any, ...]:
-        return self.id, self.op, self.inputs, self.type
+        return hash((self.id, self.op, self.inputs, self.type))
 
 
 def _pairs(mapping: Mapping[str, int] | tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
