@@ -16,7 +16,7 @@ from symgraph.lowering.llvm.checks import in_range
 from symgraph.lowering.llvm.emit import Builder, Value, constant, integer
 from symgraph.lowering.llvm.kernel import Kernel, close, open_kernel
 from symgraph.lowering.llvm.loops import join_axes
-from symgraph.lowering.llvm.region import Inner, Number, Shape, count
+from symgraph.lowering.llvm.region import Inner, Number, Shape, count, number_of
 from symgraph.lowering.llvm.sweeps import (
     Cursor,
     Pointers,
@@ -131,7 +131,7 @@ def _start(planner: Any, node: Node, x: Tensor) -> Tensor:
     out: Tensor = planner.array(x.shape, x.dtype, node.id, node.op.name)
     given = planner.known.get(node.inputs[0])
     if given is not None and not given.any() and not np.signbit(given).any():
-        filled(planner, Number(0), out, node.id)
+        filled(planner, number_of(np.zeros((), x.dtype)), out, node.id)
     else:
         planner.copy(x, out, node.id)
     return out

@@ -101,8 +101,8 @@ def gather(b: Builder, dtype: DType, address: Value, stride: int, lanes: int, ma
     pointers = b.emit(Type("ptr", lanes), f"getelementptr {unit}, {address}, <{lanes} x i64> <{steps}>")
     which = mask if mask is not None else constant(Type("i1", lanes), 1)
     name = f"llvm.masked.gather.{type_.mangled}.v{lanes}p0"
-    b.intrinsics[name] = f"declare {type_} @{name}({pointers.type}, {which.type}, {type_})"
-    value = b.emit(type_, f"call {type_} @{name}({_aligned(pointers)}, {which}, {type_} zeroinitializer)")
+    b.intrinsics[name] = f"declare {type_} @{name}({pointers.type}, i32 immarg, {which.type}, {type_})"
+    value = b.emit(type_, f"call {type_} @{name}({pointers}, i32 1, {which}, {type_} zeroinitializer)")
     return b.compare("ne", value, constant(value.type, 0)) if dtype.kind == "b" else value
 
 
@@ -120,12 +120,8 @@ def store(b: Builder, value: Value, address: Value, stride: int, mask: Value | N
     )
     which = mask if mask is not None else constant(Type("i1", lanes), 1)
     name = f"llvm.masked.scatter.{value.type.mangled}.v{lanes}p0"
-    b.intrinsics[name] = f"declare void @{name}({value.type}, {pointers.type}, {which.type})"
-    b.do(f"call void @{name}({value}, {_aligned(pointers)}, {which})")
-
-
-def _aligned(pointers: Value) -> str:
-    return f"{pointers.type} align 1 {pointers.text}"
+    b.intrinsics[name] = f"declare void @{name}({value.type}, {pointers.type}, i32 immarg, {which.type})"
+    b.do(f"call void @{name}({value}, {pointers}, i32 1, {which})")
 
 
 def horizontal(b: Builder, join: Any, value: Value) -> Value:
