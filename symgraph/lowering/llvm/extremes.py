@@ -18,10 +18,9 @@ from symgraph.lowering.llvm.region import Shape, count
 from symgraph.lowering.llvm.spans import lesser
 from symgraph.lowering.llvm.sweeps import Cursor, Pointers, fitting, pieces, raw, share, step, sweep
 from symgraph.lowering.llvm.target import Target
-from symgraph.ops.reduction import ArgMax, ArgMin
+from symgraph.lowering.plan import concrete
+from symgraph.ops.reduction import ArgMax
 from symgraph.types import DType
-
-OPS = (ArgMax, ArgMin)
 
 
 @attrs.frozen(cache_hash=True)
@@ -44,21 +43,17 @@ class Contest:
 
 def argument(planner: Any, node: Node, operands: list[Tensor]) -> Tensor:
     """The index of the best element."""
-    shape: Any = node.type.shape
-    return along(planner, node.op, operands[0], shape, node.id)
-
-
-def along(planner: Any, op: Any, x: Tensor, shape: Shape, node: int) -> Tensor:
-    """The index of the best element of a tensor that may be no node's."""
+    (x,) = operands
+    op: Any = node.op
     (axis,) = op.axes
-    out: Tensor = planner.array(shape, op.result, node, op.name)
+    out: Tensor = planner.array(concrete(node.type.shape), node.type.dtype, node.id, op.name)
     others = [a for a, n in enumerate(x.shape) if a != axis and n != 1]
     results = [s for s, n in zip(out.strides, out.shape, strict=True) if n != 1]
     dims, (strides, places) = join_axes(
         tuple(x.shape[a] for a in others), [tuple(x.strides[a] for a in others), tuple(results)]
     )
     contest = Contest(isinstance(op, ArgMax), dims, strides, places, x.shape[axis], x.strides[axis], x.dtype)
-    planner.call(write_contest(contest, planner.target), [x], [out], node, planner.scratch(0, node))
+    planner.call(write_contest(contest, planner.target), [x], [out], node.id, planner.scratch(0, node.id))
     return out
 
 

@@ -14,7 +14,7 @@ import attrs
 import numpy as np
 
 from symgraph.ir import Array, Graph, Node, Op, Placeholder, Variable
-from symgraph.lowering.llvm import movement, products, stages
+from symgraph.lowering.llvm import movement, products
 from symgraph.lowering.llvm.buffers import Argument, Call, Kind, Room, Tensor, whole
 from symgraph.lowering.llvm.elementwise import EMITTERS, EXACT
 from symgraph.lowering.llvm.kernel import Kernel
@@ -179,9 +179,7 @@ class Planner:
             else:
                 inner.append(Inner(n.op, n.inputs, shape, dtype))
         outputs = [i for _, i in op.graph.outputs]
-        if stages.needed(inner):
-            made = stages.stages(self, inner, given, outputs, node.id)
-        elif any(isinstance(n.what, MatMul) for n in inner):
+        if any(isinstance(n.what, MatMul) for n in inner):
             made = products.fused(self, inner, given, outputs, node.id)
         else:
             made = self.region(inner, given, outputs, node.id)

@@ -118,7 +118,9 @@ def assert_same_bits(got: np.ndarray, wanted: np.ndarray, name: str = "") -> Non
         np.testing.assert_array_equal(np.signbit(got)[number], np.signbit(wanted)[number], name)
 
 
-def check(outputs: dict[str, Expr], feeds: dict[str, np.ndarray], target: Target, numerics: Any = "bitwise") -> None:
+def check(
+    outputs: dict[str, Expr], feeds: dict[str, np.ndarray], target: Target, numerics: Any = "bitwise"
+) -> None:
     """Native code gives what the interpreter gives, a second time too."""
     feeds = {k: v for k, v in feeds.items() if k in define(outputs).placeholders}
     run, wanted = native(outputs, target, numerics), interpreted(outputs)(feeds)
@@ -148,9 +150,7 @@ def test_concatenate_and_pad(data, target, shape, dtype):
     steps = tuple(data.draw(st.integers(1, 3)) for _ in shape)
     starts = tuple(data.draw(st.integers(0, 4)) for _ in shape)
     ends = tuple(data.draw(st.integers(0, 4)) for _ in shape)
-    whole = tuple(
-        a + (n - 1) * k + 1 + e for a, n, k, e in zip(starts, shape, steps, ends, strict=True)
-    )
+    whole = tuple(a + (n - 1) * k + 1 + e for a, n, k, e in zip(starts, shape, steps, ends, strict=True))
     inside, value = x(shape, dtype), x((), dtype)
     outputs = {
         "joined": ops.concatenate(parts, axis),
@@ -192,7 +192,9 @@ def test_adding_to_places(data, target, shape, chosen, dtype):
         "rows": ops.scatter_add(table, x.indices(chosen, size), x(rows, dtype, special=False), axis),
         "to zeros": ops.scatter_add(zeros, x.indices(chosen, size), x(rows, dtype, special=False), axis),
         "along": ops.scatter_add_along(table, x.indices(along, size), x(along, dtype, special=False), axis),
-        "picked": ops.scatter_add_along(zeros, x.indices(single, size), x(single, dtype, special=False), axis),
+        "picked": ops.scatter_add_along(
+            zeros, x.indices(single, size), x(single, dtype, special=False), axis
+        ),
     }
     check(outputs, x.feeds, target, "safe")
 
@@ -221,7 +223,9 @@ def test_scans_where_rounding_is_free(data, target, size, rows, reverse):
         "product": ops.apply(ExclusiveCumProd(1, reverse), x),
         "recurrence": ops.apply(Recurrence(1, reverse), x * 0.9, x),
     }
-    wide = {k: interpreted(v)({"x": values.astype(np.float64)}) for k, v in _wide(size, rows, reverse).items()}
+    wide = {
+        k: interpreted(v)({"x": values.astype(np.float64)}) for k, v in _wide(size, rows, reverse).items()
+    }
     got = native(outputs, target, "safe")({"x": values})
     for name, wanted in wide.items():
         np.testing.assert_allclose(got[name], wanted["y"], rtol=size * np.finfo(x.dtype).eps)
@@ -273,7 +277,12 @@ def test_extremes_amid_elementwise_ops():
     y = ops.tanh(x @ w) + 1
     best = ops.argmax(y * 2, 1)
     again = ops.argmin(ops.cast(best, "float32")[:, None] * y, 1, keepdims=True)
-    outputs = {"best": best, "more": ops.cast(best, "float32") * 2 + ops.sum(y, 1), "again": again * 3 + 1, "y": y}
+    outputs = {
+        "best": best,
+        "more": ops.cast(best, "float32") * 2 + ops.sum(y, 1),
+        "again": again * 3 + 1,
+        "y": y,
+    }
     rng = np.random.default_rng(0)
     feeds = {"x": rng.normal(size=(7, 5)).astype("float32"), "w": rng.normal(size=(5, 9)).astype("float32")}
     got, wanted = native(outputs, host(), "safe")(feeds), interpreted(outputs)(feeds)
@@ -372,7 +381,9 @@ def test_large_work_in_pieces(target):
         "take": ops.take(table, flat, 0),
         "flat": ops.take(row, ops.concatenate([flat] * 40) * 99, 0),
         "add": ops.scatter_add(table, flat % 7, added, 0),
-        "columns": ops.scatter_add(table, ops.cast(pick[:, 0] % 5, "int64"), ops.broadcast_to(table[:, :1], (700, 700)), 1),
+        "columns": ops.scatter_add(
+            table, ops.cast(pick[:, 0] % 5, "int64"), ops.broadcast_to(table[:, :1], (700, 700)), 1
+        ),
         "along": ops.scatter_add_along(table, pick, table[:, 3:4], 1),
         "gather": ops.gather(table, ops.broadcast_to(pick, (700, 65)), 1),
         "scan": ops.cumsum(table, 0),
@@ -400,7 +411,9 @@ def test_sums_at_one_place_are_near_the_exact_sum():
     rng = np.random.default_rng(1)
     values, places = rng.normal(size=(5000, 24)).astype("float32"), rng.integers(0, 3, 5000)
     i, u = placeholder("i", (5000,), "int64"), placeholder("u", (5000, 24))
-    got = native({"y": ops.scatter_add(np.zeros((3, 24), "float32"), i, u)}, host(), "safe")({"i": places, "u": values})["y"]
+    got = native({"y": ops.scatter_add(np.zeros((3, 24), "float32"), i, u)}, host(), "safe")(
+        {"i": places, "u": values}
+    )["y"]
     exact = np.array([values[places == k].astype("float64").sum(0) for k in range(3)])
     np.testing.assert_allclose(got, exact, atol=5000**0.5 * 1e-5)
 
