@@ -1,5 +1,7 @@
 """Expressions: `define` numbers, interns and checks; `lift` is its inverse; numbers become constants."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -280,3 +282,15 @@ def test_operators_are_the_functions() -> None:
         (x[0], ops.getitem(x, 0)),
     ):
         assert define(out=by_operator) == define(out=by_function)
+
+
+def test_a_graph_knows_the_expressions_that_it_was_defined_from() -> None:
+    x = placeholder("x", (3,))
+    a, b = ops.exp(x), ops.exp(x)  # one node
+    y, z = a * 2.0, ops.tanh(b)
+    graph = define(y=y, z=z)
+    lifted = lift(graph)
+    assert lifted[graph["y"].id] is y and lift(graph)[0] is x
+    assert [tuple(e.inputs) for e in lifted] == [tuple(lifted[i] for i in n.inputs) for n in graph.nodes]
+    again = pickle.loads(pickle.dumps(graph))
+    assert again == graph and rebuild(again, lift(again))[0] == graph

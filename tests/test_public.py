@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 import symgraph as sg
 from symgraph import errors, ops
 from symgraph.train import initializers, optimizers
@@ -37,3 +39,23 @@ def test_importing_loads_no_heavy_package():
     text = f"import sys, symgraph; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+LATE = ("symgraph.data", "symgraph.derivatives", "symgraph.gradient_check", "symgraph.inspect.explain")
+
+
+def test_what_a_first_graph_does_not_need_is_imported_when_it_is_asked_for():
+    late = (*LATE, "symgraph.text.parser", "symgraph.train.checkpoint", "numpy.random", "json")
+    asked = f"[m for m in {late} if m in sys.modules]"
+    text = f"import sys, numpy; before = {asked}; import symgraph as sg; "
+    text += f"print([m for m in {asked} if m not in before]); "
+    text += "sg.data, sg.explain, sg.jvp, sg.to_text, sg.check_gradient, sg.train.Checkpoint; "
+    text += f"print([m for m in {LATE} if m not in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["[]", "[]"]
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    for package in (sg, sg.text, sg.train):
+        with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'nothing'"):
+            package.nothing

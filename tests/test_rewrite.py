@@ -6,13 +6,16 @@ import pytest
 from symgraph import ops
 from symgraph.define import define
 from symgraph.errors import CompileError
-from symgraph.expr import constant, placeholder
+from symgraph.expr import Expr, constant, placeholder
 from symgraph.ops.arithmetic import Abs, Add, Mul, Neg, Sub
 from symgraph.ops.base import Elementwise
 from symgraph.ops.reduction import Sum
 from symgraph.rewrite import (
     NUMERICS,
+    Hit,
+    Rewriter,
     Rule,
+    Splat,
     apply_rule,
     matches,
     pattern,
@@ -151,3 +154,51 @@ def test_the_origin_of_what_a_rule_made_keeps_the_users_lines() -> None:
     made = graph["out"].origin
     assert made.rule == "abs-by-hand"
     assert "test_rewrite.py" in str(made.sources[0])
+
+
+def test_a_splat_in_a_pattern_is_a_constant_of_one_number_and_nothing_else() -> None:
+    wanted = pattern(Mul, "x", Splat("c"))
+    ((captures, _),) = matches(wanted, x * 2.0)
+    assert captures["x"] is x and captures["c"].op.name == "constant"
+    ((captures, _),) = matches(wanted, 2.0 * x)
+    assert captures["x"] is x
+    assert matches(wanted, x * y) == []
+    assert matches(wanted, placeholder("z", (2,)) * constant([1.0, 2.0])) == []
+
+
+def test_a_pattern_may_want_an_op_among_the_operands() -> None:
+    wanted = pattern(Elementwise, bind="e", among=(Neg,))
+    assert matches(wanted, x + y) == []
+    for e in (x + ops.neg(y), ops.neg(x) + y, ops.tanh(ops.neg(x))):
+        assert matches(wanted, e) == [({"e": e}, (e,))]
+
+
+def test_rules_of_one_condition_are_tried_in_order_and_it_is_checked_once() -> None:
+    asked: list[object] = []
+
+    def guard(e: Expr) -> bool:
+        asked.append(e)
+        return True
+
+    made = [None, lambda e: ops.neg(e.inputs[0]), lambda e: e.inputs[0]]
+    rules = [
+        Rule(f"rule {k}", pattern(Abs, bind="e"), one or (lambda e: None), "exact", guard=guard)
+        for k, one in enumerate(made)
+    ]
+    done = rewrite(define(out=ops.abs(x)), rules_rewriter(rules), "abs")
+    assert [row.rule for row in done.rows] == ["rule 1"]
+    assert len(asked) == 1
+
+
+def test_what_is_impossible_by_the_ops_is_not_looked_at_and_what_was_looked_at_not_again() -> None:
+    looked: list[str] = []
+
+    def find(expr: Expr) -> Hit | None:
+        looked.append(expr.op.name)
+        match = DOUBLE_NEG if expr.op == Neg() else None
+        return apply_rule(match, expr) if match else None
+
+    graph = define(out=ops.neg(ops.neg(ops.abs(x))) * ops.abs(y))
+    done = rewrite(graph, Rewriter(find, lambda kinds: kinds[0] in (Neg, Abs)), "signs")
+    assert [n.op.name for n in done.graph.nodes] == ["placeholder", "abs", "placeholder", "abs", "mul"]
+    assert looked == ["abs", "neg", "neg", "abs", "abs", "mul"]

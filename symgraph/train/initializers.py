@@ -71,7 +71,6 @@ class Initializer:
         return self
 
 
-@attrs.frozen
 class Zeros(Initializer):
     """Zero, or False."""
 
@@ -81,7 +80,6 @@ class Zeros(Initializer):
         return np.zeros(shape, dtype)
 
 
-@attrs.frozen
 class Ones(Initializer):
     """One, or True."""
 
@@ -179,7 +177,6 @@ def _other_shape(what: str, array: Array, shape: Any) -> ShapeError:
     )
 
 
-@attrs.frozen
 class _Random(Initializer):
     """What draws random floats."""
 
@@ -301,7 +298,6 @@ def _scaled(
     return deviation / _CUT_DEVIATION * _cut_normal(rng, shape)
 
 
-@attrs.frozen
 class _Scaled(_Random):
     """A named case of variance scaling."""
 
@@ -313,7 +309,6 @@ class _Scaled(_Random):
         return _scaled(rng, shape, self.scale, self.mode, self.distribution).astype(dtype)
 
 
-@attrs.frozen
 class GlorotUniform(_Scaled):
     """Uniform in ±sqrt(6 / (fan_in + fan_out)). Glorot and Bengio 2010, equation 16."""
 
@@ -321,7 +316,6 @@ class GlorotUniform(_Scaled):
     scale, mode, distribution = 1.0, "fan_avg", "uniform"
 
 
-@attrs.frozen
 class GlorotNormal(_Scaled):
     """Normal cut at two deviations, of variance 2 / (fan_in + fan_out). Glorot and Bengio 2010, eq. 12."""
 
@@ -329,7 +323,6 @@ class GlorotNormal(_Scaled):
     scale, mode, distribution = 1.0, "fan_avg", "truncated_normal"
 
 
-@attrs.frozen
 class HeUniform(_Scaled):
     """Uniform in ±sqrt(6 / fan_in): for layers before a relu. He et al. 2015, equation 10."""
 
@@ -337,7 +330,6 @@ class HeUniform(_Scaled):
     scale, mode, distribution = 2.0, "fan_in", "uniform"
 
 
-@attrs.frozen
 class HeNormal(_Scaled):
     """Normal cut at two deviations, of variance 2 / fan_in. He et al. 2015, equation 10."""
 
@@ -345,7 +337,6 @@ class HeNormal(_Scaled):
     scale, mode, distribution = 2.0, "fan_in", "truncated_normal"
 
 
-@attrs.frozen
 class LecunUniform(_Scaled):
     """Uniform in ±sqrt(3 / fan_in). LeCun et al. 1998, "Efficient BackProp", equation 16."""
 
@@ -353,7 +344,6 @@ class LecunUniform(_Scaled):
     scale, mode, distribution = 1.0, "fan_in", "uniform"
 
 
-@attrs.frozen
 class LecunNormal(_Scaled):
     """Normal cut at two deviations, of variance 1 / fan_in: for selu. LeCun et al. 1998, equation 16."""
 
