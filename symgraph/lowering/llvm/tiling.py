@@ -170,8 +170,9 @@ def _cost(product: Product, target: Target, rows: int, vectors: int) -> float:
     right = _kinds(ceil(p.N / target.lanes(p.size)), vectors)
     far = p.K * vectors * target.width > _NEAR // 2, p.M * p.K * p.size > 2 * _MIDDLE
     # The blocks of an unwound product run side by side; a loop over k ends in an unforeseen jump.
-    least, jump = (0.0, 0.0) if _unwinds(p, rows, vectors) else (4.0, 20 / max(p.K, 1))
-    cycles = sum(n * m * (max(_step(r, v, far), least) + jump) for (r, n), (v, m) in pairs(down, right))
+    least, jump = (0.0, 0.0) if _unwinds(p, rows, vectors) else (5.0, 20 / max(p.K, 1))
+    wide = target.width / 64
+    cycles = sum(n * m * (_step(r, v, wide, far, least) + jump) for (r, n), (v, m) in pairs(down, right))
     sums = sum(r for r, _ in down) * sum(v for v, _ in right)
     return cycles * (1 + 0.01 * len(down) * len(right) + 0.001 * sums)
 
@@ -182,19 +183,21 @@ def _kinds(total: int, block: int) -> list[tuple[int, int]]:
     return [(size, count) for size, count in kinds if size and count]
 
 
-def _step(rows: int, vectors: int, far: tuple[bool, bool]) -> float:
-    """Cycles of one k in a block: two multiply-adds or two loads a cycle, four instructions in all; loads are
-    never quite hidden, least those of a panel or of all A where they come from afar.
+def _step(rows: int, vectors: int, wide: float, far: tuple[bool, bool], least: float) -> float:
+    """Cycles of one k in a block: two multiply-adds or two loads a cycle, four instructions in all, not less than
+    `least`; loads are never quite hidden, least so those of a panel or of all A where they come from afar. `wide`
+    is a vector's part of a line.
     """
     sums, loads, (panel, a) = rows * vectors, rows + vectors, far
-    busy = max(sums / 2, loads / 2, (sums + loads + 2) / 4)
-    return busy + (0.3 if a else 0.05 if panel else 0.1) * rows + (0.25 if panel else 0.1) * vectors
+    busy = max(sums / 2, loads / 2, (sums + loads + 2) / 4, least)
+    return busy + (0.3 if a else 0.05 if panel else 0.1) * rows + (0.25 * wide if panel else 0.1) * vectors
 
 
 def _turns(product: Product, lanes: int) -> bool:
     """Whether to compute C transposed: its rows fill vectors badly, and those of A transposed lie well."""
     p = product
-    return p.a[0] == 1 and 0.7 * lanes > p.N and p.N <= 14 and 8 * lanes <= p.M and p.K >= 32
+    empty = 0.7 * ceil(p.N / lanes) * lanes > p.N
+    return empty and p.N <= 10 and p.a[0] == 1 and 8 * lanes <= p.M and p.K >= 32
 
 
 def _direct(product: Product, rows: int) -> bool:
