@@ -7,7 +7,10 @@ value that is not in the matrix is ever computed with.
 import attrs
 
 from symgraph.lowering.llvm.emit import I1, Builder, Type, Value, integer
-from symgraph.lowering.llvm.spans import at, known, lesser, loop, plus, shifted
+from symgraph.lowering.llvm.spans import at, known, lesser, loop, plus, prefetch, shifted
+
+# Rows further apart in bytes than the processor foresees are asked for so many rows ahead.
+_STRIDE, _AHEAD = 2048, 16
 
 
 @attrs.frozen
@@ -70,6 +73,8 @@ def _pack_rows(
 
     def row(k: Value) -> None:
         source, target = at(b, matrix, k, down), at(b, into, k, panel.width)
+        if abs(down) > _STRIDE:
+            prefetch(b, shifted(b, source, _AHEAD * down), panel.width, write=False)
         for v in range(panel.vectors):
             x = b.load(panel.type, shifted(b, source, v * size), panel.mask(v))
             b.store(x, shifted(b, target, v * size), align=align)

@@ -29,11 +29,11 @@ def shifted(b: Builder, base: Value, number: int) -> Value:
     return b.offset(base, integer(number))
 
 
-def prefetch(b: Builder, base: Value, size: int) -> None:
-    """Ask for the lines of some bytes, to write them."""
+def prefetch(b: Builder, base: Value, size: int, write: bool = True) -> None:
+    """Ask for the lines of some bytes, to write or to read them; an address that is not mapped does no harm."""
     b.intrinsics["llvm.prefetch.p0"] = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
     for line in range(0, size, 64):
-        b.do(f"call void @llvm.prefetch.p0({shifted(b, base, line)}, i32 1, i32 3, i32 1)")
+        b.do(f"call void @llvm.prefetch.p0({shifted(b, base, line)}, i32 {int(write)}, i32 3, i32 1)")
 
 
 def plus(b: Builder, x: Value, number: int) -> Value:

@@ -104,8 +104,9 @@ def _plan(p: Product, target: Target, most: int, swapped: bool) -> Tiling:
     rows, vectors = min(fitting, key=lambda block: _cost(p, target, *block))
     packed, copied, depth = not _direct(p, rows), _scattered(p, target, rows, vectors), p.K
     width = vectors * target.width
-    if packed and p.K * width > 2 * _MIDDLE:
-        depth = _depth(p.K, ceil(p.K * width / _MIDDLE))
+    near = _MIDDLE // 4 if copied else _MIDDLE
+    if packed and p.K * width > 2 * near:
+        depth = _depth(p.K, ceil(p.K * width / near))
     columns, groups = _groups(p, ceil(across / vectors), ceil(p.M / rows), copied, most)
     if depth < p.K and most > 1:
         groups = max(groups, ceil(p.M / 2048))
