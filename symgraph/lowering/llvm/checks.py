@@ -19,7 +19,7 @@ from symgraph.lowering.llvm.spans import plus
 from symgraph.lowering.llvm.sweeps import Cursor, fitting, pieces, raw, share, step, sweep
 from symgraph.lowering.llvm.target import Target
 from symgraph.ops.control import AssertFinite, AssertIndex
-from symgraph.types import DType
+from symgraph.types import DType, evaluate_dimension
 
 STATUS = 4  # the slot of the table that a failed check sets
 
@@ -48,7 +48,7 @@ def assert_index(planner: Any, node: Node, operands: list[Tensor]) -> Tensor:
     """The operand, checked."""
     (x,) = operands
     assert isinstance(node.op, AssertIndex)
-    size: Any = node.op.size
+    size = evaluate_dimension(node.op.size, {})
     if size < 1:
         made: Tensor = planner.call_back(node, operands)
         return made

@@ -16,10 +16,11 @@ from symgraph.lowering.llvm.checks import in_range
 from symgraph.lowering.llvm.emit import Builder, Value, constant, integer
 from symgraph.lowering.llvm.kernel import Kernel, close, open_kernel
 from symgraph.lowering.llvm.loops import join_axes
-from symgraph.lowering.llvm.region import Inner, Number, Shape, count, number_of
+from symgraph.lowering.llvm.region import Inner, Number, Shape, count, memory_type, number_of
 from symgraph.lowering.llvm.sweeps import (
     Cursor,
     Pointers,
+    fitting,
     gathered_lanes,
     index_at,
     pieces,
@@ -37,6 +38,7 @@ from symgraph.ops.indexing import Gather, ScatterAdd, ScatterAddAlong, Take
 from symgraph.ops.shape import BroadcastTo
 from symgraph.types import DType
 
+_AT_A_TIME = 4  # elements looked up in one turn of a loop
 _LINE = 64  # bytes: two pieces that add do not write into one line of the cache
 
 
@@ -160,7 +162,11 @@ def write_lookup(spec: Lookup, target: Target) -> Kernel:
     b, dims, dtype = Builder(), spec.dims, spec.dtype
     table, indices, values = open_kernel(b, 3)
     single = spec.depth == len(dims)
-    lanes = (gathered_lanes if single or spec.table[-1] != 1 else vector_lanes)(dims, dtype, target)
+    # One by one, some at a time, is as quick as to gather vectors, and quicker where a gather is microcode.
+    lanes = fitting(dims[-1], _AT_A_TIME) if single and dims else 1
+    if not single:
+        lanes = (vector_lanes if spec.table[-1] == 1 else gathered_lanes)(dims, dtype, target)
+        lanes *= 4 if spec.table[-1] == 1 and dims[-1] >= 16 * lanes else 1
     cost = count(dims) * dtype.itemsize / 4 * (0.6 if single else 0.15)
     chunks = pieces(cost, dims[0] // (lanes if len(dims) == 1 else 1)) if dims else 1
 
@@ -171,12 +177,14 @@ def write_lookup(spec: Lookup, target: Target) -> Kernel:
 
     def body(pointers: Pointers, n: int) -> None:
         where, chosen, out = pointers
-        if single:
-            moves = (spec.table[-1], spec.indices[-1]) if dims else (0, 1)
-            value = read_at(b, dtype, _places(b, spec, where, chosen, *moves, n))
-        else:
-            value = raw(b, dtype, where, spec.table[-1], n)
-        b.store(value, out)
+        if not single:
+            b.store(raw(b, dtype, where, spec.table[-1], n), out)
+            return
+        move, stride = (spec.table[-1], spec.indices[-1]) if dims else (0, 0)
+        for k in map(integer, range(n)):
+            here, index = step(b, where, k, move, dtype), step(b, chosen, k, stride, spec.index_dtype)
+            value = b.load(memory_type(dtype), _places(b, spec, here, index, 0, 1, 1))
+            b.store(value, step(b, out, k, 1, dtype))
 
     span = share(b, dims[0], chunks) if dims else (integer(0), integer(1))
     cursors = [
