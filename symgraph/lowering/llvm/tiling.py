@@ -149,7 +149,8 @@ def _whole(size: int) -> int:
 def _blocks(product: Product, target: Target) -> list[tuple[int, int]]:
     """The blocks that fit the registers, with a vector of B for each column and an element of A."""
     across = ceil(product.N / target.lanes(product.size))
-    spare = target.registers - (1 if target.registers > 16 else 2)
+    # Without fused multiply-adds products need a register too.
+    spare = target.registers - (2 if target.width == 16 and target.registers == 16 else 1)
     # A single row is all memory: more vectors at a time than hide the time of an addition gain nothing.
     most = 8 if product.M == 1 else 16
     choices = pairs(range(1, min(product.M, 16) + 1), range(1, min(across, most) + 1))
