@@ -43,7 +43,8 @@ def define(outputs: Outputs | None = None, /, *, updates: Updates | None = None,
     twice = sorted(given.keys() & named.keys())
     if twice:
         raise GraphError(f"the output {twice[0]!r} is given twice", hint="Give each its own name.")
-    return number({**given, **named}, {} if updates is None else updates)[0]
+    with paused():
+        return number({**given, **named}, {} if updates is None else updates)[0]
 
 
 def number(outputs: Outputs, updates: Updates) -> tuple[Graph, dict[Expr, int]]:
@@ -59,8 +60,7 @@ def number(outputs: Outputs, updates: Updates) -> tuple[Graph, dict[Expr, int]]:
         for target, value in changes.items():
             _check_update(target, value)
     roots = [*outputs.values(), *(v for group in updates.values() for pair in group.items() for v in pair)]
-    with paused():
-        nodes, exprs, ids = _intern(roots)
+    nodes, exprs, ids = _intern(roots)
     _check_leaves(nodes, outputs, ids)
     graph = Graph(
         tuple(nodes),

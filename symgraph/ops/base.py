@@ -90,13 +90,16 @@ def normalise_axis(name: str, axis: int, rank: int) -> int:
     >>> normalise_axis("sum", -1, 3)
     2
     """
-    has = f"axes 0 to {rank - 1}, or -1 to {-rank} from the end" if rank > 1 else "axis 0 alone"
-    hint = f"It has {has}." if rank else "It is a scalar: leave the axis out, or give it one by reshape."
     if isinstance(axis, bool) or not hasattr(axis, "__index__"):
-        raise ShapeError(f"{name}: an axis is an int, and {axis!r} is none", hint=hint)
+        raise ShapeError(f"{name}: an axis is an int, and {axis!r} is none", hint=_axes_of(rank))
     if not -rank <= axis < rank:
-        raise ShapeError(f"{name}: there is no axis {axis} in a tensor of {rank} axes", hint=hint)
+        raise ShapeError(f"{name}: there is no axis {axis} in a tensor of {rank} axes", hint=_axes_of(rank))
     return int(axis) % rank
+
+
+def _axes_of(rank: int) -> str:
+    has = f"axes 0 to {rank - 1}, or -1 to {-rank} from the end" if rank > 1 else "axis 0 alone"
+    return f"It has {has}." if rank else "It is a scalar: leave the axis out, or give it one by reshape."
 
 
 def normalise_axes(name: str, axis: int | Iterable[int] | None, rank: int) -> tuple[int, ...]:
