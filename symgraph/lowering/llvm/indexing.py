@@ -79,17 +79,17 @@ def gather(planner: Any, node: Node, operands: list[Tensor]) -> Tensor:
 
 def scatter_add(planner: Any, node: Node, operands: list[Tensor]) -> Tensor:
     """Slices added to a copy of a tensor."""
-    x, indices, _ = operands
+    _, indices, _ = operands
     assert isinstance(node.op, ScatterAdd)
-    out = _start(planner, node, x)
+    out = _start(planner, node, operands, node.op.axis)
     return _add(planner, node, operands, out, _around(out, indices, node.op.axis))
 
 
 def scatter_add_along(planner: Any, node: Node, operands: list[Tensor]) -> Tensor:
     """One element for each index added to a copy of a tensor."""
-    x, indices, _ = operands
+    _, indices, _ = operands
     assert isinstance(node.op, ScatterAddAlong)
-    out = _start(planner, node, x)
+    out = _start(planner, node, operands, node.op.axis)
     return _add(planner, node, operands, out, _along(out, indices, node.op.axis))
 
 
@@ -128,8 +128,10 @@ def _look_up(planner: Any, node: Node, operands: list[Tensor], axes: Axes) -> Te
     return out
 
 
-def _start(planner: Any, node: Node, x: Tensor) -> Tensor:
-    """What is added to, in memory of its own: a copy, or, mostly, zeros."""
+def _start(planner: Any, node: Node, operands: list[Tensor], axis: int) -> Tensor:
+    """What is added to once the indices are checked, in memory of its own: a copy, or, mostly, zeros."""
+    x = operands[0]
+    in_range(planner, node, operands, x.shape[axis])
     out: Tensor = planner.array(x.shape, x.dtype, node.id, node.op.name)
     given = planner.known.get(node.inputs[0])
     if given is not None and not given.any() and not np.signbit(given).any():
@@ -150,7 +152,6 @@ def filled(planner: Any, number: Number, out: Tensor, node: int) -> None:
 
 def _add(planner: Any, node: Node, operands: list[Tensor], out: Tensor, axes: Axes) -> Tensor:
     _, indices, updates = operands
-    in_range(planner, node, operands, out.shape[axes[3]])
     kernel = write_add(_spec(out, indices, axes, updates.strides), planner.target)
     planner.call(kernel, [updates, indices], [out], node.id, planner.scratch(0, node.id))
     return out
