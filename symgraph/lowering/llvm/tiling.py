@@ -52,8 +52,7 @@ class Product:
 @attrs.frozen
 class Tiling:
     """How a product is computed: blocks of `rows` rows and `vectors` vectors of columns, with `depth` steps of k
-    at a time, in a loop or `unwound`; columns of B packed or not; `slab` rows of A
-    packed at a time, or 0; in
+    at a time, in a loop or `unwound`; columns of B packed or not; `slab` rows of A packed at a time, or 0; in
     `column_groups * row_groups` chunks. Where C has few columns, its transpose may be computed, `swapped`; and a
     row is computed by `dots`, where columns of B are contiguous.
 
