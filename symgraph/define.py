@@ -76,6 +76,12 @@ def number(outputs: Outputs, updates: Updates) -> tuple[Graph, dict[Expr, int]]:
     return graph, ids
 
 
+def body(outputs: Outputs) -> Graph:
+    """The canonical graph of a region, which the compiler made: `define` without checks of what a user writes."""
+    nodes, _, ids = _intern(list(outputs.values()))
+    return Graph(tuple(nodes), tuple([(name, ids[expr]) for name, expr in outputs.items()]))
+
+
 def _intern(roots: Sequence[Expr]) -> tuple[list[Node], list[Expr], dict[Expr, int]]:
     """Nodes in post-order from the roots, each `(op, inputs)` once, with an expression for each, and the ids of
     all expressions; iterative, for any depth.

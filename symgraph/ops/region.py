@@ -32,7 +32,12 @@ class Fused(Op):
             raise GraphError(
                 f"fused: operands {', '.join(map(str, types))} for {', '.join(map(str, wanted))}"
             )
-        made = tuple(self.graph.nodes[i].type for _, i in self.graph.outputs)
+        return self.type
+
+    @property
+    def type(self) -> TensorType:
+        """The type of the result."""
+        made = tuple([self.graph.nodes[i].type for _, i in self.graph.outputs])
         # A tuple is no tensor; only `project` consumes it, so the rest of the compiler need not know.
         return made[0] if len(made) == 1 else cast(TensorType, TupleType(made))
 

@@ -10,12 +10,13 @@ thus convex: no path leaves one and comes back. The work is linear in the number
 """
 
 from collections.abc import Callable, Sequence
+from operator import is_
 from typing import Literal, TypeAlias
 
 import attrs
 
-from symgraph.define import lift, number, rebuild
-from symgraph.expr import Expr, apply
+from symgraph.define import body, lift, rebuild
+from symgraph.expr import Expr
 from symgraph.ir import Constant, Graph, Node, Op, Placeholder, Variable
 from symgraph.ops.base import Elementwise
 from symgraph.ops.linalg import MatMul
@@ -41,9 +42,7 @@ def fusion_pass(fits: Fits = lambda op, operands, numerics: True) -> Pass:
     return Pass("fuse", lambda graph, numerics: fuse(graph, numerics, fits))
 
 
-def fuse(
-    graph: Graph, numerics: Numerics, fits: Fits = lambda op, operands, numerics: True
-) -> Rewritten:
+def fuse(graph: Graph, numerics: Numerics, fits: Fits = lambda op, operands, numerics: True) -> Rewritten:
     """Fuse a graph: each region of two or more nodes becomes a `Fused` op, with several outputs if need be.
 
     A reduction over rows joins a region only where its sums may be grouped anew (not under "bitwise").
@@ -117,7 +116,7 @@ def _plan(graph: Graph, numerics: Numerics, fits: Fits) -> _Plan:
     for node in graph.nodes:
         types = [graph.nodes[i].type for i in node.inputs]
         # What sizes and constants alone decide is computed once for each binding: a leaf to the rest.
-        fixed = node.op.pure and bool(node.inputs) and all(i in settled for i in node.inputs)
+        fixed = node.op.pure and bool(node.inputs) and settled.issuperset(node.inputs)
         if fixed or (not node.inputs and not isinstance(node.op, Placeholder | Variable)):
             settled.add(node.id)
         mine: Role = "leaf" if fixed else role(node, types, numerics != "bitwise")
@@ -185,11 +184,11 @@ def _build(
     alive = set(graph.roots)
     regions: dict[int, Expr] = {}
     # An edge between regions raises the level, so by level every operand comes before its consumers.
-    for i in sorted(range(len(graph)), key=lambda i: (plan.level[i], i)):
+    for i in sorted(range(len(graph)), key=plan.level.__getitem__):
         node = graph.nodes[i]
         if i not in region_of:
-            inputs = tuple(exprs[j] for j in node.inputs)
-            if any(a is not b for a, b in zip(inputs, exprs[i].inputs, strict=True)):
+            inputs = tuple([exprs[j] for j in node.inputs])
+            if not all(map(is_, inputs, exprs[i].inputs)):
                 exprs[i] = Expr(node.op, inputs, node.type, node.origin)
             continue
         r = region_of[i]
@@ -217,15 +216,14 @@ def _region(graph: Graph, ids: Sequence[int], outputs: Sequence[int], exprs: Seq
             if _inlined(outer):
                 inner[j] = Expr(outer.op, (), outer.type, outer.origin)
             else:
-                op = Placeholder(str(len(operands)), outer.type)
-                inner[j] = Expr(op, (), outer.type, outer.origin)
+                parameter = Placeholder(str(len(operands)), outer.type)
+                inner[j] = Expr(parameter, (), outer.type, outer.origin)
                 operands.append(exprs[j])
-        inner[i] = Expr(node.op, tuple(inner[j] for j in node.inputs), node.type, node.origin)
-    body, _ = number({f"r{k}": inner[j] for k, j in enumerate(outputs)}, {})
+        inner[i] = Expr(node.op, tuple([inner[j] for j in node.inputs]), node.type, node.origin)
+    op = Fused(body({f"r{k}": inner[j] for k, j in enumerate(outputs)}))
     origins = [graph.nodes[i].origin for i in ids]
     sources = tuple(dict.fromkeys(s for o in origins for s in o.sources))
-    with made_by(Origin(sources, origins[-1].scope, "fuse")):
-        return apply(Fused(body), *operands)
+    return Expr(op, tuple(operands), op.type, Origin(sources, origins[-1].scope, "fuse"))
 
 
 def _inlined(node: Node) -> bool:
