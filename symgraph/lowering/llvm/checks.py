@@ -16,12 +16,11 @@ from symgraph.lowering.llvm.kernel import Kernel, close, open_kernel
 from symgraph.lowering.llvm.loops import horizontal, join_axes
 from symgraph.lowering.llvm.region import Shape, count, memory_type
 from symgraph.lowering.llvm.spans import plus
+from symgraph.lowering.llvm.step import STATUS
 from symgraph.lowering.llvm.sweeps import Cursor, fitting, pieces, raw, share, step, sweep
 from symgraph.lowering.llvm.target import Target
 from symgraph.ops.control import AssertFinite, AssertIndex
 from symgraph.types import DType, evaluate_dimension
-
-STATUS = 4  # the slot of the table that a failed check sets
 
 
 @attrs.frozen(cache_hash=True)
