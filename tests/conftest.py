@@ -1,7 +1,7 @@
 """What all tests share.
 
-One BLAS thread: with a process a core, as pytest-xdist runs them, more only wait for one another. And no deadlines:
-how long an example takes is the machine's business.
+One thread: with a process a core, as pytest-xdist runs them, more only wait for one another. Compiled code is kept in
+a folder of the tests, not in the user's. And no deadlines: how long an example takes is the machine's business.
 """
 
 import pytest
@@ -15,4 +15,12 @@ settings.load_profile("symgraph")
 @pytest.fixture(autouse=True, scope="session")
 def one_blas_thread():
     with threadpool_limits(limits=1, user_api="blas"):
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache_of_the_tests(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SYMGRAPH_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("SYMGRAPH_NUM_THREADS", "1")
         yield

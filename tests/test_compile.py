@@ -46,7 +46,7 @@ def test_a_call_gives_outputs_and_next_values_by_name(backend: str) -> None:
     assert np.allclose(found["mean"], (X @ W).mean())
     assert np.array_equal(found["w"], W - 1)
     assert np.allclose(run({"x": X, "b": [0, 0]}, {"w": W})["z"], X @ W)
-    assert run.backend in ("interpreter", "numpy") and "nodes" in repr(run)
+    assert run.backend in ("interpreter", "numpy", "llvm") and "nodes" in repr(run)
 
 
 def test_what_goes_in_is_not_changed_and_what_comes_out_is_new(backend: str) -> None:
@@ -78,7 +78,7 @@ def test_many_threads_may_call_one_executable(backend: str) -> None:
         for _ in range(40):
             value = rng.normal(size=int(rng.integers(1, 200))).astype(np.float32)
             found = run({"x": value})
-            if not np.allclose(found["y"], np.exp(value * 0.5) + value, rtol=1e-5):
+            if not np.allclose(found["y"], np.exp(value * 0.5) + value, rtol=1e-5, atol=1e-6):
                 wrong.append(value)
 
     threads = [threading.Thread(target=work, args=(k,)) for k in range(3)]

@@ -31,6 +31,7 @@ from symgraph.transforms.expand import expand_pass
 from symgraph.transforms.fusion import fusion_pass
 from symgraph.transforms.pipeline import default_pipeline, optimise
 from symgraph.verify import verify
+from tests.lowering.test_backends import many_pieces
 from tests.strategies import Sample, random_graph, samples
 
 GRAPHS = 2000
@@ -220,11 +221,13 @@ def _expands(op: Any, types: Any) -> bool:
     return op.expand(*(placeholder(f"p{i}", t.shape, t.dtype) for i, t in enumerate(types))) is not None
 
 
-def backend_agrees(sample: Sample) -> None:
+def backend_agrees(
+    sample: Sample, backend: str = "numpy", classes: tuple[Numerics, ...] = ("bitwise", "safe")
+) -> None:
     before = {name: array.copy() for name, array in sample.values.items()}
     hostile = sample.hostile(2)
-    for numerics in ("bitwise", "safe"):
-        executable = compile(sample.graph, backend="numpy", numerics=numerics)
+    for numerics in classes:
+        executable = compile(sample.graph, backend=backend, numerics=numerics)
         verify(executable.graph)
         agrees(executable, sample, hostile, numerics)
     same_bits(sample.values, before)
@@ -292,9 +295,34 @@ def forced_loops() -> Iterator[None]:
         yield
 
 
-@first(500)
+@every
 def test_the_numpy_backend_agrees_with_the_interpreter(start: int) -> None:
     each(start, backend_agrees)
+
+
+def native_code_agrees(sample: Sample) -> None:
+    backend_agrees(sample, "llvm", ("safe",))
+
+
+def exact_native_code_agrees(sample: Sample) -> None:
+    backend_agrees(sample, "llvm", ("bitwise",))
+
+
+@every
+def test_native_code_agrees_with_the_interpreter(start: int) -> None:
+    each(start, native_code_agrees)
+
+
+@first(300)
+def test_native_code_agrees_bit_for_bit_where_that_is_asked(start: int) -> None:
+    each(start, exact_native_code_agrees)
+
+
+@first(200)
+def test_native_code_in_pieces_agrees_with_the_interpreter(start: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        many_pieces(patch)
+        each(start, native_code_agrees)
 
 
 @first(500)

@@ -1,4 +1,4 @@
-"""The NumPy backend against the interpreter, on every case of every op."""
+"""The other backends against the interpreter, on every case of every op."""
 
 import numpy as np
 import pytest
@@ -7,17 +7,20 @@ from symgraph.compile import compile
 from symgraph.define import define
 from symgraph.expr import placeholder
 from symgraph.lowering import plan
+from symgraph.lowering.llvm import loops, planner
+from symgraph.transforms.expand import expand_pass
+from symgraph.transforms.pipeline import optimise
 from tests.cases import Case, all_cases
 
 # Expansions round differently from the ops' own `evaluate`; in units of the dtype's epsilon.
 TOLERANCE = 64
 
 
-def executables(case: Case):
+def executables(case: Case, backend: str):
     inputs = [placeholder(f"x{i}", t.shape, t.dtype) for i, t in enumerate(case.operand_types)]
     graph = define(y=case.function(*inputs))
     feeds = {f"x{i}": value for i, value in enumerate(case.draw()) if f"x{i}" in graph.placeholders}
-    return compile(graph, backend="interpreter", passes=()), compile(graph, backend="numpy"), feeds
+    return compile(graph, backend="interpreter", passes=()), compile(graph, backend=backend), feeds
 
 
 def assert_agree(got: np.ndarray, wanted: np.ndarray) -> None:
@@ -31,28 +34,64 @@ def assert_agree(got: np.ndarray, wanted: np.ndarray) -> None:
     np.testing.assert_allclose(got, wanted, rtol=epsilon, atol=epsilon * scale)
 
 
-@pytest.mark.parametrize("loops", [False, True], ids=["whole", "blocks"])
+def blocks_of_rows(patch: pytest.MonkeyPatch) -> None:
+    """Regions of any size become loops over blocks of few rows."""
+    patch.setattr(plan, "LOOP_ABOVE", 0)
+    patch.setattr(plan, "BLOCK_BYTES", 24)
+
+
+def many_pieces(patch: pytest.MonkeyPatch) -> None:
+    """Kernels of any size are cut into pieces."""
+    patch.setattr(loops, "CHUNK_COST", 1e-3)
+    # Kernels are remembered by what they do, without the constant that is patched.
+    patch.setattr(planner, "write_region", loops.write_region.__wrapped__)
+
+
+WAYS = {
+    "numpy": ("numpy", lambda patch: None),
+    "numpy in blocks": ("numpy", blocks_of_rows),
+    "llvm": ("llvm", lambda patch: None),
+    "llvm in pieces": ("llvm", many_pieces),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("case", all_cases(), ids=str)
-def test_numpy_agrees_with_the_interpreter(case: Case, loops: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    if loops:
-        monkeypatch.setattr(plan, "LOOP_ABOVE", 0)
-        monkeypatch.setattr(plan, "BLOCK_BYTES", 24)
-    reference, numpy, feeds = executables(case)
+def test_backends_agree_with_the_interpreter(case: Case, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, force = WAYS[way]
+    force(monkeypatch)
+    reference, compiled, feeds = executables(case, backend)
     wanted = reference(feeds)["y"]
     kept = {name: value.copy() for name, value in feeds.items()}
     for _ in range(2):  # the second call meets a used workspace
-        assert_agree(numpy(feeds)["y"], wanted)
+        assert_agree(compiled(feeds)["y"], wanted)
     for name, value in feeds.items():
         np.testing.assert_array_equal(value, kept[name])
 
 
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
 @pytest.mark.parametrize("case", [c for c in all_cases() if c.operand_types], ids=str)
-def test_strided_feeds(case: Case) -> None:
-    reference, numpy, feeds = executables(case)
+def test_strided_feeds(case: Case, backend: str) -> None:
+    reference, compiled, feeds = executables(case, backend)
     wanted = reference(feeds)["y"]
     strided = {}
     for name, value in feeds.items():
         wide = np.zeros((*value.shape, 2), value.dtype)
         wide[..., 0] = value
         strided[name] = np.asfortranarray(value) if value.ndim > 1 else wide[..., 0]
-    assert_agree(numpy(strided)["y"], wanted)
+    assert_agree(compiled(strided)["y"], wanted)
+
+
+@pytest.mark.parametrize("case", all_cases(), ids=str)
+def test_native_code_is_bitwise_where_that_is_asked(case: Case) -> None:
+    inputs = [placeholder(f"x{i}", t.shape, t.dtype) for i, t in enumerate(case.operand_types)]
+    graph = define(y=case.function(*inputs))
+    opened = optimise(graph, "bitwise", (expand_pass(planner.native()),), rounds=1).graph
+    feeds = {f"x{i}": value for i, value in enumerate(case.draw()) if f"x{i}" in graph.placeholders}
+    known = {name: value for name, value in feeds.items() if name in opened.placeholders}
+    wanted = np.asarray(compile(opened, backend="interpreter", passes=())(known)["y"])
+    got = np.asarray(compile(graph, backend="llvm", numerics="bitwise")(feeds)["y"])
+    assert got.dtype == wanted.dtype
+    np.testing.assert_array_equal(got, wanted)
+    if got.dtype.kind == "f":
+        np.testing.assert_array_equal(np.signbit(got), np.signbit(wanted))

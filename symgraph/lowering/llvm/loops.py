@@ -39,7 +39,7 @@ from symgraph.ops.reduction import Any as AnyOf
 from symgraph.ops.shape import BroadcastTo, Reshape
 from symgraph.types import DType
 
-_CHUNK_COST = 8e3  # in the units of `_cost`, about a nanosecond each: what a piece should be worth at least
+CHUNK_COST = 8e3  # in the units of `_cost`, about a nanosecond each: what a piece should be worth at least
 _CHUNKS = 8
 _RUN = 512  # vectors that one accumulator sums up before it is added to the total
 
@@ -209,7 +209,7 @@ class _Writer:
         members = [i for phase in self.plan.phases for i in (*phase.nodes, *phase.reductions)]
         cost = sum(count(domain(nodes, i)) * _cost(nodes[i].what, nodes[i].dtype) for i in members)
         most = max(count(domain(nodes, i)) for i in members) // 64 if self.plan.flat else rows
-        return max(1, min(_CHUNKS, int(cost / _CHUNK_COST), most))
+        return max(1, min(_CHUNKS, int(cost / CHUNK_COST), most))
 
     def _range(self, size: int, unit: int) -> tuple[Value, Value]:
         """The part of an axis that this piece works on."""
