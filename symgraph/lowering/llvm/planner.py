@@ -140,8 +140,7 @@ class Planner:
 
     def _compute(self, node: Node, operands: list[Tensor]) -> Any:
         op = node.op
-        empty = any(not count(t.shape) for t in operands)
-        if empty or not supported(node, self.graph, self.numerics):
+        if _empty(node, operands) or not supported(node, self.graph, self.numerics):
             return self.call_back(node, operands)
         if isinstance(op, Identity) and op.pure:
             return operands[0]
@@ -335,6 +334,14 @@ class Planner:
             if kind == "output":
                 outputs.append(tensor)
         return Plan(tuple(self.kernels), tuple(self.calls), tuple(self.constants), tuple(outputs))
+
+
+def _empty(node: Node, operands: Sequence[Tensor]) -> bool:
+    """Whether there is a value without elements: loops run at least once."""
+    nodes = node.op.graph.nodes if isinstance(node.op, Fused) else (node,)
+    shapes = [t.shape for t in operands]
+    shapes += [concrete(n.type.shape) for n in nodes if not isinstance(n.type, TupleType)]
+    return any(0 in shape for shape in shapes)
 
 
 def _bytes(tensor: Tensor) -> int:
