@@ -100,6 +100,9 @@ def run(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         _examples()
     except sg.DataError as error:
-        yield f"left out, for there is no MNIST: {error}", {"left_out": str(error)}
+        yield (
+            f"left out, for there is no MNIST below $SYMGRAPH_DATA: {error.message}",
+            {"left_out": error.message},
+        )
         return
     yield from races(__name__, CASES, plan)
