@@ -10,6 +10,7 @@ A graph is canonical: nodes are numbered in post-order from the outputs, and `(o
 
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
+from operator import is_
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -23,6 +24,7 @@ from symgraph.types import (
     Dim,
     Dimension,
     DType,
+    Shape,
     TensorType,
     TupleType,
     dimension_names,
@@ -88,9 +90,12 @@ class Op:
 
     def bind(self, sizes: Mapping[str, int]) -> "Op":
         """The same op with the named sizes in its attributes put in."""
+        names = attribute_names(type(self))
+        if not names:
+            return self
         changes = {
             name: bound
-            for name in attribute_names(type(self))
+            for name in names
             if (bound := _bind(value := getattr(self, name), sizes)) is not value
         }
         return attrs.evolve(self, **changes) if changes else self
@@ -112,29 +117,34 @@ def _bind(value: Any, sizes: Mapping[str, int]) -> Any:
     if isinstance(value, Dim):
         return evaluate_dimension(value, sizes)
     if isinstance(value, TensorType):
-        bound = substitute(value.shape, sizes)
-        return value if bound == value.shape else make_type(value.dtype, bound)
+        return _bind_type(value, tuple(sizes.items())) if _is_open(value.shape) else value
     if isinstance(value, tuple):
-        parts = tuple(_bind(item, sizes) for item in value)
-        return parts if any(a is not b for a, b in zip(parts, value, strict=True)) else value
+        parts = tuple([_bind(item, sizes) for item in value])
+        return value if all(map(is_, parts, value)) else parts
     if isinstance(value, Graph):
         return specialise(value, sizes)
     return value
 
 
+def _is_open(shape: Shape) -> bool:
+    return any(isinstance(size, Dim) for size in shape)
+
+
+@lru_cache(4096)
+def _bind_type(type_: TensorType, sizes: tuple[tuple[str, int], ...]) -> TensorType:
+    """The type with its named sizes put in, once for each: a graph has few types."""
+    return make_type(type_.dtype, substitute(type_.shape, dict(sizes)))
+
+
 def _names(value: Any) -> frozenset[str]:
     """The named sizes in a dimension, or in a tuple, type or graph of them."""
-    match value:
-        case Dim():
-            return dimension_names(value)
-        case tuple():
-            return frozenset().union(*map(_names, value))
-        case TensorType():
-            return _names(value.shape)
-        case Graph():
-            return value.names
-        case _:
-            return frozenset()
+    if isinstance(value, tuple):
+        return frozenset().union(*map(_names, value))
+    if isinstance(value, Dim):
+        return dimension_names(value)
+    if isinstance(value, TensorType):
+        return _names(value.shape)
+    return value.names if isinstance(value, Graph) else frozenset()
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -402,9 +412,9 @@ def specialise(graph: Graph, sizes: Mapping[str, int]) -> Graph:
     for node in graph.nodes:
         op = node.op.bind(sizes)
         try:
-            made = op.infer(*(nodes[i].type for i in node.inputs))
+            made = op.infer(*[nodes[i].type for i in node.inputs])
             expected = _bind(node.type, sizes) if isinstance(node.type, TensorType) else made
-            if made != expected:
+            if made is not expected and made != expected:
                 raise ShapeError(f"{op.name}: {made} where {expected} was declared")
         except (ShapeError, DTypeError, FeedError) as error:
             given = ", ".join(f"{name}={size}" for name, size in sizes.items())
