@@ -6,6 +6,7 @@ call    : Executable -> feeds -> variables -> outputs, next values of the variab
 
 from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
+from typing import Any
 
 import attrs
 import numpy as np
@@ -70,14 +71,18 @@ class Bound:
     program: Program
     idle: list[Instance]
 
-    def run(self, values: Sequence[Array], destinations: Sequence[Array]) -> tuple[Array, ...]:
-        """One call, with a workspace to itself."""
+    def run(
+        self, values: Sequence[Any], destinations: Sequence[Array], sure: bool = True
+    ) -> tuple[Array, ...] | None:
+        """One call, with a workspace to itself. Values that are not `sure` to fit are for a careful program: the
+        result is None where they do not.
+        """
         try:
             instance = self.idle.pop()
         except IndexError:
             instance = self.program.instance()
         try:
-            return instance(values, destinations)
+            return instance(values, destinations) if sure else instance(values, destinations, False)  # type: ignore[call-arg]
         finally:
             self.idle.append(instance)
 
@@ -170,6 +175,7 @@ class Executable:
         named_values = dict(zip(inputs(self.graph), values, strict=True))
         destinations = [np.empty_like(named_values[name]) for name in updated]
         outputs = self.bound(sizes).run(values, destinations)
+        assert outputs is not None
         named = dict(zip((name for name, _ in self.graph.outputs), outputs, strict=True))
         return {**named, **dict(zip(updated, destinations, strict=True))}
 

@@ -5,6 +5,7 @@ finisher  : Plan -> fetched ids -> (outputs of the program -> nested values)
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import attrs
@@ -49,15 +50,37 @@ class Plan:
     updated: tuple[str, ...]
     scalars: tuple[int, ...]
     bounds: dict[tuple[tuple[int, ...], ...], Bound] = attrs.field(factory=dict, init=False)
+    last: list[Bound] = attrs.field(
+        factory=list, init=False
+    )  # of the last call, if it looks at arrays itself
+    count: int = attrs.field(init=False)
+    _defaults: tuple[Array, ...] = attrs.field(init=False)
+    _order: Callable[[Any], Any] = attrs.field(init=False)
 
-    def inputs(self, values: Mapping[str, Array], feeds: Sequence[Array]) -> list[Any]:
+    @count.default
+    def _count(self) -> int:
+        return len(self.feeds)
+
+    @_defaults.default
+    def _given(self) -> tuple[Array, ...]:
+        return tuple(array for array in self.template if array is not None)
+
+    @_order.default
+    def _arrange(self) -> Callable[[Any], Any]:
+        """From feeds, variables and defaults to the order of the program."""
+        feeds = {slot: i for slot, i in self.feed_slots}
+        variables = {slot: len(self.feeds) + k for k, (slot, _) in enumerate(self.variable_slots)}
+        defaults = (slot for slot, array in enumerate(self.template) if array is not None)
+        start = len(self.feeds) + len(variables)
+        places = {**{slot: start + k for k, slot in enumerate(defaults)}, **feeds, **variables}
+        order = [places[slot] for slot in range(len(self.template))]
+        if order == list(range(start + len(self._defaults))):
+            return lambda arrays: arrays
+        return itemgetter(*order) if len(order) > 1 else lambda arrays: [arrays[i] for i in order]
+
+    def inputs(self, values: Mapping[str, Array], feeds: Sequence[Array]) -> Sequence[Any]:
         """The program's inputs in order."""
-        inputs: list[Any] = list(self.template)
-        for slot, i in self.feed_slots:
-            inputs[slot] = feeds[i]
-        for slot, name in self.variable_slots:
-            inputs[slot] = values[name]
-        return inputs
+        return self._order([*feeds, *[values[name] for _, name in self.variable_slots], *self._defaults])  # type: ignore[no-any-return]
 
     def bind(self, values: Sequence[Any]) -> tuple[Bound, list[Array]]:
         """The fed values as arrays, and the program for their shapes.

@@ -39,7 +39,7 @@ A = TypeVar("A")
 Groups: TypeAlias = str | Iterable[str] | None
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False, on_setattr=attrs.setters.frozen)  # as frozen, and quicker to make
 class _State:
     """The variables' values at one moment. A call that reads them holds the state as long as it does.
 
@@ -79,15 +79,25 @@ class Step:
     def __call__(self, *feeds: Any) -> Any:
         """Run once; the values have the nesting of the fetches. Raises FeedError, and what the run raises."""
         plan = self._plan
+        if plan.last and len(feeds) == plan.count:
+            # The code itself looks at the arrays: where they are what it was made for, nothing else needs to.
+            values: Sequence[Any] = feeds if self._order is None else [feeds[i] for i in self._order]
+            outputs = self._session._execute(plan, plan.last[0], values, sure=False)
+            if outputs is not None:
+                return self._finish(outputs)
         first = feeds[0] if len(feeds) == 1 else None
         if type(first) is dict or (type(first) is not np.ndarray and isinstance(first, Mapping)):
-            values: Sequence[Any] = self._named(first)
+            values = self._named(first)
         elif len(feeds) != len(plan.feeds):
             raise self._miscounted(len(feeds))
         else:
             values = feeds if self._order is None else [feeds[i] for i in self._order]
         bound, arrays = plan.bind(values)
-        return self._finish(self._session._execute(plan, bound, arrays))
+        outputs = self._session._execute(plan, bound, arrays)
+        assert outputs is not None
+        if bound.program.careful:
+            plan.last[:] = [bound]
+        return self._finish(outputs)
 
     def _named(self, feeds: Mapping[Any, Any]) -> list[Any]:
         try:
@@ -386,19 +396,22 @@ class Session:
                 self._plans[key] = make_plan(self.graph, key, fed, self.backend, self.numerics)
             return self._plans[key]
 
-    def _execute(self, plan: Plan, bound: Bound, feeds: Sequence[Array]) -> tuple[Array, ...]:
+    def _execute(
+        self, plan: Plan, bound: Bound, feeds: Sequence[Any], sure: bool = True
+    ) -> tuple[Array, ...] | None:
+        """Run a program. Unless the feeds are `sure` to fit it, the result is None where they do not."""
         if plan.updated:
-            return self._update(plan, bound, feeds)
-        if not plan.variable_slots:
-            return bound.run(plan.inputs(self._open().values, feeds), ())
-        return self._read(lambda state: bound.run(plan.inputs(state.values, feeds), ()))
+            return self._update(plan, bound, feeds, sure)
+        # The state is held by a name until the run is over, which `_unread` sees.
+        state = self._open()
+        return bound.run(plan.inputs(state.values, feeds), (), sure)
 
     def _read(self, function: Callable[[_State], A]) -> A:
         """`function` of the state as it is now, whose arrays no update writes into before it returns."""
         state = self._open()  # this reference keeps the state alive, which `_unread` sees
         return function(state)
 
-    def _update(self, plan: Plan, bound: Bound, feeds: Sequence[Array]) -> tuple[Array, ...]:
+    def _update(self, plan: Plan, bound: Bound, feeds: Sequence[Any], sure: bool) -> tuple[Array, ...] | None:
         with self._writing:
             state = self._open()
             spare = state.spare if self._unread() else {}
@@ -406,9 +419,10 @@ class Session:
                 found if (found := spare.get(name)) is not None else np.empty_like(state.values[name])
                 for name in plan.updated
             ]
-            outputs = bound.run(plan.inputs(state.values, feeds), destinations)
-            changed = dict(zip(plan.updated, destinations, strict=True))
-            self._commit(state, changed, state.step + 1, state.seed)
+            outputs = bound.run(plan.inputs(state.values, feeds), destinations, sure)
+            if outputs is not None:
+                changed = dict(zip(plan.updated, destinations))  # noqa: B905  strict takes longer
+                self._commit(state, changed, state.step + 1, state.seed)
             return outputs
 
     def _assign(self, values: Mapping[str, Array]) -> None:
@@ -421,7 +435,8 @@ class Session:
 
         A call takes the state before it is retired or not at all, so a dead one is read by nobody.
         """
-        self._retired = [state for state in self._retired if state() is not None]
+        if self._retired:
+            self._retired = [state for state in self._retired if state() is not None]
         return not self._retired
 
     def _commit(self, state: _State, changed: Mapping[str, Array], step: int, seed: int) -> None:

@@ -76,6 +76,11 @@ class InterpreterProgram:
     graph: Graph
 
     @property
+    def careful(self) -> bool:
+        """It trusts what it is given."""
+        return False
+
+    @property
     def source(self) -> str:
         """The graph's text: the interpreter runs it as it stands."""
         return str(self.graph)

@@ -52,6 +52,11 @@ class NumpyProgram:
     _namespace: dict[str, Any]
     _lines: tuple["Line", ...]
 
+    @property
+    def careful(self) -> bool:
+        """It trusts what it is given."""
+        return False
+
     @cached_property
     def source(self) -> str:
         """The text of the function; made when it is read, because the comments take longer than the rest."""

@@ -63,6 +63,12 @@ class Program(Protocol):
     def memory(self) -> MemoryPlan:
         """Where the values live."""
 
+    @property
+    def careful(self) -> bool:
+        """Whether an instance looks at the arrays itself: with a third argument of False it returns None, having
+        done nothing, where they are not what it was made for.
+        """
+
     def instance(self) -> Instance:
         """A function with a workspace of its own: for one call at a time."""
 

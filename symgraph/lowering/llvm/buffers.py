@@ -1,8 +1,8 @@
 """Values in memory and the kernels that work on them, and where in the arena each buffer lies.
 
-    Tensor : a buffer, an offset and strides         views (transpose, slice, broadcast, ...) make no work
-    Call   : a kernel on places in buffers           in the order of the step
-    place  : calls -> offsets of the arena's buffers, by liveness; in place where a kernel allows it
+Tensor : a buffer, an offset and strides         views (transpose, slice, broadcast, ...) make no work
+Call   : a kernel on places in buffers           in the order of the step
+place  : calls -> offsets of the arena's buffers, by liveness; in place where a kernel allows it
 """
 
 from collections.abc import Sequence
@@ -120,7 +120,12 @@ def place(calls: Sequence[Call], alive: Sequence[Room]) -> tuple[dict[Room, int]
             dying.setdefault(death[room], []).append(room)
             buffers.append(
                 Buffer(
-                    room.node, room.label, offsets[room], room.size, now, death[room],
+                    room.node,
+                    room.label,
+                    offsets[room],
+                    room.size,
+                    now,
+                    death[room],
                     None if over is None else over.node,
                 )
             )

@@ -5,7 +5,6 @@ promote memory to registers or to clean up, so what is written here is what runs
 """
 
 import math
-import math
 import struct
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -173,7 +172,7 @@ class Builder:
         return self.emit(x.type, f"srem {x.type} {x.text}, {y.text}")
 
     def fma(self, x: Value, y: Value, z: Value) -> Value:
-        """x * y + z, in one rounding where the machine can."""
+        """X * y + z, in one rounding where the machine can."""
         return self.call(x.type, f"llvm.fmuladd.{x.type.mangled}", x, y, z)
 
     def neg(self, x: Value) -> Value:

@@ -36,9 +36,7 @@ def open_kernel(b: Builder, arguments: int) -> list[Value]:
     return pointers
 
 
-def close(
-    b: Builder, chunks: int = 1, scratch: int = 0, over: tuple[tuple[int, int], ...] = ()
-) -> Kernel:
+def close(b: Builder, chunks: int = 1, scratch: int = 0, over: tuple[tuple[int, int], ...] = ()) -> Kernel:
     """The finished function."""
     head = "define internal void @KERNEL(ptr %table, ptr %args, i64 %chunk) #0 {"
     text = "\n".join([head, "entry:", *b.lines, "  ret void", "}", ""])

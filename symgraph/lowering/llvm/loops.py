@@ -350,9 +350,9 @@ class _Nest:
                 self.writes.append(_Access(base, strides, nodes[i].dtype, i))
         for i in self.phase.reductions:
             self.sums.append(self._sum(i))
-        every = [access.strides for access in (*self.reads, *self.writes, *self.sums)]
-        self.axes, strides = join_axes(self.axes, every)
-        for access, own in zip((*self.reads, *self.writes, *self.sums), strides, strict=True):
+        every = (*self.reads, *self.writes, *self.sums)
+        self.axes, found = join_axes(self.axes, [access.strides for access in every])
+        for access, own in zip(every, found, strict=True):
             access.strides = own
         sizes = {nodes[i].dtype.itemsize for i in members} - {1}
         size = 4 if 4 in sizes or not sizes else 8
@@ -405,7 +405,9 @@ class _Nest:
                 return w.numbers[k]
             operand = w.region.operands[k]
             own = _restride(operand.shape, operand.strides, nodes[j].shape)
-            strides = (own[0], *contiguous(shape[1:])) if moved else broadcast_strides(nodes[j].shape, own, shape)
+            strides = (
+                (own[0], *contiguous(shape[1:])) if moved else broadcast_strides(nodes[j].shape, own, shape)
+            )
             base = w.pointers[k]
             if self.row is not None:
                 base = address(w.b, base, [self.row], [strides[0]], operand.dtype)
@@ -617,7 +619,11 @@ def _over(what: Any, shape: Shape, strides: tuple[int, ...]) -> tuple[int, ...]:
 def _cost(what: Any, dtype: DType) -> float:
     """About how many nanoseconds an element takes."""
     wide = dtype.itemsize / 4
-    return wide * (0.05 + 0.03 * min(12, getattr(what, "cost", 1))) if isinstance(what, Elementwise) else 0.08 * wide
+    return (
+        wide * (0.05 + 0.03 * min(12, getattr(what, "cost", 1)))
+        if isinstance(what, Elementwise)
+        else 0.08 * wide
+    )
 
 
 def _restride(shape: Shape, strides: tuple[int, ...], to: Shape) -> tuple[int, ...]:

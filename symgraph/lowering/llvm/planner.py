@@ -36,7 +36,7 @@ from symgraph.lowering.plan import concrete
 from symgraph.ops.base import Elementwise
 from symgraph.ops.control import Identity
 from symgraph.ops.linalg import MatMul
-from symgraph.ops.reduction import All, Max, Min, Prod, Reduction, Sum
+from symgraph.ops.reduction import All, Max, Min, Prod, Sum
 from symgraph.ops.reduction import Any as AnyOf
 from symgraph.ops.region import Fused, Project
 from symgraph.ops.shape import BroadcastTo, Reshape
@@ -172,7 +172,9 @@ class Planner:
                 inner.append(Inner(Read(k) if what is None else what, (), shape, dtype))
             elif not n.inputs:
                 value = np.asarray(n.op.evaluate())
-                inner.append(Inner(number_of(value) if value.size == 1 else Read(len(given)), (), shape, dtype))
+                inner.append(
+                    Inner(number_of(value) if value.size == 1 else Read(len(given)), (), shape, dtype)
+                )
                 if value.size != 1:
                     given.append(self.constant(value, node.id))
             else:
@@ -290,9 +292,7 @@ class Planner:
         number = self.kernels.setdefault(kernel, len(self.kernels))
         arguments = tuple(Argument(t.room, t.offset) for t in (*reads, *writes, scratch))
         self.calls.append(
-            Call(
-                number, arguments, len(reads), len(writes), node, kernel.chunks, kernel.over, tuple(tensors)
-            )
+            Call(number, arguments, len(reads), len(writes), node, kernel.chunks, kernel.over, tuple(tensors))
         )
 
     def call_back(self, node: Node, operands: list[Tensor]) -> Any:

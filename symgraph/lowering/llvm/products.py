@@ -82,7 +82,9 @@ def fused(
         place = {i: k for k, i in enumerate(rest)}
         kept = [attrs.evolve(nodes[i], inputs=tuple(place[j] for j in nodes[i].inputs)) for i in rest]
         later = [i for i in outputs if i not in results]
-        results.update(zip(later, planner.region(*used(kept, operands), [place[i] for i in later], node), strict=True))
+        results.update(
+            zip(later, planner.region(*used(kept, operands), [place[i] for i in later], node), strict=True)
+        )
     return [results[i] for i in outputs]
 
 
@@ -151,24 +153,20 @@ def _tile(
     inner, reads = used(inner, operands)
     results = {i: planner.array(shape, nodes[i].dtype, node, _label(nodes[i])) for i in wanted}
     batch = shape[:-2]
-    steps = [
-        broadcast_strides(t.shape[:-2], t.strides[:-2], batch) for t in (x, y)
-    ]
+    steps = [broadcast_strides(t.shape[:-2], t.strides[:-2], batch) for t in (x, y)]
     seen = [broadcast_strides(t.shape, t.strides, shape) for t in reads]
     out = contiguous(shape)
     rows, columns, inner_size = shape[-2], shape[-1], x.shape[-1]
-    axes, joined = join_axes((*batch, rows), [
-        (*steps[0], x.strides[-2]), (*steps[1], 0), out[:-1], *(s[:-1] for s in seen)
-    ])
-    if len(batch) and len(axes) == 1:  # one product of all the batches' rows: y is the same for all
-        rows, batch, row_strides = axes[0], (), [s[0] for s in joined]
-        steps_a, steps_b = (), ()
-        a_row = row_strides[0]
-        outer = [(s[-1],) for s in joined[2:]]
+    axes, joined = join_axes(
+        (*batch, rows), [(*steps[0], x.strides[-2]), (*steps[1], 0), out[:-1], *(s[:-1] for s in seen)]
+    )
+    a_row = x.strides[-2]
+    if batch and len(axes) == 1:  # y is the same for all batches: one product of all their rows
+        rows, a_row, batch, steps = axes[0], joined[0][0], (), [(), ()]
+        outer = [s[-1:] for s in joined[2:]]
     else:
-        axes, joined = join_axes(batch, [*steps, out[:-2], *(s[:-2] for s in seen)])
-        batch, (steps_a, steps_b) = axes, (joined[0], joined[1])
-        a_row = x.strides[-2]
+        batch, joined = join_axes(batch, [*steps, out[:-2], *(s[:-2] for s in seen)])
+        steps = joined[:2]
         outer = [(*s, f[-2]) for s, f in zip(joined[2:], [out, *seen], strict=True)]
     product = tiles.Product(
         rows, columns, inner_size, (a_row, x.strides[-1]), (y.strides[-2], y.strides[-1]), x.dtype
@@ -177,17 +175,15 @@ def _tile(
     tile = Tile(
         product,
         batch,
-        steps_a,
-        steps_b,
+        steps[0],
+        steps[1],
         tuple(attrs.evolve(n, shape=()) for n in inner),
         place[head],
         tuple(Operand(whole, (*s, f[-1]), t.dtype) for s, f, t in zip(outer[1:], seen, reads, strict=True)),
         tuple((place[i], (*outer[0], 1)) for i in wanted),
     )
     kernel = write_tile(tile, planner.target)
-    planner.call(
-        kernel, [x, y, *reads], list(results.values()), node, planner.scratch(kernel.scratch, node)
-    )
+    planner.call(kernel, [x, y, *reads], list(results.values()), node, planner.scratch(kernel.scratch, node))
     return results
 
 

@@ -1,11 +1,11 @@
 """The native backend's program: a compiled step with its memory plan.
 
-    lower : Graph (fused, concrete) -> LlvmProgram
+lower : Graph (fused, concrete) -> LlvmProgram
 """
 
 import ctypes
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -13,14 +13,27 @@ import attrs
 import numpy as np
 
 from symgraph.errors import ExecutionError, SymgraphError
-from symgraph.ir import Array, Graph
-from symgraph.lowering.llvm.buffers import Call, Room, place
+from symgraph.ir import Array, Graph, Placeholder, Variable
+from symgraph.lowering.llvm.buffers import Call, Room, Tensor, place
 from symgraph.lowering.llvm.cache import object_for
 from symgraph.lowering.llvm.jit import Loaded, assembly, load
 from symgraph.lowering.llvm.planner import Plan, fits, native, plan, supported
-from symgraph.lowering.llvm.pool import Pool, pool, thread_count
-from symgraph.lowering.llvm.step import ARENA, CALL_BACK, DATA, FIRST, ITEMS, POOL, RUN, module
+from symgraph.lowering.llvm.pool import pool, thread_count
+from symgraph.lowering.llvm.step import (
+    ARENA,
+    ARRAY_TYPE,
+    CALL_BACK,
+    DATA,
+    DTYPES,
+    FIRST,
+    ITEMS,
+    KINDS,
+    POOL,
+    RUN,
+    module,
+)
 from symgraph.lowering.llvm.target import Target, host
+from symgraph.lowering.plan import concrete
 from symgraph.lowering.program import Instance, MemoryPlan, Options, inputs
 from symgraph.origin import printable
 from symgraph.rewrite import Numerics, Operation, Pass, Rewritten, Row
@@ -43,7 +56,17 @@ def _tell(graph: Graph, numerics: Numerics) -> Rewritten:
         lines = tuple(str(source) for source in node.origin.sources)
         operation = (Operation(node.op, node.type, types),)
         rows.append(
-            Row(0, "native", f"{node.op.name} by a call back to Python", "exact", (node.id,), (node.id,), lines, operation, operation)
+            Row(
+                0,
+                "native",
+                f"{node.op.name} by a call back to Python",
+                "exact",
+                (node.id,),
+                (node.id,),
+                lines,
+                operation,
+                operation,
+            )
         )
     return Rewritten(graph, tuple(rows))
 
@@ -53,23 +76,38 @@ def lower(graph: Graph, options: Options) -> "LlvmProgram":
     target = host()
     made = plan(graph, target, options.numerics)
     offsets, memory = place(made.calls, ())
-    updates = sum(len(group) for _, group in graph.updates)
-    arrays = len(inputs(graph)) + len(made.outputs) + updates
-    bases = {
-        "input": FIRST,
-        "output": FIRST + len(inputs(graph)),
-        "next": FIRST + len(inputs(graph)) + len(made.outputs),
-        "constant": FIRST + arrays,
-    }
+    bases, arrays = {"constant": FIRST}, 0
+    for kind, count in (
+        ("input", len(inputs(graph))),
+        ("output", len(made.outputs)),
+        ("next", sum(len(group) for _, group in graph.updates)),
+    ):
+        bases[kind] = FIRST + arrays
+        arrays += count
+    bases["constant"] = FIRST + arrays
     rooms = {room: None for call in made.calls for room, _ in call.arguments}
     slots = {
         room: (ARENA, offsets[room]) if room.kind == "arena" else (bases[room.kind] + room.index, 0)
         for room in rooms
     }
-    flush = options.numerics == "fast"
-    text = module(made.kernels, made.calls, slots, arrays, target, {}, flush)
+    text = _text(graph, made, slots, arrays, target, options, {})
     code = load(object_for(text, target), ("step",))
-    return LlvmProgram(memory, graph, made, slots, arrays, target, flush, code, pool(thread_count(options.threads)))
+    return LlvmProgram(memory, graph, made, slots, arrays, target, options, code)
+
+
+def _text(
+    graph: Graph,
+    made: Plan,
+    slots: Mapping[Room, tuple[int, int]],
+    arrays: int,
+    target: Target,
+    options: Options,
+    comments: Mapping[int, str],
+) -> str:
+    leaves = (node for node in graph.nodes if isinstance(node.op, Placeholder | Variable))
+    types = [(node.type.dtype, concrete(node.type.shape)) for node in leaves]
+    flush = options.numerics == "fast"
+    return module(made.kernels, made.calls, slots, types, arrays, target, comments, flush)
 
 
 @attrs.frozen(eq=False, slots=False)
@@ -82,16 +120,25 @@ class LlvmProgram:
     _slots: Mapping[Room, tuple[int, int]]
     _arrays: int
     _target: Target
-    _flush: bool
+    _options: Options
     _code: Loaded
-    _pool: Pool | None
+
+    @property
+    def careful(self) -> bool:
+        """Whether the code itself looks at the arrays that it is given."""
+        return object_layout() is not None
 
     @cached_property
     def source(self) -> str:
         """The module's IR; above each call stands which nodes it computes, and the user's lines."""
-        plan, comments = self._plan, self._comments()
-        return module(
-            plan.kernels, plan.calls, self._slots, self._arrays, self._target, comments, self._flush
+        return _text(
+            self._graph,
+            self._plan,
+            self._slots,
+            self._arrays,
+            self._target,
+            self._options,
+            self._comments(),
         )
 
     @cached_property
@@ -120,39 +167,56 @@ class LlvmProgram:
 
 
 def _instance(program: LlvmProgram, arena: Array) -> Instance:
-    plan, code, pool_ = program._plan, program._code, program._pool
-    constants = plan.constants
-    table = np.zeros(FIRST + program._arrays + len(constants), np.int64)
-    items, data = object_layout()
-    table[ARENA], table[ITEMS], table[DATA] = arena.ctypes.data, items, data
-    if pool_ is not None:
-        table[POOL], table[RUN] = pool_.address, pool_.run
-    for k, constant in enumerate(constants):
+    plan, code = program._plan, program._code
+    table = np.zeros(FIRST + program._arrays + len(plan.constants), np.int64)
+    layout = object_layout()
+    table[ARENA] = arena.ctypes.data
+    if layout is not None:
+        table[ITEMS], table[DATA], table[ARRAY_TYPE] = *layout, id(np.ndarray)
+        table[DTYPES : DTYPES + len(KINDS)] = [id(dtype) for dtype in KINDS]
+    shared = any(call.chunks > 1 for call in plan.calls)
+    helpers = pool(thread_count(program._options.threads)) if shared else None
+    if helpers is not None:
+        table[POOL], table[RUN] = helpers.address, helpers.run
+    for k, constant in enumerate(plan.constants):
         table[FIRST + program._arrays + k] = constant.ctypes.data
-    shapes = [(tensor.shape, tensor.dtype) for tensor in plan.outputs]
-    step = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(code.addresses["step"])
-    address = table.ctypes.data
-    scalars = [k for k, (shape, _) in enumerate(shapes) if not shape]
-    empty = np.empty
     back = _CallBack(program, arena) if any(call.tensors for call in plan.calls) else None
     if back is not None:
         table[CALL_BACK] = back.address
+    step = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(code.addresses["step"])
+    address, as_argument, empty = table.ctypes.data, id if layout is not None else _by_pointers, np.empty
+    shapes = [(tensor.shape, tensor.dtype) for tensor in plan.outputs]
+    # A number is taken out of its array before the next call: the array can stay.
+    numbers = [(k, empty(shape, dtype)) for k, (shape, dtype) in enumerate(shapes) if not shape]
+    arrays_out = [(k, shape, dtype) for k, (shape, dtype) in enumerate(shapes) if shape]
+    outputs: list[Any] = [None] * len(shapes)
+    keeps = (table, arena, code, plan.constants, helpers)  # the table holds addresses of theirs
 
-    def run(values: Sequence[Array], destinations: Sequence[Array]) -> tuple[Array, ...]:
-        outputs = [empty(shape, dtype) for shape, dtype in shapes]
-        arrays = (*values, *outputs, *destinations)
+    def run(values: Sequence[Array], destinations: Sequence[Array], sure: bool = True) -> Any:
+        made = outputs.copy()
+        for k, number in numbers:
+            made[k] = number
+        for k, shape, dtype in arrays_out:
+            made[k] = empty(shape, dtype)
+        arrays = (*values, *made, *destinations)
         if back is not None:
             back.arrays = arrays
-        failed = step(address, _address(arrays))
+        failed = step(address, as_argument(arrays))
         if failed:
-            assert back is not None
-            back.fail(failed - 1)
-        for k in scalars:
-            outputs[k] = outputs[k][()]
-        return tuple(outputs)
+            if failed < 0:
+                if not sure:
+                    return None
+                # Of an equal type that is another object, such as a dtype with metadata.
+                keeps[0][ARRAY_TYPE] = 0
+                failed = step(address, as_argument(arrays))
+                keeps[0][ARRAY_TYPE] = id(np.ndarray)
+            if failed:
+                assert back is not None
+                back.fail(failed - 1)
+        for k, number in numbers:
+            made[k] = number[()]
+        return tuple(made)
 
-    # What the addresses in the table point to lives as long as the function.
-    run.__dict__["keeps"] = (table, arena, code, constants, pool_)
     return run
 
 
@@ -183,14 +247,13 @@ class _CallBack:
         for tensor, result in zip(call.tensors[call.reads :], results, strict=True):
             np.copyto(self._array(tensor), result)
 
-    def _array(self, tensor: Any) -> Array:
-        slot, offset = self._program._slots.get(tensor.room, (0, 0))
+    def _array(self, tensor: Tensor) -> Array:
         if tensor.room.kind == "arena":
-            return tensor.view(self._arena[offset:])
+            return tensor.view(self._arena[self._program._slots[tensor.room][1] :])
         if tensor.room.kind == "constant":
-            whole: Array = self._program._plan.constants[tensor.room.index]
+            whole = self._program._plan.constants[tensor.room.index]
         else:
-            whole = self.arrays[slot - FIRST]
+            whole = self.arrays[self._program._slots[tensor.room][0] - FIRST]
         return tensor.view(whole.reshape(-1).view(np.uint8))
 
     def fail(self, number: int) -> None:
@@ -213,39 +276,42 @@ class _CallBack:
 
 
 @lru_cache(1)
-def object_layout() -> tuple[int, int]:
-    """Where a tuple holds its items and an array the address of its elements, in bytes from their starts; (0, 0)
-    where this interpreter does not keep them so.
+def object_layout() -> tuple[int, int] | None:
+    """Where a tuple holds its items and an array the address of its elements, in bytes from their starts; None where
+    this interpreter or this NumPy does not lay out its objects as the generated code reads them.
     """
     if sys.implementation.name != "cpython":
-        return 0, 0
+        return None
     items, data = tuple.__basicsize__, object.__basicsize__
-    for shape in ((), (3,), (2, 5)):
-        array = np.zeros(shape, np.float32)
-        pair = (None, array)
-        try:
-            held = ctypes.c_void_p.from_address(id(pair) + items + ctypes.sizeof(ctypes.c_void_p)).value
-            points = ctypes.c_void_p.from_address(id(array) + data).value
-        except ValueError:
-            return 0, 0
-        if held != id(array) or points != array.ctypes.data:
-            return 0, 0
+    backwards = np.zeros((2, 5), np.int64)[:, ::-1]
+    samples = (np.zeros((), np.float32), np.zeros(3, bool), np.ones((2, 5), np.int32), backwards)
+    if np.ndarray.__basicsize__ < data + 56:
+        return None
+    for array in samples:
+        start, pair = id(array) + data, (None, array)
+        sizes = _at(ctypes.c_void_p, start + 16)
+        as_expected = (
+            _at(ctypes.c_void_p, id(pair) + items + 8) == id(array)
+            and _at(ctypes.c_void_p, start - 8) == id(np.ndarray)
+            and _at(ctypes.c_void_p, start) == array.ctypes.data
+            and _at(ctypes.c_int32, start + 8) == array.ndim
+            and (not array.ndim or (ctypes.c_int64 * array.ndim).from_address(sizes)[:] == list(array.shape))
+            and _at(ctypes.c_void_p, start + 40) == id(array.dtype)
+            and bool(_at(ctypes.c_int32, start + 48) & 1) == array.flags.c_contiguous
+        )
+        if not as_expected:
+            return None
     return items, data
 
 
-def _by_id(arrays: tuple[Array, ...]) -> Any:
-    return id(arrays)
+def _at(kind: Any, address: int) -> Any:
+    return kind.from_address(address).value
 
 
 def _by_pointers(arrays: tuple[Array, ...]) -> Any:
-    """The same for the step where objects lie otherwise: pointers to pointers."""
+    """The arrays for the step where objects lie otherwise: pointers to pointers to elements."""
     addresses = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
     size, start = ctypes.sizeof(ctypes.c_void_p), ctypes.addressof(addresses)
     made = (ctypes.c_void_p * len(arrays))(*(start + k * size for k in range(len(arrays))))
     made.addresses = addresses  # type: ignore[attr-defined]
     return made
-
-
-_address: Callable[[tuple[Array, ...]], Any] = _by_id if object_layout() != (0, 0) else _by_pointers
-
-

@@ -1,8 +1,8 @@
 """What a loop kernel computes, as a value: nodes over operands of known layout. Equal regions share one kernel.
 
-    nodes    : (what, inputs)         in topological order; what is an op, an operand that is read, or a number
-    operands : (shape, strides)       strides in elements, 0 where an axis is broadcast
-    outputs  : (node, strides)        where the rows of a result go
+nodes    : (what, inputs)         in topological order; what is an op, an operand that is read, or a number
+operands : (shape, strides)       strides in elements, 0 where an axis is broadcast
+outputs  : (node, strides)        where the rows of a result go
 """
 
 import math
@@ -90,15 +90,18 @@ def contiguous(shape: Sequence[int]) -> tuple[int, ...]:
 def is_contiguous(shape: Sequence[int], strides: Sequence[int]) -> bool:
     """Whether the strides are those of C order, where they matter."""
     expected = contiguous(shape)
-    return all(
-        size == 1 or have == want for size, have, want in zip(shape, strides, expected, strict=True)
-    ) or 0 in shape
+    return (
+        all(size == 1 or have == want for size, have, want in zip(shape, strides, expected, strict=True))
+        or 0 in shape
+    )
 
 
 def broadcast_strides(shape: Shape, strides: tuple[int, ...], to: Shape) -> tuple[int, ...]:
     """The strides of an operand seen in a larger shape: 0 along what is broadcast."""
     extra = len(to) - len(shape)
-    own = [0 if size == 1 and want != 1 else s for size, s, want in zip(shape, strides, to[extra:], strict=True)]
+    own = [
+        0 if size == 1 and want != 1 else s for size, s, want in zip(shape, strides, to[extra:], strict=True)
+    ]
     return (*(0,) * extra, *own)
 
 

@@ -1,21 +1,28 @@
 """The step as a module: the kernels, each once, and the function that calls them in order.
 
-    table : arena, pool, pool_run, call back, status, two offsets; then inputs, outputs, next values, constants
+    table : arena, pool, pool_run, call back, status, how objects lie, dtypes; inputs, outputs, next values, constants
 
 `step(table, arrays)` takes a tuple of arrays as it lies in memory, and puts the addresses of their elements into
-the table. It returns 0, or one more than the number of the call that failed.
+the table. It returns 0, or one more than the number of the call that failed, or -1 where an input is not the array
+that the code was made for; then nothing has happened.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
 
 from symgraph.lowering.llvm.buffers import Call, Room
 from symgraph.lowering.llvm.emit import Builder
 from symgraph.lowering.llvm.jit import module_text
 from symgraph.lowering.llvm.kernel import Kernel
 from symgraph.lowering.llvm.pool_code import flush_denormals, restore_mode
+from symgraph.lowering.llvm.region import Shape
 from symgraph.lowering.llvm.target import Target
+from symgraph.types import DType
 
-ARENA, POOL, RUN, CALL_BACK, STATUS, ITEMS, DATA, FIRST = range(8)
+ARENA, POOL, RUN, CALL_BACK, STATUS, ITEMS, DATA, ARRAY_TYPE, DTYPES = range(9)
+KINDS = tuple(np.dtype(name) for name in ("float32", "float64", "int32", "int64", "bool"))
+FIRST = DTYPES + len(KINDS)
 _PART = 128  # calls in one function: LLVM takes more than linear time over a long one
 
 
@@ -23,17 +30,19 @@ def module(
     kernels: Sequence[Kernel],
     calls: Sequence[Call],
     slots: Mapping[Room, tuple[int, int]],
+    inputs: Sequence[tuple[DType, Shape]],
     arrays: int,
     target: Target,
     comments: Mapping[int, str],
     flush: bool,
 ) -> str:
-    """The text of a whole step; `slots` are each buffer's slot of the table and offset there, `comments` what is
-    written above the calls. With `flush` denormal numbers count as 0.
+    """The text of a whole step; `slots` are each buffer's slot of the table and offset there, `inputs` the first
+    of the `arrays`, `comments` what is written above the calls. With `flush` denormal numbers count as 0.
     """
     functions = [kernel.text.replace("@KERNEL", f"@kernel{k}") for k, kernel in enumerate(kernels)]
     declarations = [line for kernel in kernels for line in kernel.declarations]
-    constants, parts = [], []
+    constants: list[str] = []
+    parts: list[str] = []
     for start in range(0, max(1, len(calls)), _PART):
         lines = []
         for number in range(start, min(len(calls), start + _PART)):
@@ -42,17 +51,17 @@ def module(
                 lines += [f"  ; {line}" for line in comments[number].splitlines()]
             if call.kernel is not None:
                 pairs = [(slots[room][0], slots[room][1] + offset) for room, offset in call.arguments]
-                text = ", ".join(f"i64 {slot}, i64 {offset}" for slot, offset in pairs)
+                words = ", ".join(f"i64 {slot}, i64 {offset}" for slot, offset in pairs)
                 constants.append(
-                    f"@args{number} = private unnamed_addr constant [{2 * len(pairs)} x i64] [{text}]"
+                    f"@args{number} = private unnamed_addr constant [{2 * len(pairs)} x i64] [{words}]"
                 )
             lines += _call(number, call, kernels)
         parts.append(_part(len(parts), lines))
-    step, modes = _step(len(parts), arrays, target if flush else None)
+    step, modes = _step(len(parts), arrays, len(inputs), target if flush else None)
     declarations += modes
     head = _each() if any(call.chunks > 1 for call in calls) else ""
-    text = [*constants, "", *functions, head, *parts, step]
-    return module_text(text, declarations, target)
+    constants += [_expected(inputs), _check(len(inputs))]
+    return module_text([*constants, "", *functions, head, *parts, step], declarations, target)
 
 
 def _call(number: int, call: Call, kernels: Sequence[Kernel]) -> Iterator[str]:
@@ -105,23 +114,108 @@ done:
 """
 
 
-def _step(parts: int, arrays: int, flushed: Target | None) -> tuple[str, list[str]]:
-    """Addresses into the table, then the parts until one fails; and what that declares. Where denormals are flushed
-    the mode of the caller comes back at the end.
+def _expected(inputs: Sequence[tuple[DType, Shape]]) -> str:
+    """For each input the number of its dtype, its rank, and its sizes."""
+    numbers = [n for dtype, shape in inputs for n in (KINDS.index(dtype), len(shape), *shape)]
+    text = ", ".join(f"i64 {n}" for n in numbers) if numbers else "i64 0"
+    return f"@inputs = private unnamed_addr constant [{max(1, len(numbers))} x i64] [{text}]"
+
+
+def _check(inputs: int) -> str:
+    """Whether the inputs are plain arrays of the dtypes and shapes that are expected, in C order. It reads the array
+    objects as numpy/ndarraytypes.h lays them out, where `object_layout` has found that they lie so.
+    """
+    fields = {"rank": 8, "sizes": 16, "dtype": 40, "flags": 48}  # bytes after the address of the elements
+    places = "\n".join(
+        f"  %{name}_at = getelementptr i8, ptr %field, i64 {offset}" for name, offset in fields.items()
+    )
+    return f"""
+define internal i1 @fits(ptr %table, ptr %list, i64 %data) #0 {{
+entry:
+  %type_slot = getelementptr ptr, ptr %table, i64 {ARRAY_TYPE}
+  %array_type = load ptr, ptr %type_slot, align 8
+  %unknown = icmp eq ptr %array_type, null
+  br i1 %unknown, label %good, label %next
+next:
+  %i = phi i64 [ 0, %entry ], [ %after, %fitting ]
+  %wanted = phi ptr [ @inputs, %entry ], [ %wanted_after, %fitting ]
+  %more = icmp slt i64 %i, {inputs}
+  br i1 %more, label %one, label %good
+one:
+  %place = getelementptr ptr, ptr %list, i64 %i
+  %array = load ptr, ptr %place, align 8
+  %field = getelementptr i8, ptr %array, i64 %data
+  %type_at = getelementptr i8, ptr %field, i64 -8
+  %type = load ptr, ptr %type_at, align 8
+  %plain = icmp eq ptr %type, %array_type
+  br i1 %plain, label %array_itself, label %bad
+array_itself:
+{places}
+  %kind = load i64, ptr %wanted, align 8
+  %kind_slot = getelementptr ptr, ptr %table, i64 %kind
+  %dtype_slot = getelementptr ptr, ptr %kind_slot, i64 {DTYPES}
+  %dtype_wanted = load ptr, ptr %dtype_slot, align 8
+  %dtype = load ptr, ptr %dtype_at, align 8
+  %same_dtype = icmp eq ptr %dtype, %dtype_wanted
+  %flags = load i32, ptr %flags_at, align 4
+  %order = trunc i32 %flags to i1
+  %rank_place = getelementptr i64, ptr %wanted, i64 1
+  %rank_wanted = load i64, ptr %rank_place, align 8
+  %rank_short = load i32, ptr %rank_at, align 4
+  %rank = sext i32 %rank_short to i64
+  %same_rank = icmp eq i64 %rank, %rank_wanted
+  %two = and i1 %same_dtype, %order
+  %three = and i1 %two, %same_rank
+  %sizes = load ptr, ptr %sizes_at, align 8
+  %sizes_wanted = getelementptr i64, ptr %wanted, i64 2
+  br i1 %three, label %axis, label %bad
+axis:
+  %a = phi i64 [ 0, %array_itself ], [ %a_after, %same ]
+  %axes_left = icmp slt i64 %a, %rank
+  br i1 %axes_left, label %compare, label %fitting
+compare:
+  %size_at = getelementptr i64, ptr %sizes, i64 %a
+  %size = load i64, ptr %size_at, align 8
+  %size_wanted_at = getelementptr i64, ptr %sizes_wanted, i64 %a
+  %size_wanted = load i64, ptr %size_wanted_at, align 8
+  %equal = icmp eq i64 %size, %size_wanted
+  br i1 %equal, label %same, label %bad
+same:
+  %a_after = add nsw i64 %a, 1
+  br label %axis
+fitting:
+  %after = add nsw i64 %i, 1
+  %wanted_after = getelementptr i64, ptr %sizes_wanted, i64 %rank
+  br label %next
+good:
+  ret i1 true
+bad:
+  ret i1 false
+}}
+"""
+
+
+def _step(parts: int, arrays: int, inputs: int, flushed: Target | None) -> tuple[str, list[str]]:
+    """The check, addresses into the table, then the parts until one fails; and what that declares. Where denormals
+    are flushed the mode of the caller comes back at the end.
     """
     enter, leave = Builder(), Builder()
     if flushed is not None:
         restore_mode(leave, flushed, flush_denormals(enter, flushed))
     lines = ["define i64 @step(ptr %table, ptr %arrays) #0 {", "entry:", *enter.lines]
     lines += [f"  %slot{k} = getelementptr ptr, ptr %table, i64 {k}" for k in (STATUS, ITEMS, DATA, FIRST)]
-    lines += [f"  store i64 0, ptr %slot{STATUS}, align 8", "  br label %fill" if arrays else "  br label %part0"]
+    lines += [
+        f"  store i64 0, ptr %slot{STATUS}, align 8",
+        f"  %items = load i64, ptr %slot{ITEMS}, align 8",
+        f"  %data = load i64, ptr %slot{DATA}, align 8",
+        "  %list = getelementptr i8, ptr %arrays, i64 %items",
+        "  %fits = call i1 @fits(ptr %table, ptr %list, i64 %data)",
+        f"  br i1 %fits, label %{'fill' if arrays else 'part0'}, label %end",
+    ]
     if arrays:
         lines += [
             "fill:",
             "  %i = phi i64 [ 0, %entry ], [ %next, %fill ]",
-            f"  %items = load i64, ptr %slot{ITEMS}, align 8",
-            f"  %data = load i64, ptr %slot{DATA}, align 8",
-            "  %list = getelementptr i8, ptr %arrays, i64 %items",
             "  %place = getelementptr ptr, ptr %list, i64 %i",
             "  %array = load ptr, ptr %place, align 8",
             "  %field = getelementptr i8, ptr %array, i64 %data",
@@ -144,7 +238,7 @@ def _step(parts: int, arrays: int, flushed: Target | None) -> tuple[str, list[st
         f"part{parts}:",
         "  br label %end",
         "end:",
-        f"  %status = phi i64 {failures}, [ 0, %part{parts} ]",
+        f"  %status = phi i64 [ -1, %entry ], {failures}, [ 0, %part{parts} ]",
         *leave.lines,
         "  ret i64 %status",
         "}",

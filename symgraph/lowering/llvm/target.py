@@ -9,7 +9,7 @@ from symgraph.errors import CompileError
 
 
 def llvm() -> Any:
-    """llvmlite's binding, imported when first needed; raises CompileError where it is not installed."""
+    """Llvmlite's binding, imported when first needed; raises CompileError where it is not installed."""
     try:
         import llvmlite.binding as binding
     except ImportError as error:
