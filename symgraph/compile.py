@@ -236,8 +236,9 @@ def compile(
 ) -> Executable:
     """Optimise and compile a graph.
 
-    `backend` is `llvm`, `numpy`, `interpreter` or `auto`, the fastest that is installed; `numerics` says which rewrites may run: `bitwise` (those that
-    keep every bit), `safe` (also those that are more accurate, or within a documented bound) or `fast`;
+    `backend` is `llvm`, `numpy`, `interpreter` or `auto`, the fastest that is installed; `numerics` says which
+    rewrites may run: `bitwise` (those that keep every bit), `safe` (also those that are more accurate, or within a
+    documented bound) or `fast`;
     `passes` replaces the default pipeline; `threads` is how many threads the backend `llvm` may use (default:
     SYMGRAPH_NUM_THREADS, else the processors there are). Results do not depend on it. Raises CompileError.
     """

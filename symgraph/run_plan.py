@@ -68,7 +68,7 @@ class Plan:
     @_order.default
     def _arrange(self) -> Callable[[Any], Any]:
         """From feeds, variables and defaults to the order of the program."""
-        feeds = {slot: i for slot, i in self.feed_slots}
+        feeds = dict(self.feed_slots)
         variables = {slot: len(self.feeds) + k for k, (slot, _) in enumerate(self.variable_slots)}
         defaults = (slot for slot, array in enumerate(self.template) if array is not None)
         start = len(self.feeds) + len(variables)

@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 
 from symgraph.ir import Array
-from symgraph.lowering.llvm.region import Shape, contiguous, count, is_contiguous
+from symgraph.lowering.llvm.region import Inner, Read, Shape, contiguous, count, is_contiguous
 from symgraph.lowering.plan import Arena
 from symgraph.lowering.program import Buffer, MemoryPlan
 from symgraph.types import DType
@@ -154,3 +154,8 @@ def _reusable(
 def whole(room: Room, shape: Shape, dtype: DType) -> Tensor:
     """A buffer as one array in C order."""
     return Tensor(room, shape, contiguous(shape), dtype)
+
+
+def read(k: int, tensor: Tensor) -> Inner:
+    """Operand k as a node."""
+    return Inner(Read(k), (), tensor.shape, tensor.dtype)

@@ -499,7 +499,7 @@ class _Nest:
             self.values["read", k] = value
 
     def _innermost(self, at: list[Value], start: Value, stop: Value | None) -> None:
-        b, lanes = self.w.b, self.lanes
+        lanes = self.lanes
         if not self.axes:
             self._body(at, None)
             return

@@ -15,7 +15,7 @@ import numpy as np
 
 from symgraph.ir import Array, Graph, Node, Op, Placeholder, Variable
 from symgraph.lowering.llvm import movement, products
-from symgraph.lowering.llvm.buffers import Argument, Call, Kind, Room, Tensor, whole
+from symgraph.lowering.llvm.buffers import Argument, Call, Kind, Room, Tensor, read, whole
 from symgraph.lowering.llvm.elementwise import EMITTERS, EXACT
 from symgraph.lowering.llvm.kernel import Kernel
 from symgraph.lowering.llvm.loops import write_region
@@ -27,7 +27,9 @@ from symgraph.lowering.llvm.region import (
     Region,
     Shape,
     count,
+    extract,
     number_of,
+    reachable,
     squeeze,
 )
 from symgraph.lowering.llvm.schedule import same_values
@@ -43,6 +45,7 @@ from symgraph.ops.shape import BroadcastTo, Reshape
 from symgraph.rewrite import Numerics
 from symgraph.types import DType, TensorType, TupleType
 
+_LONGEST = 400  # instructions of a kernel's innermost loop, about
 _KNOWN_LIMIT = 1 << 24  # bytes: values known now are computed now up to this size
 REDUCTIONS = (Sum, Prod, Max, Min, AnyOf, All)
 _ORDERED = (Sum, Prod, Max, Min)  # of floats: the order decides the last bits, and which of two zeros it is
@@ -156,7 +159,7 @@ class Planner:
             return kernel(self, node, operands)
         if isinstance(op, MatMul):
             return products.alone(self, node, op, operands)
-        nodes = [_read(k, t) for k, t in enumerate(operands)]
+        nodes = [read(k, t) for k, t in enumerate(operands)]
         inputs = tuple(range(len(nodes)))
         nodes.append(Inner(op, inputs, concrete(node.type.shape), node.type.dtype))
         return self.region(nodes, operands, [len(nodes) - 1], node.id)[0]
@@ -218,7 +221,7 @@ class Planner:
 
     def copy(self, tensor: Tensor, out: Tensor | None, node: int) -> Tensor:
         """A copy of the elements, into `out` where that is given."""
-        nodes = [_read(0, tensor), Inner(BroadcastTo(tensor.shape), (0,), tensor.shape, tensor.dtype)]
+        nodes = [read(0, tensor), Inner(BroadcastTo(tensor.shape), (0,), tensor.shape, tensor.dtype)]
         return self.region(nodes, [tensor], [1], node, None if out is None else [out])[0]
 
     def region(
@@ -229,7 +232,31 @@ class Planner:
         node: int,
         into: Sequence[Tensor] | None = None,
     ) -> list[Tensor]:
-        """The calls of a loop kernel; `outputs` are places in `nodes`."""
+        """The calls of a loop kernel, or of several where one would be long; `outputs` are places in `nodes`."""
+        nodes, operands, done = list(nodes), list(operands), dict[int, Tensor]()
+        for group in _groups(nodes)[:-1]:
+            later = {j for n in nodes[group[-1] + 1 :] for j in n.inputs}
+            wanted = [i for i in group if i in later or i in outputs]
+            part, given, place = extract(nodes, reachable(nodes, wanted))
+            made = self._region(part, [operands[k] for k in given], [place[i] for i in wanted], node, None)
+            for i, tensor in zip(wanted, made, strict=True):
+                done[i], nodes[i] = tensor, read(len(operands), tensor)
+                operands.append(tensor)
+        left = [i for i in outputs if i not in done]
+        if left:
+            part, given, place = extract(nodes, reachable(nodes, left))
+            made = self._region(part, [operands[k] for k in given], [place[i] for i in left], node, into)
+            done.update(zip(left, made, strict=True))
+        return [done[i] for i in outputs]
+
+    def _region(
+        self,
+        nodes: Sequence[Inner],
+        operands: Sequence[Tensor],
+        outputs: Sequence[int],
+        node: int,
+        into: Sequence[Tensor] | None,
+    ) -> list[Tensor]:
         ordered = self._ordered(nodes, operands, node)
         same = same_values(nodes)
         made: dict[int, Tensor] = {}  # a reshape is a view of what it reshapes, be it computed here or given
@@ -336,6 +363,22 @@ class Planner:
         return Plan(tuple(self.kernels), tuple(self.calls), tuple(self.constants), tuple(outputs))
 
 
+def _groups(nodes: Sequence[Inner]) -> list[list[int]]:
+    """The nodes in runs that make kernels of some length: LLVM takes more than linear time over a long one."""
+    groups: list[list[int]] = [[]]
+    length = 0
+    for i, n in enumerate(nodes):
+        if isinstance(n.what, Read | Number):
+            continue
+        cost = getattr(n.what, "cost", 1)
+        if groups[-1] and length + cost > _LONGEST:
+            groups.append([])
+            length = 0
+        groups[-1].append(i)
+        length += cost
+    return groups
+
+
 def _empty(node: Node, operands: Sequence[Tensor]) -> bool:
     """Whether there is a value without elements: loops run at least once."""
     nodes = node.op.graph.nodes if isinstance(node.op, Fused) else (node,)
@@ -346,10 +389,6 @@ def _empty(node: Node, operands: Sequence[Tensor]) -> bool:
 
 def _bytes(tensor: Tensor) -> int:
     return count(tensor.shape) * tensor.dtype.itemsize
-
-
-def _read(k: int, tensor: Tensor) -> Inner:
-    return Inner(Read(k), (), tensor.shape, tensor.dtype)
 
 
 def _label(node: Inner) -> str:

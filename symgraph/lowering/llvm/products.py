@@ -13,7 +13,7 @@ import numpy as np
 
 from symgraph.ir import Node
 from symgraph.lowering.llvm import matmul as tiles
-from symgraph.lowering.llvm.buffers import Tensor
+from symgraph.lowering.llvm.buffers import Tensor, read
 from symgraph.lowering.llvm.emit import I64, Builder, Value, constant, integer
 from symgraph.lowering.llvm.kernel import Kernel, close, open_kernel
 from symgraph.lowering.llvm.loops import address, compute, gather, join_axes, load, store
@@ -26,6 +26,8 @@ from symgraph.lowering.llvm.region import (
     broadcast_strides,
     contiguous,
     count,
+    extract,
+    reachable,
     register_type,
 )
 from symgraph.lowering.llvm.target import Target
@@ -53,7 +55,7 @@ class Tile:
 
 def alone(planner: Any, node: Node, op: MatMul, operands: Sequence[Tensor]) -> Tensor:
     """A product that is no part of a region."""
-    nodes = [_as_read(k, t) for k, t in enumerate(operands)]
+    nodes = [read(k, t) for k, t in enumerate(operands)]
     shape: Any = node.type.shape
     nodes.append(Inner(op, (0, 1), shape, node.type.dtype))
     made: list[Tensor] = fused(planner, nodes, list(operands), [2], node.id)
@@ -75,43 +77,14 @@ def fused(
         made = _tile(planner, nodes, operands, head, members, sorted(wanted), node)
         for i, tensor in made.items():
             results[i] = tensor
-            nodes[i] = Inner(Read(len(operands)), (), tensor.shape, tensor.dtype)
+            nodes[i] = read(len(operands), tensor)
             operands.append(tensor)
-    rest = reachable(nodes, [i for i in outputs if i not in results])
-    if rest:
-        place = {i: k for k, i in enumerate(rest)}
-        kept = [attrs.evolve(nodes[i], inputs=tuple(place[j] for j in nodes[i].inputs)) for i in rest]
-        later = [i for i in outputs if i not in results]
-        results.update(
-            zip(later, planner.region(*used(kept, operands), [place[i] for i in later], node), strict=True)
-        )
+    later = [i for i in outputs if i not in results]
+    if later:
+        kept, given, place = extract(nodes, reachable(nodes, later))
+        made = planner.region(kept, [operands[k] for k in given], [place[i] for i in later], node)
+        results.update(zip(later, made, strict=True))
     return [results[i] for i in outputs]
-
-
-def _as_read(k: int, tensor: Tensor) -> Inner:
-    return Inner(Read(k), (), tensor.shape, tensor.dtype)
-
-
-def reachable(nodes: Sequence[Inner], roots: Sequence[int]) -> list[int]:
-    """The nodes that some need, in order."""
-    wanted = set(roots)
-    for i in range(len(nodes) - 1, -1, -1):
-        if i in wanted:
-            wanted.update(nodes[i].inputs)
-    return sorted(wanted)
-
-
-def used(nodes: list[Inner], operands: Sequence[Tensor]) -> tuple[list[Inner], list[Tensor]]:
-    """The nodes with the operands that they read, numbered anew."""
-    numbers: dict[int, int] = {}
-    made = []
-    for node in nodes:
-        if isinstance(node.what, Read):
-            number = numbers.setdefault(node.what.operand, len(numbers))
-            made.append(attrs.evolve(node, what=Read(number)))
-        else:
-            made.append(node)
-    return made, [operands[k] for k in numbers]
 
 
 def _epilogue(nodes: Sequence[Inner], head: int, known: set[int]) -> list[int]:
@@ -145,12 +118,9 @@ def _tile(
     shape = nodes[head].shape
     chosen = reachable(nodes, [*members, head])
     chosen = [i for i in chosen if i == head or i in members or not _feeds_only(nodes, i, head, members)]
-    place = {i: k for k, i in enumerate(chosen)}
-    inner = [
-        attrs.evolve(nodes[i], inputs=() if i == head else tuple(place[j] for j in nodes[i].inputs))
-        for i in chosen
-    ]
-    inner, reads = used(inner, operands)
+    bare = [attrs.evolve(n, inputs=()) if i == head else n for i, n in enumerate(nodes)]
+    inner, given, place = extract(bare, chosen)
+    reads = [operands[k] for k in given]
     results = {i: planner.array(shape, nodes[i].dtype, node, _label(nodes[i])) for i in wanted}
     batch = shape[:-2]
     steps = [broadcast_strides(t.shape[:-2], t.strides[:-2], batch) for t in (x, y)]

@@ -6,7 +6,7 @@ outputs  : (node, strides)        where the rows of a result go
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import attrs
@@ -118,3 +118,27 @@ def count(shape: Sequence[int]) -> int:
 def number_of(value: np.ndarray) -> Number:
     """The one element of an array."""
     return Number(value.reshape(-1)[0].item(), value.tobytes())
+
+
+def reachable(nodes: Sequence[Inner], roots: Iterable[int]) -> list[int]:
+    """The nodes that some need, in order."""
+    wanted = set(roots)
+    for i in range(len(nodes) - 1, -1, -1):
+        if i in wanted:
+            wanted.update(nodes[i].inputs)
+    return sorted(wanted)
+
+
+def extract(nodes: Sequence[Inner], chosen: Sequence[int]) -> tuple[list[Inner], list[int], dict[int, int]]:
+    """Some of the nodes, which need no others, by themselves: with inputs and operands numbered anew, which operands
+    they read, and the new number of each node.
+    """
+    place = {i: k for k, i in enumerate(chosen)}
+    operands: dict[int, int] = {}
+    made = []
+    for i in chosen:
+        what = nodes[i].what
+        if isinstance(what, Read):
+            what = Read(operands.setdefault(what.operand, len(operands)))
+        made.append(attrs.evolve(nodes[i], what=what, inputs=tuple(place[j] for j in nodes[i].inputs)))
+    return made, list(operands), place

@@ -53,7 +53,7 @@ class Target:
 
 @lru_cache(1)
 def host() -> Target:
-    """This machine. Features decide, not the name of the processor: under virtual machines that is often wrong."""
+    """The machine this runs on. Features decide: under virtual machines the name of the processor is often wrong."""
     binding = llvm()
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
