@@ -251,6 +251,10 @@ def compile(
     if numerics not in NUMERICS:
         raise CompileError(f"there is no numerics {numerics!r}", hint=f"Use one of {', '.join(NUMERICS)}.")
     name, chosen = lowering(backend)
+    if threads is not None or name == "llvm":
+        from symgraph.lowering.llvm.pool import thread_count
+
+        thread_count(threads)  # said now and not at the first call
     optimised = optimise(graph, numerics, passes)
     prepared = optimise(optimised.graph, numerics, chosen.passes, rounds=1)
     start = len(optimised.ledger)

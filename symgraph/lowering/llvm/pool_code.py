@@ -41,7 +41,7 @@ LAYOUT = {
 SIZE = 768
 
 RUN, HELP, PAUSE = "symgraph_pool_run", "symgraph_pool_help", "symgraph_pool_pause"
-_X86, _ARM = ("x86_64", "amd64", "i686"), ("aarch64", "arm64")
+X86, _ARM = ("x86_64", "amd64", "i686"), ("aarch64", "arm64")
 
 
 def pool_code(target: Target) -> tuple[list[str], list[str]]:
@@ -63,7 +63,7 @@ def flush_denormals(b: Builder, target: Target) -> Value | None:
     Returns the mode as it was, for `restore_mode` before each return; None where the machine has no such mode.
     The helpers of a pool compute in the mode of their caller.
     """
-    if target.triple.startswith(_X86):
+    if target.triple.startswith(X86):
         old, mode = b.emit(PTR, "alloca i32, align 4"), b.emit(PTR, "alloca i32, align 4")
         _call(b, "llvm.x86.sse.stmxcsr", old)
         flushed = b.bits("or", b.load(I32, old, align=4), constant(I32, _MXCSR_FLUSH))
@@ -80,7 +80,7 @@ def flush_denormals(b: Builder, target: Target) -> Value | None:
 def restore_mode(b: Builder, target: Target, old: Value | None) -> None:
     """Undo `flush_denormals`."""
     if old is not None:
-        x86 = target.triple.startswith(_X86)
+        x86 = target.triple.startswith(X86)
         _call(b, "llvm.x86.sse.ldmxcsr" if x86 else "llvm.aarch64.set.fpcr", old)
 
 
@@ -95,7 +95,7 @@ def _call(b: Builder, name: str, argument: Value) -> None:
 
 def _pause(target: Target) -> tuple[str, list[str]]:
     """Tell the processor that this is a loop that waits."""
-    if target.triple.startswith(_X86):
+    if target.triple.startswith(X86):
         return "call void @llvm.x86.sse2.pause()", ["declare void @llvm.x86.sse2.pause()"]
     if target.triple.startswith(_ARM):
         return "call void @llvm.aarch64.hint(i32 1)", ["declare void @llvm.aarch64.hint(i32)"]
@@ -104,7 +104,7 @@ def _pause(target: Target) -> tuple[str, list[str]]:
 
 def _mode(target: Target) -> tuple[str, str, list[str]]:
     """Write the floating-point mode to %mode, and read it from there: helpers compute in that of their caller."""
-    if target.triple.startswith(_X86):
+    if target.triple.startswith(X86):
         names = ("llvm.x86.sse.stmxcsr", "llvm.x86.sse.ldmxcsr")
         return (
             f"call void @{names[0]}(ptr %mode)",

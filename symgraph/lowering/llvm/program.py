@@ -5,8 +5,9 @@ lower : Graph (fused, concrete) -> LlvmProgram
 
 import ctypes
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from functools import cached_property, lru_cache
+from math import prod
 from typing import Any
 
 import attrs
@@ -24,6 +25,7 @@ from symgraph.lowering.llvm.step import (
     ARRAY_TYPE,
     CALL_BACK,
     DATA,
+    DONE,
     DTYPES,
     FIRST,
     ITEMS,
@@ -158,12 +160,17 @@ class LlvmProgram:
         try:
             raw = np.empty(self.memory.peak + 64, np.uint8)
         except (MemoryError, ValueError) as error:
-            raise ExecutionError(
-                f"a run needs {self.memory.peak} bytes for what it computes, more than there is",
-                hint="Feed smaller batches, or look for the largest buffers in Executable.memory_plan.",
-            ) from error
+            raise _too_large(self) from error
         start = -raw.ctypes.data % 64
         return _instance(self, raw[start : start + self.memory.peak])
+
+
+def _too_large(program: LlvmProgram) -> ExecutionError:
+    results = sum(prod(t.shape) * t.dtype.itemsize for t in program._plan.outputs)
+    return ExecutionError(
+        f"a run needs {program.memory.peak + results} bytes for what it computes, more than there is",
+        hint="Feed smaller batches, or look for the largest buffers in Executable.memory_plan.",
+    )
 
 
 def _instance(program: LlvmProgram, arena: Array) -> Instance:
@@ -180,9 +187,7 @@ def _instance(program: LlvmProgram, arena: Array) -> Instance:
         table[POOL], table[RUN] = helpers.address, helpers.run
     for k, constant in enumerate(plan.constants):
         table[FIRST + program._arrays + k] = constant.ctypes.data
-    back = _CallBack(program, arena) if any(call.tensors for call in plan.calls) else None
-    if back is not None:
-        table[CALL_BACK] = back.address
+    back = _CallBack(program, arena, table) if any(call.tensors for call in plan.calls) else None
     step = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(code.addresses["step"])
     address, as_argument, empty = table.ctypes.data, id if layout is not None else _by_pointers, np.empty
     shapes = [(tensor.shape, tensor.dtype) for tensor in plan.outputs]
@@ -196,8 +201,11 @@ def _instance(program: LlvmProgram, arena: Array) -> Instance:
         made = outputs.copy()
         for k, number in numbers:
             made[k] = number
-        for k, shape, dtype in arrays_out:
-            made[k] = empty(shape, dtype)
+        try:
+            for k, shape, dtype in arrays_out:
+                made[k] = empty(shape, dtype)
+        except (MemoryError, ValueError) as error:
+            raise _too_large(program) from error
         arrays = (*values, *made, *destinations)
         if back is not None:
             back.arrays = arrays
@@ -208,11 +216,15 @@ def _instance(program: LlvmProgram, arena: Array) -> Instance:
                     return None
                 # Of an equal type that is another object, such as a dtype with metadata.
                 keeps[0][ARRAY_TYPE] = 0
-                failed = step(address, as_argument(arrays))
-                keeps[0][ARRAY_TYPE] = id(np.ndarray)
+                try:
+                    failed = step(address, as_argument(arrays))
+                finally:
+                    keeps[0][ARRAY_TYPE] = id(np.ndarray)
             if failed:
                 assert back is not None
                 back.fail(failed - 1)
+        if back is not None:
+            back.arrays = ()
         for k, number in numbers:
             made[k] = number[()]
         return tuple(made)
@@ -223,20 +235,35 @@ def _instance(program: LlvmProgram, arena: Array) -> Instance:
 class _CallBack:
     """Runs an op's own `evaluate` in the middle of a step, for one instance."""
 
-    def __init__(self, program: LlvmProgram, arena: Array) -> None:
-        self._program, self._arena = program, arena
-        self._function = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(self._called)
-        self.address = ctypes.cast(self._function, ctypes.c_void_p).value or 0
+    def __init__(self, program: LlvmProgram, arena: Array, table: Array) -> None:
+        self._program, self._arena, self._table = program, arena, table
         self.arrays: tuple[Array, ...] = ()
         self._error: BaseException | None = None
+        self._listen()
 
-    def _called(self, number: int) -> int:
-        try:
-            self._evaluate(self._program._plan.calls[number])
-        except BaseException as error:  # it goes on in `fail`, on the other side of the native code
-            self._error = error
-            return 1
-        return 0
+    def _listen(self) -> None:
+        answers = self._answers()
+        next(answers)
+        self._function = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(answers.send)
+        self._table[CALL_BACK] = ctypes.cast(self._function, ctypes.c_void_p).value
+
+    def _answers(self) -> Generator[int, int, None]:
+        """For each call that it is sent, whether that was done.
+
+        A generator, for signals that came while kernels ran: Python raises what they raise as soon as it goes on,
+        which here is within `try`, and would be before it in a function.
+        """
+        answer = DONE
+        while True:
+            number = None
+            try:
+                number = yield answer
+                self._evaluate(self._program._plan.calls[number])
+                answer = DONE
+            except BaseException as error:  # it goes on in `fail`, on the other side of the native code
+                if number is None and isinstance(error, GeneratorExit):
+                    return
+                self._error, answer = error, not DONE
 
     def _evaluate(self, call: Call) -> None:
         node = self._program._graph.nodes[call.node]
@@ -261,7 +288,10 @@ class _CallBack:
         error, self._error = self._error, None
         call = self._program._plan.calls[number]
         node = self._program._graph.nodes[call.node]
-        if error is None:  # a check: the op itself knows what to say
+        if error is None and call.kernel is None:  # it never began
+            self._listen()
+            error = KeyboardInterrupt()
+        elif error is None:  # a check: the op itself knows what to say
             try:
                 self._evaluate(call)
             except SymgraphError as found:

@@ -1,6 +1,7 @@
 """The step as a module: the kernels, each once, and the function that calls them in order.
 
-    table : arena, pool, pool_run, call back, status, how objects lie, dtypes; inputs, outputs, next values, constants
+    table : arena, pool, pool_run, call back, status, the caller's floating-point mode, how objects lie, dtypes;
+            inputs, outputs, next values, constants
 
 `step(table, arrays)` takes a tuple of arrays as it lies in memory, and puts the addresses of their elements into
 the table. It returns 0, or one more than the number of the call that failed, or -1 where an input is not the array
@@ -12,15 +13,16 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from symgraph.lowering.llvm.buffers import Call, Room
-from symgraph.lowering.llvm.emit import Builder
+from symgraph.lowering.llvm.emit import I32, I64, PTR, Builder, Value
 from symgraph.lowering.llvm.jit import module_text
 from symgraph.lowering.llvm.kernel import Kernel
-from symgraph.lowering.llvm.pool_code import flush_denormals, restore_mode
+from symgraph.lowering.llvm.pool_code import X86, flush_denormals, restore_mode
 from symgraph.lowering.llvm.region import Shape
 from symgraph.lowering.llvm.target import Target
 from symgraph.types import DType
 
-ARENA, POOL, RUN, CALL_BACK, STATUS, ITEMS, DATA, ARRAY_TYPE, DTYPES = range(9)
+ARENA, POOL, RUN, CALL_BACK, STATUS, MODE, ITEMS, DATA, ARRAY_TYPE, DTYPES = range(10)
+DONE = 1  # what a call back answers; ctypes answers 0 for one that it could not make
 KINDS = tuple(np.dtype(name) for name in ("float32", "float64", "int32", "int64", "bool"))
 FIRST = DTYPES + len(KINDS)
 _PART = 128  # calls in one function: LLVM takes more than linear time over a long one
@@ -60,14 +62,17 @@ def module(
     step, modes = _step(len(parts), arrays, len(inputs), target if flush else None)
     declarations += modes
     head = _each() if any(call.chunks > 1 for call in calls) else ""
+    if any(call.kernel is None for call in calls):
+        outside, modes = _outside(target if flush else None)
+        head += outside
+        declarations += modes
     constants += [_expected(inputs), _check(len(inputs))]
     return module_text([*constants, "", *functions, head, *parts, step], declarations, target)
 
 
 def _call(number: int, call: Call, kernels: Sequence[Kernel]) -> Iterator[str]:
     if call.kernel is None:
-        yield f"  %back{number} = load ptr, ptr %slot{CALL_BACK}, align 8"
-        yield f"  %failed{number} = call i64 %back{number}(i64 {number})"
+        yield f"  %wrong{number} = call i1 @outside(ptr %table, i64 {number})"
     elif call.chunks == 1:
         yield f"  call void @kernel{call.kernel}(ptr %table, ptr @args{number}, i64 0)"
     else:
@@ -76,7 +81,7 @@ def _call(number: int, call: Call, kernels: Sequence[Kernel]) -> Iterator[str]:
         return
     if call.kernel is not None:
         yield f"  %failed{number} = load i64, ptr %slot{STATUS}, align 8"
-    yield f"  %wrong{number} = icmp ne i64 %failed{number}, 0"
+        yield f"  %wrong{number} = icmp ne i64 %failed{number}, 0"
     yield f"  br i1 %wrong{number}, label %stop{number}, label %go{number}"
     yield f"stop{number}:"
     yield f"  ret i64 {number + 1}"
@@ -84,9 +89,25 @@ def _call(number: int, call: Call, kernels: Sequence[Kernel]) -> Iterator[str]:
 
 
 def _part(number: int, lines: list[str]) -> str:
-    slots = [f"  %slot{k} = getelementptr ptr, ptr %table, i64 {k}" for k in (CALL_BACK, STATUS)]
+    slot = f"  %slot{STATUS} = getelementptr ptr, ptr %table, i64 {STATUS}"
     head = f"define internal i64 @part{number}(ptr %table) #0 {{"
-    return "\n".join([head, "entry:", *slots, *lines, "  ret i64 0", "}", ""])
+    return "\n".join([head, "entry:", slot, *lines, "  ret i64 0", "}", ""])
+
+
+def _outside(flushed: Target | None) -> tuple[str, list[str]]:
+    """A call back, and whether it failed; and what that declares. Python runs in the caller's floating-point mode."""
+    b = Builder()
+    slot = b.emit(PTR, f"getelementptr ptr, ptr %table, i64 {CALL_BACK}")
+    function = b.load(PTR, slot, align=8)
+    if flushed is not None:
+        kept = b.emit(PTR, f"getelementptr ptr, ptr %table, i64 {MODE}")
+        restore_mode(b, flushed, kept if flushed.triple.startswith(X86) else b.load(I64, kept, align=8))
+    answer = b.emit(I64, f"call i64 {function.text}(i64 %number)")
+    if flushed is not None:
+        flush_denormals(b, flushed)
+    head = "define internal i1 @outside(ptr %table, i64 %number) #0 {"
+    foot = [f"  %failed = icmp ne i64 {answer.text}, {DONE}", "  ret i1 %failed", "}", ""]
+    return "\n".join([head, "entry:", *b.lines, *foot]), [*b.intrinsics.values()]
 
 
 def _each() -> str:
@@ -195,13 +216,22 @@ bad:
 """
 
 
+def _keep_mode(b: Builder, mode: Value | None) -> None:
+    """Put the caller's mode, which lies in memory or is a number, into the table."""
+    if mode is not None:
+        word = b.load(I32, mode, align=4) if mode.type == PTR else mode
+        b.store(word, b.emit(PTR, f"getelementptr ptr, ptr %table, i64 {MODE}"), align=4)
+
+
 def _step(parts: int, arrays: int, inputs: int, flushed: Target | None) -> tuple[str, list[str]]:
     """The check, addresses into the table, then the parts until one fails; and what that declares. Where denormals
     are flushed the mode of the caller comes back at the end.
     """
     enter, leave = Builder(), Builder()
     if flushed is not None:
-        restore_mode(leave, flushed, flush_denormals(enter, flushed))
+        mode = flush_denormals(enter, flushed)
+        restore_mode(leave, flushed, mode)
+        _keep_mode(enter, mode)
     lines = ["define i64 @step(ptr %table, ptr %arrays) #0 {", "entry:", *enter.lines]
     lines += [f"  %slot{k} = getelementptr ptr, ptr %table, i64 {k}" for k in (STATUS, ITEMS, DATA, FIRST)]
     lines += [

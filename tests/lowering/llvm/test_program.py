@@ -98,11 +98,19 @@ def test_feeds_may_lie_in_memory_in_any_way(batch):
 def test_misaligned_operands_of_all_kinds_of_kernels(dtype, offset):
     x, y = sg.placeholder("x", (19, 23), dtype), sg.placeholder("y", (23, 17), dtype)
     graph = sg.define(
-        product=x @ y, sum=sg.sum(x, 1), least=sg.min(y, 0), turned=sg.transpose(x) * 2, running=sg.cumsum(x, 1),
-        joined=sg.concatenate([x, x + 1], 0), taken=sg.take(x, np.array([3, 0]), axis=1),
+        product=x @ y,
+        sum=sg.sum(x, 1),
+        least=sg.min(y, 0),
+        turned=sg.transpose(x) * 2,
+        running=sg.cumsum(x, 1),
+        joined=sg.concatenate([x, x + 1], 0),
+        taken=sg.take(x, np.array([3, 0]), axis=1),
     )
     rng = np.random.default_rng(offset)
-    feeds = {"x": rng.integers(-9, 9, (19, 23)).astype(dtype), "y": rng.integers(-9, 9, (23, 17)).astype(dtype)}
+    feeds = {
+        "x": rng.integers(-9, 9, (19, 23)).astype(dtype),
+        "y": rng.integers(-9, 9, (23, 17)).astype(dtype),
+    }
     odd = {
         name: np.frombuffer(bytes(offset) + value.tobytes(), dtype, offset=offset).reshape(value.shape)
         for name, value in feeds.items()
@@ -115,8 +123,11 @@ def test_misaligned_operands_of_all_kinds_of_kernels(dtype, offset):
 def test_bools_of_any_byte_are_true_or_false():
     truth, x = sg.placeholder("b", ("n",), "bool"), sg.placeholder("x", ("n",))
     graph = sg.define(
-        chosen=sg.where(truth, x, -x), count=sg.sum(sg.cast(truth, "int32")), negated=sg.logical_not(truth),
-        any=sg.any(truth), all=sg.all(truth),
+        chosen=sg.where(truth, x, -x),
+        count=sg.sum(sg.cast(truth, "int32")),
+        negated=sg.logical_not(truth),
+        any=sg.any(truth),
+        all=sg.all(truth),
     )
     bytes_ = np.array([0, 1, 2, 255, 128, 0, 4] * 9, np.uint8).view(bool)
     got, wanted = both(graph, {"b": bytes_, "x": np.arange(63, dtype=np.float32)})
@@ -158,7 +169,9 @@ def test_products_and_sums_over_nothing(shape, dtype):
     m, k, n = shape
     x, y = sg.placeholder("x", ("m", "k"), dtype), sg.placeholder("y", ("k", "n"), dtype)
     product = x @ y
-    graph = sg.define(product=product, more=product + 1, rows=sg.sum(product, 1), of=sg.sum(x, 1), any=sg.any(x > 0, 1))
+    graph = sg.define(
+        product=product, more=product + 1, rows=sg.sum(product, 1), of=sg.sum(x, 1), any=sg.any(x > 0, 1)
+    )
     got, wanted = both(graph, {"x": np.ones((m, k), dtype), "y": np.ones((k, n), dtype)})
     assert_close(got, wanted, 0)
 
@@ -166,12 +179,33 @@ def test_products_and_sums_over_nothing(shape, dtype):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_special_values_go_through(dtype):
     floats = np.finfo(dtype)
-    special = [np.nan, np.inf, -np.inf, 0.0, -0.0, floats.max, -floats.max, floats.tiny, floats.smallest_subnormal]
+    special = [
+        np.nan,
+        np.inf,
+        -np.inf,
+        0.0,
+        -0.0,
+        floats.max,
+        -floats.max,
+        floats.tiny,
+        floats.smallest_subnormal,
+    ]
     x, y = sg.placeholder("x", ("n",), dtype), sg.placeholder("y", ("n",), dtype)
     results = {
-        "sum": x + y, "difference": x - y, "product": x * y, "ratio": x / y, "larger": sg.maximum(x, y),
-        "smaller": sg.minimum(x, y), "less": x < y, "equal": sg.equal(x, y), "sign": sg.sign(x), "root": sg.sqrt(x),
-        "absolute": sg.abs(x), "negative": -x, "chosen": sg.where(x > y, x, y), "half": x * 0.5,
+        "sum": x + y,
+        "difference": x - y,
+        "product": x * y,
+        "ratio": x / y,
+        "larger": sg.maximum(x, y),
+        "smaller": sg.minimum(x, y),
+        "less": x < y,
+        "equal": sg.equal(x, y),
+        "sign": sg.sign(x),
+        "root": sg.sqrt(x),
+        "absolute": sg.abs(x),
+        "negative": -x,
+        "chosen": sg.where(x > y, x, y),
+        "half": x * 0.5,
     }
     pairs = np.array([(a, b) for a in special for b in special], dtype)
     got, wanted = both(sg.define(**results), {"x": pairs[:, 0], "y": pairs[:, 1]})
@@ -179,7 +213,9 @@ def test_special_values_go_through(dtype):
         np.testing.assert_array_equal(got[name], value, err_msg=name)
         if value.dtype.kind == "f":
             known = ~np.isnan(value)
-            np.testing.assert_array_equal(np.signbit(got[name])[known], np.signbit(value)[known], err_msg=name)
+            np.testing.assert_array_equal(
+                np.signbit(got[name])[known], np.signbit(value)[known], err_msg=name
+            )
 
 
 def test_a_large_batch():
@@ -209,10 +245,22 @@ def many_results():
     u = sg.variable("u", (4,), init=2.0)
     y = x * w
     outputs = {
-        "x": x, "y": y, "again": y, "flat": sg.reshape(y, (-1,)), "turned": sg.transpose(y), "first": y[0],
-        "row": sg.broadcast_to(w, (3, 4)), "w_itself": w, "constant": sg.constant(np.arange(4.0, dtype=np.float32)),
-        "same_constant": sg.constant(np.arange(4.0, dtype=np.float32)) + 0.0, "sum": sg.sum(y), "untouched": sg.stop_gradient(x),
-        "negated": -y, "twice": -(-y), "sliced": x[1:, ::2], "grown": w + u,
+        "x": x,
+        "y": y,
+        "again": y,
+        "flat": sg.reshape(y, (-1,)),
+        "turned": sg.transpose(y),
+        "first": y[0],
+        "row": sg.broadcast_to(w, (3, 4)),
+        "w_itself": w,
+        "constant": sg.constant(np.arange(4.0, dtype=np.float32)),
+        "same_constant": sg.constant(np.arange(4.0, dtype=np.float32)) + 0.0,
+        "sum": sg.sum(y),
+        "untouched": sg.stop_gradient(x),
+        "negated": -y,
+        "twice": -(-y),
+        "sliced": x[1:, ::2],
+        "grown": w + u,
     }
     return sg.define(outputs, updates={"go": {w: w + u, u: w}})
 
@@ -278,7 +326,9 @@ def test_results_keep_no_workspace_alive():
 def tiny_numbers(numerics):
     x = sg.placeholder("x", ("n",))
     values = np.array([1e-40, -3e-42, 1e-38, 1.0, 0.0] * 7, np.float32)
-    program = sg.compile(sg.define(y=x * 0.25 + 0.0 * x, s=sg.sum(x * 0.5)), backend="llvm", numerics=numerics)
+    program = sg.compile(
+        sg.define(y=x * 0.25 + 0.0 * x, s=sg.sum(x * 0.5)), backend="llvm", numerics=numerics
+    )
     return program({"x": values})["y"], values * np.float32(0.25)
 
 
