@@ -258,7 +258,7 @@ def many_results():
         "sum": sg.sum(y),
         "untouched": sg.stop_gradient(x),
         "negated": -y,
-        "twice": -(-y),
+        "twice": sg.neg(-y),
         "sliced": x[1:, ::2],
         "grown": w + u,
     }
@@ -318,6 +318,81 @@ def test_results_keep_no_workspace_alive():
     got = program({"x": np.zeros((1000, 100), np.float32)})
     assert got["y"].base is None
     assert isinstance(got["s"], np.float32)
+
+
+# Prepared steps, whose feeds native code looks at itself
+
+
+def test_a_prepared_step_takes_what_a_run_takes():
+    x, k = sg.placeholder("x", ("n", 3)), sg.placeholder("k", (), "int64")
+    w = sg.variable("w", (3,), init=2.0)
+    graph = sg.define({"y": x * w + sg.cast(k, "float32"), "n": sg.sum(x)}, updates={"go": {w: w + 1.0}})
+    value = np.arange(6, dtype=np.float32).reshape(2, 3)
+    odd = np.frombuffer(b"\0" + value.tobytes(), np.float32, offset=1).reshape(2, 3)
+
+    class Mine(np.ndarray):
+        pass
+
+    others = [
+        value,
+        np.asfortranarray(value),
+        value[::-1],
+        value[:, ::-1],
+        odd,
+        value.tolist(),
+        value.astype(">f4"),
+        value.view(Mine),
+        value[:1],
+        np.zeros((0, 3), np.float32),
+        value.astype(np.int32).tolist(),
+        np.tile(value, (40, 1)),
+        value.astype(np.dtype("float32", metadata={"unit": "m"})),
+        value.astype(np.float16),
+    ]
+    counts = [3, np.int64(3), np.array(3), np.array(3, np.longlong), np.int32(3), True]
+    with sg.Session(graph, backend="llvm") as session, sg.Session(graph, backend="interpreter") as other:
+        step, wanted = (s.prepare(["y", "n"], [x, k], update="go") for s in (session, other))
+        for _ in range(2):
+            for given in others:
+                for count in counts:
+                    for got, expected in zip(step(given, count), wanted(given, count), strict=True):
+                        np.testing.assert_array_equal(got, expected)
+                        assert type(got) is type(expected)
+
+
+def test_a_prepared_step_refuses_what_a_run_refuses():
+    x, w = sg.placeholder("x", ("n", 3)), sg.variable("w", (3,), init=2.0)
+    graph = sg.define({"y": x * w}, updates={"go": {w: w + 1.0}})
+    good = np.ones((2, 3), np.float32)
+    bad = [
+        None,
+        "text",
+        1.0,
+        object(),
+        good[0],
+        good[:, :2],
+        good[None],
+        good.astype(float),
+        good.astype(complex),
+        good.astype(object),
+        [[1, 2], [3]],
+        np.zeros((2, 0), np.float32),
+        np.array("x"),
+        {},
+        (),
+        np.ndarray,
+    ]
+    with sg.Session(graph, backend="llvm") as session:
+        step = session.prepare("y", [x], update="go")
+        step(good)
+        for number, given in enumerate(bad):
+            with pytest.raises(sg.FeedError):
+                step(given)
+            with pytest.raises(sg.FeedError):
+                session.run("y", {"x": given}, update="go")
+            assert session.step == 1 + number
+            step(good)
+        np.testing.assert_array_equal(session.variables["w"], np.full(3, 3 + len(bad)))
 
 
 # Denormals

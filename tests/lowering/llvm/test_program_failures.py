@@ -1,7 +1,6 @@
 """What goes wrong in the middle of a native step, and ops of users that have no kernel."""
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
