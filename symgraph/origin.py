@@ -122,7 +122,10 @@ def relative(file: str) -> str:
     >>> relative("models/mlp.py")
     'models/mlp.py'
     """
-    base = os.getcwd() + os.sep  # noqa: PTH109  asked for every line that is shown: Path.cwd() costs tenfold
+    try:
+        base = os.getcwd() + os.sep  # noqa: PTH109  asked for every line that is shown: Path.cwd() costs tenfold
+    except OSError:  # it has been removed
+        return file
     return file[len(base) :] if file.startswith(base) else file
 
 

@@ -14,13 +14,14 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import attrs
 
-from symgraph.lowering.llvm.jit import object_code
+from symgraph.errors import CompileError
+from symgraph.lowering.llvm.jit import Loaded, load, object_code
 from symgraph.lowering.llvm.target import Target, llvm
 
 _VARIABLE = "SYMGRAPH_CACHE_DIR"
@@ -49,6 +50,24 @@ def object_for(text: str, target: Target, level: int = 2) -> bytes:
         code = object_code(text, target, level)
         _write(place, key, code)
     return code
+
+
+def linked(text: str, target: Target, names: Sequence[str], level: int = 2) -> Loaded:
+    """The functions of a module by their names, from the cache or compiled. What is in the cache and does not link,
+    as the work of another build of LLVM would not, is compiled again.
+
+    Raises CompileError for IR that LLVM refuses, and where a symbol is missing.
+    """
+    try:
+        return load(object_for(text, target, level), names)
+    except CompileError:
+        place, _ = folder()
+        if place is None:
+            raise
+    code = object_code(text, target, level)
+    loaded = load(code, names)
+    _write(place, key_of(text, target, level), code)
+    return loaded
 
 
 def key_of(text: str, target: Target, level: int = 2) -> str:

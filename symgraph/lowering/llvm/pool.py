@@ -19,8 +19,8 @@ from typing import Any
 import attrs
 
 from symgraph.errors import CompileError
-from symgraph.lowering.llvm.cache import object_for
-from symgraph.lowering.llvm.jit import Loaded, load, module_text
+from symgraph.lowering.llvm.cache import linked
+from symgraph.lowering.llvm.jit import Loaded, module_text
 from symgraph.lowering.llvm.pool_code import HELP, LAYOUT, PAUSE, RUN, SIZE, pool_code
 from symgraph.lowering.llvm.target import host
 
@@ -141,7 +141,7 @@ def make_pool(threads: int, futex: bool = True, look_ns: int = _LOOK_NS) -> Pool
     """
     target = host()
     # Level 0 takes a quarter of the time to compile, and nobody can tell the difference at run time.
-    code = load(object_for(module_text(*pool_code(target), target), target, 0), (RUN, HELP, PAUSE))
+    code = linked(module_text(*pool_code(target), target), target, (RUN, HELP, PAUSE), 0)
     # Helpers never return, and the interpreter ends before they do: what they use must outlive it.
     memory = ctypes.create_string_buffer(SIZE + 64)
     start = -(-ctypes.addressof(memory) // 64) * 64

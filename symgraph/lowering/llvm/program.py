@@ -16,8 +16,8 @@ import numpy as np
 from symgraph.errors import ExecutionError, SymgraphError
 from symgraph.ir import Array, Graph, Placeholder, Variable
 from symgraph.lowering.llvm.buffers import Call, Room, Tensor, place
-from symgraph.lowering.llvm.cache import object_for
-from symgraph.lowering.llvm.jit import Loaded, assembly, load
+from symgraph.lowering.llvm.cache import linked
+from symgraph.lowering.llvm.jit import Loaded, assembly
 from symgraph.lowering.llvm.planner import Plan, fits, native, plan, supported
 from symgraph.lowering.llvm.pool import pool, thread_count
 from symgraph.lowering.llvm.step import (
@@ -93,7 +93,7 @@ def lower(graph: Graph, options: Options) -> "LlvmProgram":
         for room in rooms
     }
     text = _text(graph, made, slots, arrays, target, options, {})
-    code = load(object_for(text, target), ("step",))
+    code = linked(text, target, ("step",))
     return LlvmProgram(memory, graph, made, slots, arrays, target, options, code)
 
 
