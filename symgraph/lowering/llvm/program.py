@@ -267,12 +267,26 @@ class _CallBack:
 
     def _evaluate(self, call: Call) -> None:
         node = self._program._graph.nodes[call.node]
-        operands = [self._array(t) for t in call.tensors[: call.reads]]
+        places = call.tensors[call.reads :]
         with np.errstate(all="ignore"):
-            made: Any = node.op.evaluate(*(np.ascontiguousarray(x).reshape(x.shape) for x in operands))
-        results = made if isinstance(made, tuple) else (made,)
-        for tensor, result in zip(call.tensors[call.reads :], results, strict=True):
+            made: Any = node.op.evaluate(*(self._operand(t) for t in call.tensors[: call.reads]))
+        if not places:  # a check
+            return
+        results = [np.asarray(result) for result in (made if isinstance(made, tuple) else (made,))]
+        gave, told = (", ".join(f"{x.dtype}{[*x.shape]}" for x in some) for some in (results, places))
+        if gave != told:
+            raise ExecutionError(
+                f"{node.op.name}: evaluate gave {gave}, and infer says {told}", hint="Mend one of the two."
+            )
+        for tensor, result in zip(places, results, strict=True):
             np.copyto(self._array(tensor), result)
+
+    def _operand(self, tensor: Tensor) -> Array:
+        """What an op is given: in C order, and not to be written, since it may be what a caller fed."""
+        found = self._array(tensor)
+        array = np.ascontiguousarray(found).reshape(found.shape)
+        array.flags.writeable = False
+        return array
 
     def _array(self, tensor: Tensor) -> Array:
         if tensor.room.kind == "arena":
@@ -300,7 +314,9 @@ class _CallBack:
         if isinstance(error, SymgraphError):
             error.source = source
             raise error from None
-        if isinstance(error, Exception) or error is None:
+        if error is None:
+            raise ExecutionError(f"{node.op.name}: its operands were changed while it ran", source=source)
+        if isinstance(error, Exception):
             raise ExecutionError(f"{node.op.name}: the run failed: {error}", source=source) from error
         raise error
 

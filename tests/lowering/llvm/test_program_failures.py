@@ -213,6 +213,57 @@ def test_an_interrupt_while_kernels_run_is_not_lost(back):
     assert not done.stderr
 
 
+def given_by(evaluate):
+    """An op of one operand, whose result is declared to be like it."""
+
+    @attrs.frozen
+    class Loose(Op):
+        name: ClassVar[str] = "loose"
+        arity: ClassVar[int | None] = 1
+
+        def infer(self, *types):
+            return types[0]
+
+    Loose.evaluate = lambda self, *arrays: evaluate(*arrays)
+    return apply(Loose(), sg.placeholder("x", (4,)))
+
+
+@pytest.mark.parametrize(
+    "evaluate",
+    [
+        lambda x: x.sum(),
+        lambda x: x[:1],
+        lambda x: np.concatenate([x, x]),
+        lambda x: x.astype(float),
+        lambda x: x.astype(int),
+        lambda x: None,
+        lambda x: (x, x),
+        lambda x: (),
+    ],
+)
+def test_what_is_not_as_inferred_is_refused(evaluate):
+    y = given_by(evaluate)
+    program = sg.compile(sg.define(y=y), backend="llvm")
+    with pytest.raises(
+        sg.ExecutionError, match=r"loose: evaluate gave .*, and infer says float32\[4\]"
+    ) as raised:
+        program({"x": np.ones(4, np.float32)})
+    assert "test_program_failures.py" in str(raised.value)
+
+
+def test_an_op_cannot_write_what_it_is_given():
+    def careless(x):
+        x += 1
+        return x
+
+    feed = np.ones(4, np.float32)
+    program = sg.compile(sg.define(y=given_by(careless)), backend="llvm")
+    with pytest.raises(sg.ExecutionError, match="read-only"):
+        program({"x": feed})
+    np.testing.assert_array_equal(feed, 1)
+    assert feed.flags.writeable
+
+
 def test_a_call_back_may_run_the_program_it_is_part_of():
     x = sg.placeholder("x", (2,))
     depth = []
@@ -314,6 +365,21 @@ def test_values_are_printed_in_the_middle_of_a_step(capsys):
     out = capsys.readouterr().out
     assert out == "double: f32[2]  min 2  max 4  mean 3\n[2. 4.]\n"
     assert told(program) == ["print_value by a call back to Python"]
+
+
+@pytest.mark.parametrize("at", [0, 127, 128, 129, 300])
+def test_a_failure_far_into_a_long_step(at):
+    """Steps of many calls are several functions; each tells which call failed."""
+    x = sg.placeholder("x", (2, 2))
+    y = x
+    for k in range(310):
+        y = sg.cumsum(y, k % 2) * 0.5
+        if k == at:
+            y = y + sg.assert_finite(sg.log(x + y * 0.0), label=f"after {k}")
+    program = sg.compile(sg.define(y=y), backend="llvm")
+    with pytest.raises(sg.ExecutionError, match=f"after {at}"):
+        program({"x": -np.ones((2, 2), np.float32)})
+    assert np.isfinite(program({"x": np.ones((2, 2), np.float32)})["y"]).all()
 
 
 def test_the_first_of_two_failures_is_told():
