@@ -39,23 +39,25 @@ class Plan:
     """What is worked out once for a kind of run: fetched nodes, fed nodes (in the order of ids), updates.
 
     `template` has a place for each input of the program, filled with the defaults; `feed_slots` and
-    `variable_slots` say which feed or variable goes to which place. `scalars` are the outputs of rank 0.
+    `variable_slots` say which feed or variable (by its number in the session) goes to which place; `changed` are
+    the numbers of the variables that the program updates.
     """
 
     executable: Executable
     feeds: tuple[Feed, ...]
     template: tuple[Array | None, ...]
     feed_slots: tuple[tuple[int, int], ...]
-    variable_slots: tuple[tuple[int, str], ...]
-    updated: tuple[str, ...]
-    scalars: tuple[int, ...]
+    variable_slots: tuple[tuple[int, int], ...]
+    variables: int
+    changed: tuple[int, ...]
     bounds: dict[tuple[tuple[int, ...], ...], Bound] = attrs.field(factory=dict, init=False)
     last: list[Bound] = attrs.field(
         factory=list, init=False
     )  # of the last call, if it looks at arrays itself
     count: int = attrs.field(init=False)
     _defaults: tuple[Array, ...] = attrs.field(init=False)
-    _order: Callable[[Any], Any] = attrs.field(init=False)
+    _arrange: Callable[[Any], Any] = attrs.field(init=False)
+    of_changed: Callable[[Any], Any] = attrs.field(init=False)  # what is updated, of all variables
 
     @count.default
     def _count(self) -> int:
@@ -65,22 +67,26 @@ class Plan:
     def _given(self) -> tuple[Array, ...]:
         return tuple(array for array in self.template if array is not None)
 
-    @_order.default
-    def _arrange(self) -> Callable[[Any], Any]:
+    @_arrange.default
+    def _slots(self) -> Callable[[Any], Any]:
         """From feeds, variables and defaults to the order of the program."""
-        feeds = dict(self.feed_slots)
-        variables = {slot: len(self.feeds) + k for k, (slot, _) in enumerate(self.variable_slots)}
-        defaults = (slot for slot, array in enumerate(self.template) if array is not None)
-        start = len(self.feeds) + len(variables)
-        places = {**{slot: start + k for k, slot in enumerate(defaults)}, **feeds, **variables}
-        order = [places[slot] for slot in range(len(self.template))]
-        if order == list(range(start + len(self._defaults))):
-            return lambda arrays: arrays
-        return itemgetter(*order) if len(order) > 1 else lambda arrays: [arrays[i] for i in order]
+        first = len(self.feeds)
+        defaults = [slot for slot, array in enumerate(self.template) if array is not None]
+        places = {
+            **{slot: first + self.variables + k for k, slot in enumerate(defaults)},
+            **{slot: first + k for slot, k in self.variable_slots},
+            **dict(self.feed_slots),  # what is fed goes before its default
+        }
+        return _picker([places[slot] for slot in range(len(self.template))])
 
-    def inputs(self, values: Mapping[str, Array], feeds: Sequence[Array]) -> Sequence[Any]:
+    @of_changed.default
+    def _picked(self) -> Callable[[Any], Any]:
+        return _picker(self.changed)
+
+    def inputs(self, values: tuple[Array, ...], feeds: Sequence[Any]) -> Sequence[Any]:
         """The program's inputs in order."""
-        return self._order([*feeds, *[values[name] for _, name in self.variable_slots], *self._defaults])  # type: ignore[no-any-return]
+        made: Sequence[Any] = self._arrange((*feeds, *values, *self._defaults))
+        return made
 
     def bind(self, values: Sequence[Any]) -> tuple[Bound, list[Array]]:
         """The fed values as arrays, and the program for their shapes.
@@ -130,16 +136,19 @@ def _array(feed: Feed, value: Any) -> Array:
     return feed_array(feed.name, feed.type, value)
 
 
+def _picker(places: Sequence[int]) -> Callable[[Any], Any]:
+    """The function from a tuple to the tuple of some of its items."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda items: tuple(items[place] for place in places)
+
+
 def finisher(
-    fetched: Sequence[int],
-    unique: Sequence[int],
-    scalars: Sequence[int],
-    nest: Callable[[Sequence[Any]], Any],
-    single: bool,
+    fetched: Sequence[int], unique: Sequence[int], nest: Callable[[Sequence[Any]], Any], single: bool
 ) -> Callable[[Sequence[Any]], Any]:
     """The function from a program's outputs to the nested result."""
     if single:
-        return (lambda outputs: outputs[0][()]) if scalars else (lambda outputs: outputs[0])
+        return itemgetter(0)
     places = [unique.index(i) for i in fetched]
     # A node that was fetched twice is given out twice, as two arrays.
     again = [place in places[:k] for k, place in enumerate(places)]
@@ -147,11 +156,7 @@ def finisher(
     def finish(outputs: Sequence[Any]) -> Any:
         return nest(
             [
-                outputs[place][()]
-                if place in scalars
-                else outputs[place].copy()
-                if repeat
-                else outputs[place]
+                outputs[place].copy() if repeat else outputs[place]
                 for place, repeat in zip(places, again, strict=True)
             ]
         )
@@ -173,6 +178,7 @@ def make_plan(graph: Graph, key: Key, fed: Mapping[int, Target], backend: str, n
     executable = compile(declared, backend=backend, numerics=numerics)
     leaves = [n.op for n in executable.graph.nodes if isinstance(n.op, Placeholder | Variable)]
     index = {labels[i]: k for k, i in enumerate(ordered)}
+    places = {name: k for k, name in enumerate(graph.variables)}
     return Plan(
         executable=executable,
         feeds=tuple(_feed(spelled(fed[i], graph.nodes[i]), graph.nodes[i].type) for i in ordered),
@@ -181,9 +187,11 @@ def make_plan(graph: Graph, key: Key, fed: Mapping[int, Target], backend: str, n
             for op in leaves
         ),
         feed_slots=tuple((slot, index[op.label]) for slot, op in enumerate(leaves) if op.label in index),
-        variable_slots=tuple((slot, op.label) for slot, op in enumerate(leaves) if isinstance(op, Variable)),
-        updated=tuple(name for _, pairs in executable.graph.updates for name, _ in pairs),
-        scalars=tuple(k for k, i in enumerate(fetched) if graph.nodes[i].type.shape == ()),
+        variable_slots=tuple(
+            (slot, places[op.label]) for slot, op in enumerate(leaves) if isinstance(op, Variable)
+        ),
+        variables=len(places),
+        changed=tuple(places[name] for _, pairs in executable.graph.updates for name, _ in pairs),
     )
 
 

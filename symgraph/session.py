@@ -11,7 +11,7 @@ state keeps its arrays from being reused.
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias, TypeVar
@@ -41,13 +41,10 @@ Groups: TypeAlias = str | Iterable[str] | None
 
 @attrs.define(eq=False, on_setattr=attrs.setters.frozen)  # as frozen, and quicker to make
 class _State:
-    """The variables' values at one moment. A call that reads them holds the state as long as it does.
+    """The variables' values at one moment, in the graph's order; `spare` are arrays for the next update to fill."""
 
-    `spare` has arrays of older states, for the next update to write into when no call holds those.
-    """
-
-    values: Mapping[str, Array]
-    spare: Mapping[str, Array]
+    values: tuple[Array, ...]
+    spare: tuple[Array, ...]
     step: int
     seed: int
 
@@ -66,6 +63,7 @@ class Step:
         tuple[int, ...] | None
     )  # the place of each of the plan's feeds among the arguments, if not its own
     _finish: Callable[[Sequence[Any]], Any]
+    _run: Callable[[Plan, Bound, Sequence[Any], bool], tuple[Array, ...] | None]
 
     def __repr__(self) -> str:
         takes = ", ".join(feed.name for feed in self._plan.feeds)
@@ -82,7 +80,7 @@ class Step:
         if plan.last and len(feeds) == plan.count:
             # The code itself looks at the arrays: where they are what it was made for, nothing else needs to.
             values: Sequence[Any] = feeds if self._order is None else [feeds[i] for i in self._order]
-            outputs = self._session._execute(plan, plan.last[0], values, sure=False)
+            outputs = self._run(plan, plan.last[0], values, False)
             if outputs is not None:
                 return self._finish(outputs)
         first = feeds[0] if len(feeds) == 1 else None
@@ -93,9 +91,9 @@ class Step:
         else:
             values = feeds if self._order is None else [feeds[i] for i in self._order]
         bound, arrays = plan.bind(values)
-        outputs = self._session._execute(plan, bound, arrays)
+        outputs = self._run(plan, bound, arrays, True)
         assert outputs is not None
-        if bound.program.careful:
+        if bound.program.careful and len(plan.feed_slots) == plan.count:  # it sees every feed
             plan.last[:] = [bound]
         return self._finish(outputs)
 
@@ -140,7 +138,8 @@ class Variables(Mapping[str, Any]):
             raise _UnknownVariableError(
                 f"{name!r} is no variable of this graph", hint=f"It has {', '.join(variables) or 'none'}."
             )
-        return self._session._read(lambda state: state.values[name].copy()[()])
+        place = list(variables).index(name)
+        return self._session._read(lambda state: state.values[place].copy()[()])
 
     def __setitem__(self, name: str, value: object) -> NoReturn:
         raise GraphError(
@@ -161,7 +160,7 @@ class Variables(Mapping[str, Any]):
     def snapshot(self) -> dict[str, Any]:
         """Copies of all values at one moment, also while another thread updates them."""
         return self._session._read(
-            lambda state: {name: value.copy()[()] for name, value in state.values.items()}
+            lambda state: {name: value.copy()[()] for name, value in zip(self, state.values, strict=True)}
         )
 
     def assign(self, name: str | Mapping[str, npt.ArrayLike], value: npt.ArrayLike | None = None) -> None:
@@ -232,7 +231,8 @@ class Session:
         self._steps: dict[tuple[str, tuple[Any, ...], str | None], Step] = {}
         self._planning, self._writing = Lock(), Lock()
         self._retired: list[ref[_State]] = []  # older states; those that calls under way hold are alive
-        self._state: _State | None = _State(initial_values(graph, seed), {}, 0, seed)
+        values = tuple(initial_values(graph, seed).values())
+        self._state: _State | None = _State(values, tuple(map(np.empty_like, values)), 0, seed)
 
     def __enter__(self) -> Self:
         return self
@@ -322,7 +322,8 @@ class Session:
             plan,
             tuple(fed[i] for i in ordered),
             None if order == tuple(range(len(order))) else order,
-            finisher(fetched, unique, plan.scalars, nest, isinstance(fetches, str)),
+            finisher(fetched, unique, nest, isinstance(fetches, str)),
+            self._update if plan.changed else self._fetch,
         )
 
     def save(
@@ -339,7 +340,13 @@ class Session:
         header = checkpoint.header(self._fingerprint, extra, position)
         self._read(
             lambda state: checkpoint.write(
-                path, attrs.evolve(header, tensors=state.values, step=state.step, seed=state.seed)
+                path,
+                attrs.evolve(
+                    header,
+                    tensors=dict(zip(self.variables, state.values, strict=True)),
+                    step=state.step,
+                    seed=state.seed,
+                ),
             )
         )
 
@@ -363,7 +370,8 @@ class Session:
         _check_tensors(path, self.graph, found.tensors)
         with self._writing:
             state = self._open()
-            self._commit(state, {n: v.copy() for n, v in found.tensors.items()}, found.step, found.seed)
+            values = tuple(found.tensors[name].copy() for name in self.graph.variables)
+            self._commit(state, _in_order(len(values)), values, found.step, found.seed)
         return found
 
     @cached_property
@@ -396,14 +404,11 @@ class Session:
                 self._plans[key] = make_plan(self.graph, key, fed, self.backend, self.numerics)
             return self._plans[key]
 
-    def _execute(
-        self, plan: Plan, bound: Bound, feeds: Sequence[Any], sure: bool = True
-    ) -> tuple[Array, ...] | None:
-        """Run a program. Unless the feeds are `sure` to fit it, the result is None where they do not."""
-        if plan.updated:
-            return self._update(plan, bound, feeds, sure)
-        # The state is held by a name until the run is over, which `_unread` sees.
-        state = self._open()
+    def _fetch(self, plan: Plan, bound: Bound, feeds: Sequence[Any], sure: bool) -> tuple[Array, ...] | None:
+        """Run a program that updates nothing. Unless the feeds are `sure` to fit it, the result is None where they
+        do not.
+        """
+        state = self._open()  # held until the run is over, which `_unread` sees
         return bound.run(plan.inputs(state.values, feeds), (), sure)
 
     def _read(self, function: Callable[[_State], A]) -> A:
@@ -412,42 +417,48 @@ class Session:
         return function(state)
 
     def _update(self, plan: Plan, bound: Bound, feeds: Sequence[Any], sure: bool) -> tuple[Array, ...] | None:
+        """The same for a program that updates variables, all of them or, after an error, none."""
         with self._writing:
             state = self._open()
-            spare = state.spare if self._unread() else {}
-            destinations = [
-                found if (found := spare.get(name)) is not None else np.empty_like(state.values[name])
-                for name in plan.updated
-            ]
+            destinations = plan.of_changed(state.spare)
+            if not self._unread():
+                destinations = tuple(map(np.empty_like, destinations))
             outputs = bound.run(plan.inputs(state.values, feeds), destinations, sure)
             if outputs is not None:
-                changed = dict(zip(plan.updated, destinations))  # noqa: B905  strict takes longer
-                self._commit(state, changed, state.step + 1, state.seed)
+                self._commit(state, plan.changed, destinations, state.step + 1, state.seed)
             return outputs
 
     def _assign(self, values: Mapping[str, Array]) -> None:
         with self._writing:
             state = self._open()
-            self._commit(state, values, state.step, state.seed)
+            places = [list(self.graph.variables).index(name) for name in values]
+            self._commit(state, places, tuple(values.values()), state.step, state.seed)
 
     def _unread(self) -> bool:
         """Whether no call holds a state older than the present one, so that spare arrays may be written.
 
         A call takes the state before it is retired or not at all, so a dead one is read by nobody.
         """
-        if self._retired:
-            self._retired = [state for state in self._retired if state() is not None]
+        self._retired = [state for state in self._retired if state() is not None]
         return not self._retired
 
-    def _commit(self, state: _State, changed: Mapping[str, Array], step: int, seed: int) -> None:
+    def _commit(
+        self, state: _State, places: Sequence[int], arrays: tuple[Array, ...], step: int, seed: int
+    ) -> None:
         """Replace the state, by the one assignment at the end: before it nothing has happened."""
-        if len(changed) == len(state.values):
-            made = _State(changed, state.values, step, seed)
-        else:
-            spare = {**state.spare, **{name: state.values[name] for name in changed}}
-            made = _State({**state.values, **changed}, spare, step, seed)
+        values, spare = arrays, state.values
+        if places != _in_order(len(state.values)):
+            now, before = list(state.values), list(state.spare)
+            for place, array in zip(places, arrays, strict=True):
+                now[place], before[place] = array, now[place]
+            values, spare = tuple(now), tuple(before)
         self._retired.append(ref(state))
-        self._state = made
+        self._state = _State(values, spare, step, seed)
+
+
+@lru_cache(64)
+def _in_order(count: int) -> tuple[int, ...]:
+    return tuple(range(count))
 
 
 def _groups(update: Groups) -> tuple[str, ...]:

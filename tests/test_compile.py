@@ -17,7 +17,7 @@ from symgraph.ir import Graph
 from symgraph.rewrite import Pass, Rewritten
 from symgraph.types import TensorType, dim
 
-BACKENDS = ["interpreter", "numpy", "auto"]
+BACKENDS = ["interpreter", "numpy", "llvm", "auto"]
 
 
 @pytest.fixture(params=BACKENDS)

@@ -29,7 +29,7 @@ from symgraph.session import Session
 from symgraph.train import checkpoint, initializers, minimize, sgd
 from symgraph.train.checkpoint import Checkpoint, read, write
 
-BACKENDS = ["interpreter", "numpy"]
+BACKENDS = ["interpreter", "numpy", "llvm"]
 ROOT = Path(__file__).parents[2]
 
 

@@ -19,7 +19,7 @@ from symgraph.session import Session
 from symgraph.train import minimize, sgd
 from symgraph.verify import verify
 
-BACKENDS = ["interpreter", "numpy"]
+BACKENDS = ["interpreter", "numpy", "llvm"]
 
 
 @pytest.fixture(params=BACKENDS)

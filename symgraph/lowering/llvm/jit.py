@@ -3,11 +3,12 @@
 import ctypes
 import os
 import weakref
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import count
-from threading import RLock
-from typing import Any
+from threading import RLock, Thread
+from typing import Any, TypeVar
 
 import attrs
 
@@ -18,7 +19,9 @@ from symgraph.lowering.llvm.target import Target, host, llvm, machine
 # 150 KB itself. So one serves a few objects, is replaced by the next, and goes with the last code it linked.
 _OBJECTS_PER_LINKER = 32
 
+A = TypeVar("A")
 _numbers = count()
+_unloaded: deque[Any] = deque()  # code that nothing holds any more; freed before the next is made
 
 # LLVM does one thing at a time, by a lock of llvmlite's. A fork waits for this one, which is around that: else a
 # child could be born with a lock that nobody will ever release.
@@ -37,21 +40,29 @@ def module_text(functions: Sequence[str], declarations: Sequence[str], target: T
 
 def object_code(text: str, target: Target, level: int = 2) -> bytes:
     """Compile a module, with a level of care from 0 to 3; raises CompileError for IR that LLVM refuses."""
-    binding = llvm()
-    try:
-        with _llvm_lock, binding.create_context() as context, binding.parse_assembly(text, context) as module:
+
+    def compiled() -> bytes:
+        binding = llvm()
+        with binding.create_context() as context, binding.parse_assembly(text, context) as module:
             code: bytes = machine(target, level).emit_object(module)
+        return code
+
+    try:
+        return _apart(compiled)
     except RuntimeError as error:
         raise CompileError(f"LLVM refused the generated code: {error}") from error
-    return code
 
 
 def assembly(text: str, target: Target) -> str:
     """The machine code of a module, as text."""
-    binding = llvm()
-    with _llvm_lock, binding.create_context() as context, binding.parse_assembly(text, context) as module:
-        code: str = machine(target).emit_assembly(module)
-    return code
+
+    def written() -> str:
+        binding = llvm()
+        with binding.create_context() as context, binding.parse_assembly(text, context) as module:
+            code: str = machine(target).emit_assembly(module)
+        return code
+
+    return _apart(written)
 
 
 @attrs.frozen(eq=False)
@@ -69,25 +80,48 @@ def load(code: bytes, names: Sequence[str]) -> Loaded:
     Code may call what LLVM itself writes calls to, memcpy, memmove and memset, and the functions of the process,
     such as those of the C library.
     """
-    builder = llvm().JITLibraryBuilder().add_object_img(code).add_current_process()
-    for name, address in _memory_functions().items():
-        builder.import_symbol(name, address)
-    for name in names:
-        builder.export_symbol(name)
+
+    def linked() -> Loaded:
+        builder = llvm().JITLibraryBuilder().add_object_img(code).add_current_process()
+        for name, address in _memory_functions().items():
+            builder.import_symbol(name, address)
+        for name in names:
+            builder.export_symbol(name)
+        number = next(_numbers)
+        tracker = builder.link(_linker(number // _OBJECTS_PER_LINKER), f"symgraph{number}")
+        loaded = Loaded({name: tracker[name] for name in names})
+        # Other threads may be in it until the very end, so it is not unloaded then.
+        weakref.finalize(loaded, _unloaded.append, tracker).atexit = False
+        return loaded
+
     try:
-        with _llvm_lock:
-            number = next(_numbers)
-            tracker = builder.link(_linker(number // _OBJECTS_PER_LINKER), f"symgraph{number}")
+        return _apart(linked)
     except RuntimeError as error:
         raise CompileError(f"LLVM could not link the generated code: {error}") from error
-    loaded = Loaded({name: tracker[name] for name in names})
-    weakref.finalize(loaded, _unload, tracker).atexit = False  # other threads may be in it until the very end
-    return loaded
 
 
-def _unload(tracker: Any) -> None:
-    with _llvm_lock:
-        tracker.close()
+def _apart(work: Callable[[], A]) -> A:
+    """What a thread of its own computes. A KeyboardInterrupt comes to the main thread, between any two instructions:
+    there it would leave LLVM's objects half freed, to be freed again.
+    """
+    results: list[tuple[Any, BaseException | None]] = []
+
+    def run() -> None:
+        try:
+            with _llvm_lock:
+                while _unloaded:
+                    _unloaded.popleft().close()
+                results.append((work(), None))
+        except BaseException as error:
+            results.append((None, error))
+
+    thread = Thread(target=run, name="symgraph-compiler")
+    thread.start()
+    thread.join()
+    ((made, error),) = results
+    if error is not None:
+        raise error
+    return made  # type: ignore[no-any-return]
 
 
 @lru_cache(1)

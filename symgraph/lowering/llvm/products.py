@@ -14,7 +14,7 @@ import numpy as np
 from symgraph.ir import Node
 from symgraph.lowering.llvm import matmul as tiles
 from symgraph.lowering.llvm.buffers import Tensor, read
-from symgraph.lowering.llvm.emit import I64, Builder, Value, constant, integer
+from symgraph.lowering.llvm.emit import I64, Builder, Type, Value, constant, integer
 from symgraph.lowering.llvm.kernel import Kernel, close, open_kernel
 from symgraph.lowering.llvm.loops import address, compute, gather, join_axes, load, store
 from symgraph.lowering.llvm.region import (
@@ -300,6 +300,18 @@ class _Epilogue:
         for (i, strides), base in zip(tile.outputs, self.writes, strict=True):
             where = address(b, base, [row, column], strides[depth:], tile.nodes[i].dtype)
             store(b, values[i], where, strides[-1], mask)
+
+    def prefetch(self, b: Builder, type_: Type, row: Value, column: Value, vectors: int) -> None:
+        """Ask for the lines of a row that will be stored to, and for those that will be read beside them."""
+        tile, depth = self.tile, len(self.tile.batches)
+        for (i, strides), base in zip(tile.outputs, self.writes, strict=True):
+            dtype = tile.nodes[i].dtype
+            where = address(b, base, [row, column], strides[depth:], dtype)
+            tiles.prefetch(b, where, vectors * type_.lanes * dtype.itemsize)
+        for k, (operand, base) in enumerate(zip(tile.operands, self.reads, strict=True)):
+            if k not in self.numbers and operand.strides[-1] == 1 and operand.strides[-2]:
+                where = address(b, base, [row, column], operand.strides[depth:], operand.dtype)
+                tiles.prefetch(b, where, vectors * type_.lanes * operand.dtype.itemsize, write=False)
 
     def _read(self, b: Builder, k: int, row: Value, column: Value, lanes: int, mask: Value | None) -> Value:
         operand, depth = self.tile.operands[k], len(self.tile.batches)
