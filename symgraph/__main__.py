@@ -43,7 +43,8 @@ the stages:
   gradient    forward, with the gradients of the loss by all variables (--of names another output)
   optimised   what the compiler makes of the declared graph for --backend
   unfused     the optimised graph before nodes are fused into kernels
-  source      the code that runs, for the sizes of --size
+  source      the code that runs, for the sizes of --size: LLVM IR, or Python for --backend numpy
+  assembly    the machine code of --backend llvm, for the sizes of --size
   ledger      each rewrite the compiler made, with the user's lines, and the totals
   memory      the buffers by time and the peak, for the sizes of --size
 
@@ -282,6 +283,7 @@ _STAGE: dict[str, _Stage] = {
     "unfused": _graph_stage(lambda graph, args: unfused(_compiled(graph, args))),
     "source": _program_stage(lambda executable, sizes: executable.source(**sizes).rstrip()),
     "ledger": _program_stage(lambda executable, sizes: sg.explain(executable, **sizes), False),
+    "assembly": _program_stage(lambda executable, sizes: executable.assembly(**sizes).rstrip()),
     "memory": _program_stage(lambda executable, sizes: str(executable.memory_plan(**sizes))),
 }
 

@@ -15,7 +15,7 @@ from symgraph.compile import Bound, Executable, bind_shape, compile, feed_array
 from symgraph.errors import FeedError
 from symgraph.fetches import Target, cut, spelled
 from symgraph.ir import Array, Graph, Placeholder, Variable
-from symgraph.rewrite import Numerics
+from symgraph.lowering.program import Options
 from symgraph.types import DType, TensorType
 
 # Fetched ids in order, fed ids in ascending order, names of update groups in order.
@@ -164,7 +164,7 @@ def finisher(
     return finish
 
 
-def make_plan(graph: Graph, key: Key, fed: Mapping[int, Target], backend: str, numerics: Numerics) -> Plan:
+def make_plan(graph: Graph, key: Key, fed: Mapping[int, Target], backend: str, options: Options) -> Plan:
     """Cut the graph down to what a run needs and compile it; raises FeedError for a placeholder not fed."""
     fetched, ordered, groups = key
     declared, labels = cut(graph, fetched, ordered, groups)
@@ -175,7 +175,7 @@ def make_plan(graph: Graph, key: Key, fed: Mapping[int, Target], backend: str, n
                 f"the placeholder {label!r} has no value",
                 hint=f"Feed {label!r} an array of type {node.type}.",
             )
-    executable = compile(declared, backend=backend, numerics=numerics)
+    executable = compile(declared, backend=backend, numerics=options.numerics, threads=options.threads)
     leaves = [n.op for n in executable.graph.nodes if isinstance(n.op, Placeholder | Variable)]
     index = {labels[i]: k for k, i in enumerate(ordered)}
     places = {name: k for k, name in enumerate(graph.variables)}

@@ -26,6 +26,7 @@ from symgraph.errors import CheckpointError, CompileError, ExecutionError, FeedE
 from symgraph.expr import Expr
 from symgraph.fetches import Locator, Target, flatten, located_feeds
 from symgraph.ir import Array, Graph, Variable
+from symgraph.lowering.program import Options
 from symgraph.rewrite import NUMERICS, Numerics
 from symgraph.run_plan import Key, Plan, finisher, make_plan
 from symgraph.types import TensorType, show_shape
@@ -200,7 +201,9 @@ class Session:
 
     `backend` and `numerics` are those of `symgraph.compile`. `seed` decides the first values of variables:
     each draws from (seed, its name) alone, so that another layer changes no other's start. Same graph, seed,
-    data and backend: the same bits. Raises CompileError for an unknown backend or numerics.
+    data and backend: the same bits, also for any number of `threads`, which the backend `llvm` may use (None: as
+    SYMGRAPH_NUM_THREADS says, else as many as there are processors). Raises CompileError for an unknown backend or
+    numerics, or no number of threads.
 
     >>> from symgraph.define import define
     >>> from symgraph.expr import placeholder, variable
@@ -212,7 +215,12 @@ class Session:
     """
 
     def __init__(
-        self, graph: Graph, backend: str = "auto", seed: int = 0, numerics: Numerics = "safe"
+        self,
+        graph: Graph,
+        backend: str = "auto",
+        seed: int = 0,
+        numerics: Numerics = "safe",
+        threads: int | None = None,
     ) -> None:
         if not isinstance(graph, Graph):
             raise GraphError(
@@ -226,6 +234,7 @@ class Session:
             )
         self.backend, _ = lowering(backend)
         self.numerics: Numerics = numerics
+        self._options = Options(numerics, threads)
         self._locate = Locator(graph)
         self._plans: dict[Key, Plan] = {}
         self._steps: dict[tuple[str, tuple[Any, ...], str | None], Step] = {}
@@ -401,7 +410,7 @@ class Session:
     def _planned(self, key: Key, fed: Mapping[int, Target]) -> Plan:
         with self._planning:
             if key not in self._plans:
-                self._plans[key] = make_plan(self.graph, key, fed, self.backend, self.numerics)
+                self._plans[key] = make_plan(self.graph, key, fed, self.backend, self._options)
             return self._plans[key]
 
     def _fetch(self, plan: Plan, bound: Bound, feeds: Sequence[Any], sure: bool) -> tuple[Array, ...] | None:

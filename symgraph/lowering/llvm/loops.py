@@ -185,7 +185,7 @@ class _Writer:
             self.places[root] = (self.pointers[len(region.operands) + k], row, within)
         rooms: list[tuple[int, Shape, int]] = []
         for i, node in enumerate(nodes):
-            if is_tail(node) and self.chunks > 1:
+            if is_tail(node) and self.chunks > 1 and not self._own(i):
                 self.partial.append((i, self._room(node.shape, node.dtype)))
                 rooms.append((i, node.shape, self.partial[-1][1]))
             elif i in plan.kept and i not in self.places:
@@ -195,6 +195,14 @@ class _Writer:
             piece = self.b.offset(piece, self.b.mul(Value("%chunk", I64), integer(self.scratch)))
         for i, shape, room in rooms:
             self.places[i] = (self.b.offset(piece, integer(room)), 0, contiguous(shape))
+
+    def _own(self, i: int) -> bool:
+        """Whether each piece makes a part of a tail that is its alone: where the rows are one, pieces are cut along
+        a later axis, and that may be one that is kept.
+        """
+        shape, what = domain(self.region.nodes, i), self.region.nodes[i].what
+        cut = next((axis for axis, size in enumerate(shape) if size != 1), 0)
+        return self.plan.flat and cut not in what.axes and not self.grows(i)  # type: ignore[union-attr]
 
     def _room(self, shape: Shape, dtype: DType) -> int:
         place = self.scratch
