@@ -1,9 +1,10 @@
 """The thread pool's code, as IR: a region of chunks is shared by its caller and the helpers.
 
-One atomic word holds the number of chunks of the region that runs (high half) and the next one to take (low half).
-Whoever takes a chunk, caller or helper, adds one to it by compare-and-exchange; only then is the region's record
-read, and it cannot change before that chunk is done. So a late helper either takes a chunk of whatever region runs
-by then, or none: the word needs no generation.
+One atomic word holds which chunks of the region that runs are left: one past the last (high half) and the first (low
+half). The caller takes from the front and helpers from the back, by compare-and-exchange: so in a loop over the same
+regions a core meets the same chunks again, whose data its cache may still hold. Only with a chunk taken is the region's
+record read, and it cannot change before that chunk is done. So a late helper either takes a chunk of whatever region
+runs by then, or none: the word needs no generation.
 
 Helpers look for work for a while, then sleep: in a futex on Linux, else on a condition variable. Before it sleeps a
 helper counts itself among the sleepers, and then looks once more; the caller publishes the region, and then reads
@@ -173,7 +174,7 @@ rouse:
   call void @wake(ptr %pool, ptr %signal, i32 %wanted)
   br label %take
 take:
-  %mine = call i32 @drain(ptr %pool)
+  %mine = call i32 @drain(ptr %pool, i1 true)
   %all = trunc i64 %chunks to i32
   %theirs = sub i32 %all, %mine
   %spinsp = getelementptr i8, ptr %pool, i64 <SPINS>
@@ -210,8 +211,8 @@ return:
   ret void
 }
 
-; Take chunks while there are any; returns how many.
-define internal i32 @drain(ptr %pool) #0 {
+; Take chunks while there are any, from the front or from the back; returns how many.
+define internal i32 @drain(ptr %pool, i1 %front) #0 {
 entry:
   br label %look
 look:
@@ -222,7 +223,10 @@ look:
   %left = icmp ult i64 %next, %high
   br i1 %left, label %claim, label %return
 claim:
-  %after = add i64 %word, 1
+  %last = sub i64 %high, 1
+  %own = select i1 %front, i64 %next, i64 %last
+  %change = select i1 %front, i64 1, i64 -4294967296
+  %after = add i64 %word, %change
   %pair = cmpxchg ptr %pool, i64 %word, i64 %after acq_rel monotonic, align 8
   %ours = extractvalue { i64, i1 } %pair, 1
   br i1 %ours, label %work, label %look
@@ -235,7 +239,7 @@ work:
   %table = load ptr, ptr %tablep, align 8
   %argsp = getelementptr i8, ptr %pool, i64 <ARGS>
   %args = load ptr, ptr %argsp, align 8
-  call void %fn(ptr %table, ptr %args, i64 %next)
+  call void %fn(ptr %table, ptr %args, i64 %own)
   %one_more = add i32 %taken, 1
   br label %look
 return:
@@ -254,7 +258,7 @@ entry:
   %before = atomicrmw add ptr %helpersp, i32 1 seq_cst
   br label %help
 help:
-  %mine = call i32 @drain(ptr %pool)
+  %mine = call i32 @drain(ptr %pool, i1 false)
   %some = icmp sgt i32 %mine, 0
   br i1 %some, label %tell, label %rest
 tell:

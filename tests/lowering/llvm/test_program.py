@@ -7,6 +7,7 @@ import pytest
 
 import symgraph as sg
 from symgraph.autodiff import backward
+from symgraph.lowering.llvm import program as native
 
 
 def network(momentum=None):
@@ -393,6 +394,29 @@ def test_a_prepared_step_refuses_what_a_run_refuses():
             assert session.step == 1 + number
             step(good)
         np.testing.assert_array_equal(session.variables["w"], np.full(3, 3 + len(bad)))
+
+
+def test_where_objects_lie_otherwise_addresses_are_asked_for(monkeypatch):
+    """Another Python or NumPy may keep its arrays in another way: then no array is read by generated code."""
+    graph = network()
+    wanted = sg.compile(graph, backend="llvm")(data(5), values_of(graph))
+    asked = []
+    by_pointers = native._by_pointers
+    monkeypatch.setattr(native, "object_layout", lambda: None)
+    monkeypatch.setattr(native, "_by_pointers", lambda arrays: asked.append(arrays) or by_pointers(arrays))
+    got = sg.compile(graph, backend="llvm")(data(5), values_of(graph))
+    for name, value in wanted.items():
+        np.testing.assert_array_equal(got[name], value)
+    assert len(asked) == 1
+    with sg.Session(graph, backend="llvm", seed=1) as session:
+        step = session.prepare("loss", ["x", "label"], update="train")
+        for batch in (5, 0, 3, 5):
+            feeds = data(batch)
+            step(np.asfortranarray(feeds["x"]), feeds["label"].tolist() if batch else feeds["label"])
+            with pytest.raises(sg.FeedError):
+                step(feeds["x"][:, :4], feeds["label"])
+        assert session.step == 4
+    assert native._by_pointers(()) is not None
 
 
 # Denormals
