@@ -251,10 +251,7 @@ def compile(
     if numerics not in NUMERICS:
         raise CompileError(f"there is no numerics {numerics!r}", hint=f"Use one of {', '.join(NUMERICS)}.")
     name, chosen = lowering(backend)
-    if threads is not None or name == "llvm":
-        from symgraph.lowering.llvm.pool import thread_count
-
-        thread_count(threads)  # said now and not at the first call
+    check_threads(name, threads)
     optimised = optimise(graph, numerics, passes)
     prepared = optimise(optimised.graph, numerics, chosen.passes, rounds=1)
     start = len(optimised.ledger)
@@ -268,6 +265,14 @@ def compile(
         Options(numerics, threads),
         chosen.lower,
     )
+
+
+def check_threads(backend: str, threads: int | None) -> None:
+    """Raise CompileError for what is no number of threads, now and not at the first call."""
+    if threads is not None or backend == "llvm":
+        from symgraph.lowering.llvm.pool import thread_count
+
+        thread_count(threads)
 
 
 def bind(

@@ -21,7 +21,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from symgraph.compile import Bound, Executable, bind_shape, feed_array, lowering
+from symgraph.compile import Bound, Executable, bind_shape, check_threads, feed_array, lowering
 from symgraph.errors import CheckpointError, CompileError, ExecutionError, FeedError, GraphError
 from symgraph.expr import Expr
 from symgraph.fetches import Locator, Target, flatten, located_feeds
@@ -233,6 +233,7 @@ class Session:
                 f"there is no numerics {numerics!r}", hint=f"Use one of {', '.join(NUMERICS)}."
             )
         self.backend, _ = lowering(backend)
+        check_threads(self.backend, threads)
         self.numerics: Numerics = numerics
         self._options = Options(numerics, threads)
         self._locate = Locator(graph)

@@ -427,8 +427,9 @@ def test_without_llvmlite_llvm_says_what_to_install(monkeypatch):
 @pytest.mark.parametrize("backend", ["llvm", "numpy", "auto"])
 def test_a_number_of_threads_that_is_none(threads, backend):
     graph = sg.define(y=sg.placeholder("x", (2,)) + 1.0)
-    with pytest.raises(sg.CompileError, match="threads is a whole number from 1 to 1024"):
-        sg.compile(graph, backend=backend, threads=threads)
+    for make in (sg.compile, sg.Session):
+        with pytest.raises(sg.CompileError, match="threads is a whole number from 1 to 1024"):
+            make(graph, backend=backend, threads=threads)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", "1025", "1.5", "٣"])
@@ -437,8 +438,9 @@ def test_a_variable_of_threads_that_is_none(text, monkeypatch):
     graph = sg.define(y=sg.sum(sg.placeholder("x", ("n",))))
     program = sg.compile(graph, backend="llvm", threads=1)
     assert program({"x": np.ones(3, np.float32)})["y"] == 3
-    with pytest.raises(sg.CompileError, match="SYMGRAPH_NUM_THREADS is a whole number from 1 to 1024"):
-        sg.compile(graph, backend="llvm")
+    for make in (sg.compile, sg.Session):
+        with pytest.raises(sg.CompileError, match="SYMGRAPH_NUM_THREADS is a whole number from 1 to 1024"):
+            make(graph, backend="llvm")
     assert sg.compile(graph, backend="numpy")({"x": np.ones(3, np.float32)})["y"] == 3
 
 
