@@ -52,6 +52,19 @@ def object_for(text: str, target: Target, level: int = 2) -> bytes:
     return code
 
 
+def kept(key: str) -> bytes | None:
+    """What was kept under a key; None where there is nothing, or nothing to trust."""
+    place, _ = folder()
+    return None if place is None else _read(place, key)
+
+
+def keep(key: str, content: bytes) -> None:
+    """Keep something under a key, if that can be; nothing is kept of what is empty."""
+    place, _ = folder()
+    if place is not None and content:
+        _write(place, key, content)
+
+
 def linked(text: str, target: Target, names: Sequence[str], level: int = 2) -> Loaded:
     """The functions of a module by their names, from the cache or compiled. What is in the cache and does not link,
     as the work of another build of LLVM would not, is compiled again.

@@ -3,22 +3,24 @@
 lower : Graph (fused, concrete) -> LlvmProgram
 """
 
+import contextlib
 import ctypes
-import sys
-from collections.abc import Generator, Mapping, Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Generator, Sequence
+from functools import cached_property
 from math import prod
 from typing import Any
 
 import attrs
 import numpy as np
 
-from symgraph.errors import ExecutionError, SymgraphError
-from symgraph.ir import Array, Graph, Placeholder, Variable
-from symgraph.lowering.llvm.buffers import Call, Room, Tensor, place
-from symgraph.lowering.llvm.cache import linked
-from symgraph.lowering.llvm.jit import Loaded, assembly
-from symgraph.lowering.llvm.planner import Plan, fits, native, plan, supported
+from symgraph.errors import CompileError, ExecutionError, SymgraphError
+from symgraph.ir import Array, Graph
+from symgraph.lowering.llvm.buffers import Call, Tensor
+from symgraph.lowering.llvm.cache import keep, kept
+from symgraph.lowering.llvm.entry import entry_key, pack, unpack
+from symgraph.lowering.llvm.jit import Loaded, assembly, load, object_code
+from symgraph.lowering.llvm.objects import by_pointers, object_layout
+from symgraph.lowering.llvm.planner import fits, native, supported
 from symgraph.lowering.llvm.pool import pool, thread_count
 from symgraph.lowering.llvm.step import (
     ARENA,
@@ -32,11 +34,10 @@ from symgraph.lowering.llvm.step import (
     KINDS,
     POOL,
     RUN,
-    module,
 )
 from symgraph.lowering.llvm.target import Target, host
-from symgraph.lowering.plan import concrete
-from symgraph.lowering.program import Instance, MemoryPlan, Options, inputs
+from symgraph.lowering.llvm.written import Facts, Written, write
+from symgraph.lowering.program import Instance, MemoryPlan, Options
 from symgraph.origin import printable
 from symgraph.rewrite import Numerics, Operation, Pass, Rewritten, Row
 from symgraph.transforms.expand import expand_pass
@@ -74,56 +75,43 @@ def _tell(graph: Graph, numerics: Numerics) -> Rewritten:
 
 
 def lower(graph: Graph, options: Options) -> "LlvmProgram":
-    """Plan, place, write, compile and link a step of concrete shapes."""
+    """The step of a graph of concrete shapes: from the cache, or planned, written and compiled, and kept there."""
     target = host()
-    made = plan(graph, target, options.numerics)
-    offsets, memory = place(made.calls, ())
-    bases, arrays = {"constant": FIRST}, 0
-    for kind, count in (
-        ("input", len(inputs(graph))),
-        ("output", len(made.outputs)),
-        ("next", sum(len(group) for _, group in graph.updates)),
-    ):
-        bases[kind] = FIRST + arrays
-        arrays += count
-    bases["constant"] = FIRST + arrays
-    rooms = {room: None for call in made.calls for room, _ in call.arguments}
-    slots = {
-        room: (ARENA, offsets[room]) if room.kind == "arena" else (bases[room.kind] + room.index, 0)
-        for room in rooms
-    }
-    text = _text(graph, made, slots, arrays, target, options, {})
-    code = linked(text, target, ("step",))
-    return LlvmProgram(memory, graph, made, slots, arrays, target, options, code)
-
-
-def _text(
-    graph: Graph,
-    made: Plan,
-    slots: Mapping[Room, tuple[int, int]],
-    arrays: int,
-    target: Target,
-    options: Options,
-    comments: Mapping[int, str],
-) -> str:
-    leaves = (node for node in graph.nodes if isinstance(node.op, Placeholder | Variable))
-    types = [(node.type.dtype, concrete(node.type.shape)) for node in leaves]
-    flush = options.numerics == "fast"
-    return module(made.kernels, made.calls, slots, types, arrays, target, comments, flush)
+    key = entry_key(graph, options, target)
+    found = kept(key) if key is not None else None
+    if found is not None:
+        facts, code = unpack(found)
+        with contextlib.suppress(CompileError):  # what another build of LLVM made may not link
+            return LlvmProgram(graph, options, target, facts, load(code, ("step",)), None)
+    step = write(graph, options, target)
+    code = object_code(step.text({}), target)
+    if key is not None:
+        keep(key, pack(step.facts, code))
+    return LlvmProgram(graph, options, target, step.facts, load(code, ("step",)), step)
 
 
 @attrs.frozen(eq=False, slots=False)
 class LlvmProgram:
-    """A linked step for one binding of the named sizes; immutable, shared by threads."""
+    """A linked step for one binding of the named sizes; immutable, shared by threads.
 
-    memory: MemoryPlan
+    `facts` are what a call needs to know; the rest, in `_step`, is worked out again for who wants to see it.
+    """
+
     _graph: Graph
-    _plan: Plan
-    _slots: Mapping[Room, tuple[int, int]]
-    _arrays: int
-    _target: Target
     _options: Options
+    _target: Target
+    _facts: Facts
     _code: Loaded
+    _written: Written | None
+
+    @cached_property
+    def _step(self) -> Written:
+        return self._written or write(self._graph, self._options, self._target)
+
+    @property
+    def memory(self) -> MemoryPlan:
+        """The buffers of the arena."""
+        return self._step.memory
 
     @property
     def careful(self) -> bool:
@@ -133,69 +121,58 @@ class LlvmProgram:
     @cached_property
     def source(self) -> str:
         """The module's IR; above each call stands which nodes it computes, and the user's lines."""
-        return _text(
-            self._graph,
-            self._plan,
-            self._slots,
-            self._arrays,
-            self._target,
-            self._options,
-            self._comments(),
-        )
+        made = {}
+        for number, call in enumerate(self._step.plan.calls):
+            node = self._graph.nodes[call.node]
+            made[number] = printable(f"%{node.id} {node.op.name} {node.type}  {node.origin}")
+        return self._step.text(made)
 
     @cached_property
     def assembly(self) -> str:
         """The machine code as text."""
         return assembly(self.source, self._target)
 
-    def _comments(self) -> dict[int, str]:
-        made = {}
-        for number, call in enumerate(self._plan.calls):
-            node = self._graph.nodes[call.node]
-            made[number] = printable(f"%{node.id} {node.op.name} {node.type}  {node.origin}")
-        return made
-
     def instance(self) -> Instance:
         """A function with an arena and a table of its own."""
         try:
-            raw = np.empty(self.memory.peak + 64, np.uint8)
+            raw = np.empty(self._facts.peak + 64, np.uint8)
         except (MemoryError, ValueError) as error:
             raise _too_large(self) from error
         start = -raw.ctypes.data % 64
-        return _instance(self, raw[start : start + self.memory.peak])
+        return _instance(self, raw[start : start + self._facts.peak])
 
 
 def _too_large(program: LlvmProgram) -> ExecutionError:
-    results = sum(prod(t.shape) * t.dtype.itemsize for t in program._plan.outputs)
+    facts = program._facts
+    results = sum(prod(shape) * dtype.itemsize for shape, dtype in facts.outputs)
     return ExecutionError(
-        f"a run needs {program.memory.peak + results} bytes for what it computes, more than there is",
+        f"a run needs {facts.peak + results} bytes for what it computes, more than there is",
         hint="Feed smaller batches, or look for the largest buffers in Executable.memory_plan.",
     )
 
 
 def _instance(program: LlvmProgram, arena: Array) -> Instance:
-    plan, code = program._plan, program._code
-    table = np.zeros(FIRST + program._arrays + len(plan.constants), np.int64)
+    facts, code = program._facts, program._code
+    table = np.zeros(FIRST + facts.arrays + len(facts.constants), np.int64)
     layout = object_layout()
     table[ARENA] = arena.ctypes.data
     if layout is not None:
         table[ITEMS], table[DATA], table[ARRAY_TYPE] = *layout, id(np.ndarray)
         table[DTYPES : DTYPES + len(KINDS)] = [id(dtype) for dtype in KINDS]
-    shared = any(call.chunks > 1 for call in plan.calls)
-    helpers = pool(thread_count(program._options.threads)) if shared else None
+    helpers = pool(thread_count(program._options.threads)) if facts.shared else None
     if helpers is not None:
         table[POOL], table[RUN] = helpers.address, helpers.run
-    for k, constant in enumerate(plan.constants):
-        table[FIRST + program._arrays + k] = constant.ctypes.data
-    back = _CallBack(program, arena, table) if any(call.tensors for call in plan.calls) else None
+    for k, constant in enumerate(facts.constants):
+        table[FIRST + facts.arrays + k] = constant.ctypes.data
+    back = _CallBack(program, arena, table) if facts.calls_back else None
     step = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(code.addresses["step"])
-    address, as_argument, empty = table.ctypes.data, id if layout is not None else _by_pointers, np.empty
-    shapes = [(tensor.shape, tensor.dtype) for tensor in plan.outputs]
+    address, as_argument, empty = table.ctypes.data, id if layout is not None else by_pointers, np.empty
+    shapes = facts.outputs
     # A number is taken out of its array before the next call: the array can stay.
     numbers = [(k, empty(shape, dtype)) for k, (shape, dtype) in enumerate(shapes) if not shape]
     arrays_out = [(k, shape, dtype) for k, (shape, dtype) in enumerate(shapes) if shape]
     outputs: list[Any] = [None] * len(shapes)
-    keeps = (table, arena, code, plan.constants, helpers)  # the table holds addresses of theirs
+    keeps = (table, arena, code, facts.constants, helpers)  # the table holds addresses of theirs
 
     def run(values: Sequence[Array], destinations: Sequence[Array], sure: bool = True) -> Any:
         made = outputs.copy()
@@ -258,7 +235,7 @@ class _CallBack:
             number = None
             try:
                 number = yield answer
-                self._evaluate(self._program._plan.calls[number])
+                self._evaluate(self._program._step.plan.calls[number])
                 answer = DONE
             except BaseException as error:  # it goes on in `fail`, on the other side of the native code
                 if number is None and isinstance(error, GeneratorExit):
@@ -290,17 +267,17 @@ class _CallBack:
 
     def _array(self, tensor: Tensor) -> Array:
         if tensor.room.kind == "arena":
-            return tensor.view(self._arena[self._program._slots[tensor.room][1] :])
+            return tensor.view(self._arena[self._program._step.slots[tensor.room][1] :])
         if tensor.room.kind == "constant":
-            whole = self._program._plan.constants[tensor.room.index]
+            whole = self._program._facts.constants[tensor.room.index]
         else:
-            whole = self.arrays[self._program._slots[tensor.room][0] - FIRST]
+            whole = self.arrays[self._program._step.slots[tensor.room][0] - FIRST]
         return tensor.view(whole.reshape(-1).view(np.uint8))
 
     def fail(self, number: int) -> None:
         """Raise what made a step stop, with the user's line."""
         error, self._error = self._error, None
-        call = self._program._plan.calls[number]
+        call = self._program._step.plan.calls[number]
         node = self._program._graph.nodes[call.node]
         if error is None and call.kernel is None:  # it never began
             self._listen()
@@ -319,45 +296,3 @@ class _CallBack:
         if isinstance(error, Exception):
             raise ExecutionError(f"{node.op.name}: the run failed: {error}", source=source) from error
         raise error
-
-
-@lru_cache(1)
-def object_layout() -> tuple[int, int] | None:
-    """Where a tuple holds its items and an array the address of its elements, in bytes from their starts; None where
-    this interpreter or this NumPy does not lay out its objects as the generated code reads them.
-    """
-    if sys.implementation.name != "cpython":
-        return None
-    items, data = tuple.__basicsize__, object.__basicsize__
-    backwards = np.zeros((2, 5), np.int64)[:, ::-1]
-    samples = (np.zeros((), np.float32), np.zeros(3, bool), np.ones((2, 5), np.int32), backwards)
-    if np.ndarray.__basicsize__ < data + 56:
-        return None
-    for array in samples:
-        start, pair = id(array) + data, (None, array)
-        sizes = _at(ctypes.c_void_p, start + 16)
-        as_expected = (
-            _at(ctypes.c_void_p, id(pair) + items + 8) == id(array)
-            and _at(ctypes.c_void_p, start - 8) == id(np.ndarray)
-            and _at(ctypes.c_void_p, start) == array.ctypes.data
-            and _at(ctypes.c_int32, start + 8) == array.ndim
-            and (not array.ndim or (ctypes.c_int64 * array.ndim).from_address(sizes)[:] == list(array.shape))
-            and _at(ctypes.c_void_p, start + 40) == id(array.dtype)
-            and bool(_at(ctypes.c_int32, start + 48) & 1) == array.flags.c_contiguous
-        )
-        if not as_expected:
-            return None
-    return items, data
-
-
-def _at(kind: Any, address: int) -> Any:
-    return kind.from_address(address).value
-
-
-def _by_pointers(arrays: tuple[Array, ...]) -> Any:
-    """The arrays for the step where objects lie otherwise: pointers to pointers to elements."""
-    addresses = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
-    size, start = ctypes.sizeof(ctypes.c_void_p), ctypes.addressof(addresses)
-    made = (ctypes.c_void_p * len(arrays))(*(start + k * size for k in range(len(arrays))))
-    made.addresses = addresses  # type: ignore[attr-defined]
-    return made
