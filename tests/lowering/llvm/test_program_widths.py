@@ -1,5 +1,10 @@
 """Whole programs for processors of every width of vectors, against the interpreter."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -14,6 +19,7 @@ from tests.lowering.test_backends import assert_agree, executables, many_pieces
 from tests.strategies import random_graph
 from tests.test_random_graphs import close, results, run
 
+ROOT = Path(__file__).parents[3]
 WIDTHS = pytest.mark.parametrize("target", targets(), ids=lambda target: f"{target.width} bytes")
 
 
@@ -89,6 +95,23 @@ def test_products_agree_at_every_width(target, made_for):
                 np.testing.assert_allclose(
                     got, wanted, rtol=tolerance, atol=tolerance, err_msg=f"{m, k, n} {turned}"
                 )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pages are closed by mprotect, of POSIX")
+@WIDTHS
+@pytest.mark.parametrize("every", [40, pytest.param(1, marks=pytest.mark.heavy)])
+def test_no_byte_beyond_an_array_is_touched(target, every):
+    """In a process of its own, since what does so ends it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.lowering.llvm.guarded", str(target.width), str(every)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stderr.split()[-2]) > 40
 
 
 @WIDTHS
