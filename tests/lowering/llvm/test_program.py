@@ -401,9 +401,9 @@ def test_where_objects_lie_otherwise_addresses_are_asked_for(monkeypatch):
     graph = network()
     wanted = sg.compile(graph, backend="llvm")(data(5), values_of(graph))
     asked = []
-    by_pointers = native._by_pointers
+    by_pointers = native.by_pointers
     monkeypatch.setattr(native, "object_layout", lambda: None)
-    monkeypatch.setattr(native, "_by_pointers", lambda arrays: asked.append(arrays) or by_pointers(arrays))
+    monkeypatch.setattr(native, "by_pointers", lambda arrays: asked.append(arrays) or by_pointers(arrays))
     got = sg.compile(graph, backend="llvm")(data(5), values_of(graph))
     for name, value in wanted.items():
         np.testing.assert_array_equal(got[name], value)
@@ -416,7 +416,7 @@ def test_where_objects_lie_otherwise_addresses_are_asked_for(monkeypatch):
             with pytest.raises(sg.FeedError):
                 step(feeds["x"][:, :4], feeds["label"])
         assert session.step == 4
-    assert native._by_pointers(()) is not None
+    assert native.by_pointers(()) is not None
 
 
 # Denormals

@@ -45,9 +45,10 @@ def test_the_source_names_nodes_and_lines():
 def test_comments_change_nothing_that_is_compiled(monkeypatch):
     """The text that is compiled, and that names the entry of the cache, has no user's line in it."""
     texts = []
-    linked = program.linked
+    compiled = program.object_code
+    monkeypatch.setenv("SYMGRAPH_CACHE_DIR", "off")
     monkeypatch.setattr(
-        program, "linked", lambda text, target, names: texts.append(text) or linked(text, target, names)
+        program, "object_code", lambda text, target: texts.append(text) or compiled(text, target)
     )
     shown = sg.compile(network(), backend="llvm").source(batch=4)
     (text,) = texts
@@ -65,7 +66,10 @@ from tests.lowering.llvm.test_program import network
 from tests.lowering.llvm.test_program_threads import classifier
 from tests.strategies import random_graph
 texts = []
-program.linked = lambda text, target, names: texts.append(text)
+program.object_code = lambda text, target: texts.append(text) or b""
+program.load = lambda code, names: None
+program.kept = lambda key: None
+program.keep = lambda key, content: None
 samples = [(s.graph, s.sizes) for s in map(random_graph, range(25))]
 for graph, sizes in [(network(), {"batch": 8}), (classifier(), {"batch": 64}), *samples]:
     made = compile(graph, backend="llvm").bound({name: sizes[name] for name in graph.names}).program
@@ -186,7 +190,9 @@ def graphs():
 
 
 def test_what_is_alive_at_once_lies_apart(monkeypatch):
-    monkeypatch.setattr(program, "linked", lambda text, target, names: None)
+    monkeypatch.setenv("SYMGRAPH_CACHE_DIR", "off")
+    monkeypatch.setattr(program, "object_code", lambda text, target: b"")
+    monkeypatch.setattr(program, "load", lambda code, names: None)
     in_place = 0
     for graph, sizes in graphs():
         compiled = sg.compile(graph, backend="llvm")
