@@ -13,12 +13,12 @@ from symgraph.ir import Node
 from symgraph.lowering.llvm.buffers import Tensor
 from symgraph.lowering.llvm.emit import PTR, Builder, Value, constant, integer
 from symgraph.lowering.llvm.kernel import Kernel, close, open_kernel
-from symgraph.lowering.llvm.loops import horizontal, join_axes
+from symgraph.lowering.llvm.matmul.spans import plus
 from symgraph.lowering.llvm.region import Shape, count, memory_type
-from symgraph.lowering.llvm.spans import plus
 from symgraph.lowering.llvm.step import STATUS
 from symgraph.lowering.llvm.sweeps import Cursor, fitting, pieces, raw, share, step, sweep
 from symgraph.lowering.llvm.target import Target
+from symgraph.lowering.llvm.vectors import horizontal, join_axes
 from symgraph.ops.control import AssertFinite, AssertIndex
 from symgraph.types import DType, evaluate_dimension
 

@@ -13,11 +13,11 @@ from symgraph.ir import Node
 from symgraph.lowering.llvm.buffers import Tensor
 from symgraph.lowering.llvm.emit import I32, I64, Builder, Type, Value, constant, integer
 from symgraph.lowering.llvm.kernel import Kernel, close, open_kernel
-from symgraph.lowering.llvm.loops import join_axes
+from symgraph.lowering.llvm.matmul.spans import lesser
 from symgraph.lowering.llvm.region import Shape, count
-from symgraph.lowering.llvm.spans import lesser
 from symgraph.lowering.llvm.sweeps import Cursor, Pointers, fitting, pieces, raw, share, step, sweep
 from symgraph.lowering.llvm.target import Target
+from symgraph.lowering.llvm.vectors import join_axes
 from symgraph.lowering.plan import concrete
 from symgraph.ops.reduction import ArgMax
 from symgraph.types import DType

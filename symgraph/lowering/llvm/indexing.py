@@ -15,7 +15,6 @@ from symgraph.lowering.llvm.buffers import Tensor
 from symgraph.lowering.llvm.checks import in_range
 from symgraph.lowering.llvm.emit import Builder, Value, constant, integer
 from symgraph.lowering.llvm.kernel import Kernel, close, open_kernel
-from symgraph.lowering.llvm.loops import join_axes
 from symgraph.lowering.llvm.region import Inner, Number, Shape, count, memory_type, number_of
 from symgraph.lowering.llvm.sweeps import (
     Cursor,
@@ -34,6 +33,7 @@ from symgraph.lowering.llvm.sweeps import (
     write_at,
 )
 from symgraph.lowering.llvm.target import Target
+from symgraph.lowering.llvm.vectors import join_axes
 from symgraph.ops.indexing import Gather, ScatterAdd, ScatterAddAlong, Take
 from symgraph.ops.shape import BroadcastTo
 from symgraph.types import DType

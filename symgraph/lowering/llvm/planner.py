@@ -16,9 +16,9 @@ import numpy as np
 from symgraph.ir import Array, Graph, Node, Op, Placeholder, Variable
 from symgraph.lowering.llvm import movement, products
 from symgraph.lowering.llvm.buffers import Argument, Call, Kind, Room, Tensor, read, whole
-from symgraph.lowering.llvm.elementwise import EMITTERS, EXACT
 from symgraph.lowering.llvm.kernel import Kernel
 from symgraph.lowering.llvm.loops import write_region
+from symgraph.lowering.llvm.maths.elementwise import EMITTERS, EXACT
 from symgraph.lowering.llvm.region import (
     Inner,
     Number,

@@ -16,7 +16,7 @@ from symgraph.lowering.llvm import matmul as tiles
 from symgraph.lowering.llvm.buffers import Tensor, read
 from symgraph.lowering.llvm.emit import I64, Builder, Type, Value, constant, integer
 from symgraph.lowering.llvm.kernel import Kernel, close, open_kernel
-from symgraph.lowering.llvm.loops import address, compute, gather, join_axes, load, store
+from symgraph.lowering.llvm.nest import compute
 from symgraph.lowering.llvm.region import (
     Inner,
     Number,
@@ -31,6 +31,7 @@ from symgraph.lowering.llvm.region import (
     register_type,
 )
 from symgraph.lowering.llvm.target import Target
+from symgraph.lowering.llvm.vectors import address, gather, join_axes, load, store
 from symgraph.ops.base import Elementwise
 from symgraph.ops.linalg import MatMul
 

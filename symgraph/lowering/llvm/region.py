@@ -142,3 +142,16 @@ def extract(nodes: Sequence[Inner], chosen: Sequence[int]) -> tuple[list[Inner],
             what = Read(operands.setdefault(what.operand, len(operands)))
         made.append(attrs.evolve(nodes[i], what=what, inputs=tuple(place[j] for j in nodes[i].inputs)))
     return made, list(operands), place
+
+
+def longer(shape: Shape, strides: Sequence[int]) -> tuple[int, ...]:
+    """The strides of the axes that are longer than 1."""
+    return tuple(stride for size, stride in zip(shape, strides, strict=True) if size != 1)
+
+
+def restride(shape: Shape, strides: tuple[int, ...], to: Shape) -> tuple[int, ...]:
+    """The strides of the same elements in a shape with other axes of size 1."""
+    if shape == to:
+        return strides
+    left = iter(longer(shape, strides))
+    return tuple(0 if size == 1 else next(left) for size in to)

@@ -15,10 +15,10 @@ from symgraph.ir import Node
 from symgraph.lowering.llvm.buffers import Tensor
 from symgraph.lowering.llvm.emit import Builder, Value, constant, integer
 from symgraph.lowering.llvm.kernel import Kernel, close, open_kernel
-from symgraph.lowering.llvm.loops import join_axes
 from symgraph.lowering.llvm.region import Shape, count, memory_type
 from symgraph.lowering.llvm.sweeps import Cursor, Pointers, fitting, pieces, raw, share, step, sweep
 from symgraph.lowering.llvm.target import Target
+from symgraph.lowering.llvm.vectors import join_axes
 from symgraph.types import DType
 
 What: TypeAlias = Literal["sum", "product before", "recurrence"]

@@ -12,8 +12,8 @@ from functools import partial
 import attrs
 
 from symgraph.lowering.llvm.emit import I64, Builder, Type, Value, constant, integer
+from symgraph.lowering.llvm.matmul.spans import known, lesser, loop, minus, plus, times
 from symgraph.lowering.llvm.region import Shape, memory_type
-from symgraph.lowering.llvm.spans import known, lesser, loop, minus, plus, times
 from symgraph.lowering.llvm.target import Target
 from symgraph.types import DType
 

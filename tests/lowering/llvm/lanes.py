@@ -7,9 +7,9 @@ from typing import NamedTuple
 import attrs
 import numpy as np
 
-from symgraph.lowering.llvm.elementwise import type_name
 from symgraph.lowering.llvm.emit import I64, PTR, Builder, Type, Value, constant, integer
 from symgraph.lowering.llvm.jit import load, module_text, object_code
+from symgraph.lowering.llvm.maths.elementwise import type_name
 from symgraph.lowering.llvm.target import Target, host
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from symgraph.ir import Op
-from symgraph.lowering.llvm.elementwise import EMITTERS, EXACT
+from symgraph.lowering.llvm.maths.elementwise import EMITTERS, EXACT
 from symgraph.ops.arithmetic import Maximum, Minimum, Pow
 from symgraph.ops.base import Elementwise
 from symgraph.ops.logic import Cast, Where

@@ -5,8 +5,8 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from symgraph.lowering.llvm import integers, remainders
 from symgraph.lowering.llvm.emit import Builder, Type, Value, constant
+from symgraph.lowering.llvm.maths import integers, remainders
 from tests.lowering.llvm.lanes import Job, any_bits, compiled, hostile, same_bits, targets
 
 INF = np.inf

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from symgraph.lowering.llvm.emit import I64, PTR, Builder, Value, constant, integer
 from symgraph.lowering.llvm.jit import Loaded, load, module_text, object_code
 from symgraph.lowering.llvm.matmul import Epilogue, Product, Store, Tiling, plan, write
-from symgraph.lowering.llvm.spans import at
+from symgraph.lowering.llvm.matmul.spans import at
 from symgraph.lowering.llvm.target import Target, host
 
 pytest.importorskip("llvmlite", reason="the native backend is an optional extra: symgraph[native]")
@@ -225,7 +225,7 @@ def test_deep_products_keep_sums_between_blocks_of_k(
     a, b = arrays(kind, 130, 90, 301)
     whole, blocked = np.empty((2, 130, 90), "float32")
     compiled(of(a, b), target)(a, b, whole)
-    monkeypatch.setattr("symgraph.lowering.llvm.tiling._MIDDLE", 2048)
+    monkeypatch.setattr("symgraph.lowering.llvm.matmul.tiling._MIDDLE", 2048)
     compiled.cache_clear()
     run = compiled(of(a, b), target)
     compiled.cache_clear()

@@ -11,9 +11,9 @@ import mpmath
 import numpy as np
 import pytest
 
-from symgraph.lowering.llvm import jit, target, vecmath
+from symgraph.lowering.llvm import jit, maths, target
 from symgraph.lowering.llvm.emit import F32, F64, PTR, Builder, Type, Value, integer
-from symgraph.lowering.llvm.vecmath import ULP, ULP_UNFUSED
+from symgraph.lowering.llvm.maths import ULP, ULP_UNFUSED
 
 pytest.importorskip("llvmlite", reason="the backend 'llvm' needs llvmlite: pip install 'symgraph[native]'")
 
@@ -57,7 +57,7 @@ def compiled(name: str, dtype: Any, width: int, lanes: int = 0, operands: int = 
     type_ = Type((F32 if size == 4 else F64).name, lanes)
     pointers = [Value(f"%p{k}", PTR) for k in range(operands)]
     x = [b.load(type_, b.offset(p, loop.index, size)) for p in pointers]
-    b.store(getattr(vecmath, name)(b, *x), b.offset(Value("%out", PTR), loop.index, size))
+    b.store(getattr(maths, name)(b, *x), b.offset(Value("%out", PTR), loop.index, size))
     b.end_loop(loop)
     head = f"define void @f({', '.join(map(str, pointers))}, ptr %out, i64 %n) #0 {{\nentry:"
     text = "\n".join([head, *b.lines, "  ret void", "}"])

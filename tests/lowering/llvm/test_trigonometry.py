@@ -6,9 +6,9 @@ import mpmath
 import numpy as np
 import pytest
 
-from symgraph.lowering.llvm import angles, vecmath_trig
 from symgraph.lowering.llvm.emit import Builder, Type, Value
-from symgraph.lowering.llvm.vecmath_trig import ULP
+from symgraph.lowering.llvm.maths import angles, trigonometry
+from symgraph.lowering.llvm.maths.trigonometry import ULP
 from tests.lowering.llvm.lanes import Job, any_bits, compiled, hostile, same_bits, targets, ulps
 
 TARGETS = targets()
@@ -25,7 +25,7 @@ def arity(name):
 @lru_cache
 def functions(target, lanes=None):
     keys = [(name, dtype) for name in ULP for dtype in ("float32", "float64")]
-    jobs = [Job(getattr(vecmath_trig, name), [dtype] * arity(name), dtype, lanes) for name, dtype in keys]
+    jobs = [Job(getattr(trigonometry, name), [dtype] * arity(name), dtype, lanes) for name, dtype in keys]
     return dict(zip(keys, compiled(jobs, target), strict=True))
 
 
@@ -191,11 +191,11 @@ def test_sine_and_cosine_of_one_angle_share_their_work(dtype):
         b = Builder()
         x = Value("%x", Type({"float32": "float", "float64": "double"}[dtype], 4))
         for name in names:
-            getattr(vecmath_trig, name)(b, x)
+            getattr(trigonometry, name)(b, x)
         return len(b.lines)
 
     assert lines("sin", "cos") < lines("sin") + 12
-    job = Job(lambda b, x: b.sub(vecmath_trig.sin(b, x), vecmath_trig.cos(b, x)), [dtype], dtype)
+    job = Job(lambda b, x: b.sub(trigonometry.sin(b, x), trigonometry.cos(b, x)), [dtype], dtype)
     (function,) = compiled([job], TARGETS[-1])
     x = np.linspace(-2e6, 2e6, 999).astype(dtype)
     np.testing.assert_allclose(function(x), np.sin(x) - np.cos(x), atol=4 * np.finfo(dtype).eps)

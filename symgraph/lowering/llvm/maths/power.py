@@ -3,7 +3,7 @@
 import math
 
 from symgraph.lowering.llvm.emit import Builder, Value, constant
-from symgraph.lowering.llvm.vecmath.basic import (
+from symgraph.lowering.llvm.maths.basic import (
     DOUBLE,
     at_least,
     at_most,
@@ -12,8 +12,8 @@ from symgraph.lowering.llvm.vecmath.basic import (
     polynomial,
     with_sign,
 )
-from symgraph.lowering.llvm.vecmath.exponential import EXP2, scale
-from symgraph.lowering.llvm.vecmath.logarithm import split
+from symgraph.lowering.llvm.maths.exponential import EXP2, scale
+from symgraph.lowering.llvm.maths.logarithm import split
 
 # log2(1 + f) / f for f in [-1/4, 1/2], to 2^-36: for floats
 _LOG2 = (

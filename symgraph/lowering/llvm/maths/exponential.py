@@ -8,7 +8,7 @@ polynomial (Remez' algorithm, weighted for relative error) does the rest.
 import math
 
 from symgraph.lowering.llvm.emit import Builder, Value, constant
-from symgraph.lowering.llvm.vecmath.basic import (
+from symgraph.lowering.llvm.maths.basic import (
     at_least,
     at_most,
     keep_tiny,

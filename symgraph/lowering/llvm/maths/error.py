@@ -5,8 +5,8 @@ are minimax polynomials (Remez' algorithm, weighted for the relative error of er
 """
 
 from symgraph.lowering.llvm.emit import Builder, Value
-from symgraph.lowering.llvm.vecmath.basic import at_most, number, pick, polynomial, with_sign
-from symgraph.lowering.llvm.vecmath.exponential import exp_bounded
+from symgraph.lowering.llvm.maths.basic import at_most, number, pick, polynomial, with_sign
+from symgraph.lowering.llvm.maths.exponential import exp_bounded
 
 _INNER = (
     (

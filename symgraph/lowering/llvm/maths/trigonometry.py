@@ -6,10 +6,10 @@ coefficients are minimax polynomials (Remez's algorithm, relative errors), lowes
 
 import math
 
-from symgraph.lowering.llvm.angles import reduce
 from symgraph.lowering.llvm.emit import Builder, Value, constant
-from symgraph.lowering.llvm.vecmath import log1p, polynomial
-from symgraph.lowering.llvm.vecmath.basic import number, pick
+from symgraph.lowering.llvm.maths.angles import reduce
+from symgraph.lowering.llvm.maths.basic import number, pick, polynomial
+from symgraph.lowering.llvm.maths.logarithm import log1p
 
 ULP = {
     "sin": 1.5,

@@ -7,7 +7,7 @@ value that is not in the matrix is ever computed with.
 import attrs
 
 from symgraph.lowering.llvm.emit import I1, Builder, Type, Value, integer
-from symgraph.lowering.llvm.spans import at, known, lesser, loop, plus, prefetch, shifted
+from symgraph.lowering.llvm.matmul.spans import at, known, lesser, loop, plus, prefetch, shifted
 
 # Rows further apart in bytes than the processor foresees are asked for so many rows ahead.
 _STRIDE, _AHEAD = 2048, 16

@@ -7,8 +7,8 @@ error): a longer one than that in f / (2 + f), but without a quotient.
 import math
 
 from symgraph.lowering.llvm.emit import Builder, Value, constant
-from symgraph.lowering.llvm.vecmath.basic import exact_product, layout, number, pick, polynomial, with_sign
-from symgraph.lowering.llvm.vecmath.exponential import exp_below
+from symgraph.lowering.llvm.maths.basic import exact_product, layout, number, pick, polynomial, with_sign
+from symgraph.lowering.llvm.maths.exponential import exp_below
 
 _LOG = (
     (

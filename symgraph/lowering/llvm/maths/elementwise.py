@@ -7,8 +7,9 @@ returns the result, of its result dtype. Bools are <N x i1>.
 from collections.abc import Callable
 
 from symgraph.ir import Op
-from symgraph.lowering.llvm import integers, remainders, vecmath, vecmath_trig
+from symgraph.lowering.llvm import maths
 from symgraph.lowering.llvm.emit import Builder, Value, constant
+from symgraph.lowering.llvm.maths import integers, remainders
 from symgraph.ops import activations, arithmetic, logic, losses, transcendental, trigonometry
 from symgraph.types import DType
 
@@ -60,7 +61,7 @@ def _cast(b: Builder, op: Op, values: list[Value]) -> Value:
 def _sigmoid_cross_entropy(b: Builder, z: Value, y: Value) -> Value:
     positive = integers.maximum(b, z, constant(z.type, 0))
     linear = b.sub(positive, b.mul(z, y))
-    return b.add(linear, vecmath.softplus_tail(b, z))
+    return b.add(linear, maths.softplus_tail(b, z))
 
 
 _EXACT: dict[type[Op], Emitter] = {
@@ -68,7 +69,7 @@ _EXACT: dict[type[Op], Emitter] = {
     arithmetic.Abs: _plain(integers.absolute),
     arithmetic.Sign: _plain(integers.sign),
     arithmetic.Square: _plain(_square),
-    arithmetic.Reciprocal: _plain(vecmath.reciprocal),
+    arithmetic.Reciprocal: _plain(maths.reciprocal),
     arithmetic.Add: _plain(Builder.add),
     arithmetic.Sub: _plain(Builder.sub),
     arithmetic.Mul: _plain(Builder.mul),
@@ -98,33 +99,33 @@ _EXACT: dict[type[Op], Emitter] = {
     logic.Where: _plain(Builder.select),
     logic.Cast: _cast,
     transcendental.Sqrt: _unary("sqrt"),
-    transcendental.Rsqrt: _plain(vecmath.rsqrt),
+    transcendental.Rsqrt: _plain(maths.rsqrt),
 }
 
 _ROUNDED: dict[type[Op], Emitter] = {
-    arithmetic.Pow: _by_kind(vecmath.pow, integers.power),
-    transcendental.Exp: _plain(vecmath.exp),
-    transcendental.Expm1: _plain(vecmath.expm1),
-    transcendental.Exp2: _plain(vecmath.exp2),
-    transcendental.Log: _plain(vecmath.log),
-    transcendental.Log1p: _plain(vecmath.log1p),
-    transcendental.Log2: _plain(vecmath.log2),
-    transcendental.Sigmoid: _plain(vecmath.sigmoid),
-    transcendental.Softplus: _plain(vecmath.softplus),
-    transcendental.Erf: _plain(vecmath.erf),
-    trigonometry.Sin: _plain(vecmath_trig.sin),
-    trigonometry.Cos: _plain(vecmath_trig.cos),
-    trigonometry.Tan: _plain(vecmath_trig.tan),
-    trigonometry.Asin: _plain(vecmath_trig.asin),
-    trigonometry.Acos: _plain(vecmath_trig.acos),
-    trigonometry.Atan: _plain(vecmath_trig.atan),
-    trigonometry.Sinh: _plain(vecmath.sinh),
-    trigonometry.Cosh: _plain(vecmath.cosh),
-    trigonometry.Tanh: _plain(vecmath.tanh),
-    trigonometry.Asinh: _plain(vecmath_trig.asinh),
-    trigonometry.Acosh: _plain(vecmath_trig.acosh),
-    trigonometry.Atanh: _plain(vecmath_trig.atanh),
-    trigonometry.Atan2: _plain(vecmath_trig.atan2),
+    arithmetic.Pow: _by_kind(maths.pow, integers.power),
+    transcendental.Exp: _plain(maths.exp),
+    transcendental.Expm1: _plain(maths.expm1),
+    transcendental.Exp2: _plain(maths.exp2),
+    transcendental.Log: _plain(maths.log),
+    transcendental.Log1p: _plain(maths.log1p),
+    transcendental.Log2: _plain(maths.log2),
+    transcendental.Sigmoid: _plain(maths.sigmoid),
+    transcendental.Softplus: _plain(maths.softplus),
+    transcendental.Erf: _plain(maths.erf),
+    trigonometry.Sin: _plain(maths.sin),
+    trigonometry.Cos: _plain(maths.cos),
+    trigonometry.Tan: _plain(maths.tan),
+    trigonometry.Asin: _plain(maths.asin),
+    trigonometry.Acos: _plain(maths.acos),
+    trigonometry.Atan: _plain(maths.atan),
+    trigonometry.Sinh: _plain(maths.sinh),
+    trigonometry.Cosh: _plain(maths.cosh),
+    trigonometry.Tanh: _plain(maths.tanh),
+    trigonometry.Asinh: _plain(maths.asinh),
+    trigonometry.Acosh: _plain(maths.acosh),
+    trigonometry.Atanh: _plain(maths.atanh),
+    trigonometry.Atan2: _plain(maths.atan2),
     losses.SigmoidCrossEntropy: _plain(_sigmoid_cross_entropy),
 }
 

@@ -3,9 +3,9 @@ lanes, summed over the lanes at the end.
 """
 
 from symgraph.lowering.llvm.emit import Builder, Value, constant, integer
-from symgraph.lowering.llvm.packing import Panel, first_lanes
-from symgraph.lowering.llvm.spans import Span, at, loop, plus, shifted
-from symgraph.lowering.llvm.tiles import Tiles
+from symgraph.lowering.llvm.matmul.packing import Panel, first_lanes
+from symgraph.lowering.llvm.matmul.spans import Span, at, loop, plus, shifted
+from symgraph.lowering.llvm.matmul.tiles import Tiles
 
 # Sums under way at a time, to hide the time of an addition.
 _BUSY = 8

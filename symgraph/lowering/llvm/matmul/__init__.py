@@ -8,12 +8,12 @@ follows from sizes alone, so results have the same bits in whatever order the ch
 
 import attrs
 
-from symgraph.lowering.llvm.dots import write_dots
 from symgraph.lowering.llvm.emit import Builder, Type, Value, integer
-from symgraph.lowering.llvm.spans import Span, at, prefetch
+from symgraph.lowering.llvm.matmul.dots import write_dots
+from symgraph.lowering.llvm.matmul.spans import Span, at, prefetch
+from symgraph.lowering.llvm.matmul.tiles import Epilogue, Tiles
+from symgraph.lowering.llvm.matmul.tiling import Product, Tiling, plan
 from symgraph.lowering.llvm.target import Target
-from symgraph.lowering.llvm.tiles import Epilogue, Tiles
-from symgraph.lowering.llvm.tiling import Product, Tiling, plan
 
 __all__ = ["Epilogue", "Product", "Store", "Tiling", "plan", "prefetch", "write"]
 

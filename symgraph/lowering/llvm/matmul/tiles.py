@@ -7,10 +7,10 @@ from typing import Protocol
 import attrs
 
 from symgraph.lowering.llvm.emit import Builder, Type, Value, constant, integer
-from symgraph.lowering.llvm.packing import Panel, first_lanes, pack
-from symgraph.lowering.llvm.spans import Span, at, lesser, loop, minus, plus, shifted, times
+from symgraph.lowering.llvm.matmul.packing import Panel, first_lanes, pack
+from symgraph.lowering.llvm.matmul.spans import Span, at, lesser, loop, minus, plus, shifted, times
+from symgraph.lowering.llvm.matmul.tiling import Product, Tiling
 from symgraph.lowering.llvm.target import Target
-from symgraph.lowering.llvm.tiling import Product, Tiling
 
 # Lines of an epilogue, for all vectors of a block, above which it is written once, in a loop over the block.
 _LONG = 256
