@@ -24,7 +24,10 @@ from symgraph.expr import placeholder, variable
 from symgraph.ir import Graph
 from symgraph.lowering import numpy_source, plan
 from symgraph.lowering.interpreter import evaluate
-from symgraph.lowering.program import MemoryPlan
+from symgraph.lowering.llvm.planner import fits
+from symgraph.lowering.llvm.target import host
+from symgraph.lowering.llvm.written import write
+from symgraph.lowering.program import MemoryPlan, Options
 from symgraph.rewrite import NUMERICS, Numerics
 from symgraph.text import from_text, to_text
 from symgraph.transforms.expand import expand_pass
@@ -373,7 +376,8 @@ STAGES: Mapping[str, Callable[[Graph], Any]] = {
     "parse": lambda graph: from_text(to_text(graph)),
     "optimise": optimise,
     "fuse": fusion_pass(),
-    "lower": numpy_source.lower,
+    "lower": lambda graph: numpy_source.lower(graph, Options()),
+    "native": lambda graph: write(fusion_pass(fits)(graph, "safe"), Options(), host()).text({}),
 }
 
 
