@@ -4,6 +4,7 @@ entry_key : Graph -> options -> target -> the name of the entry
 pack      : facts, object code -> bytes, and back
 """
 
+import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
@@ -34,11 +35,12 @@ def entry_key(graph: Graph, options: Options, target: Target) -> str | None:
 
 @lru_cache(1)
 def _stamp() -> str:
-    """What this backend is made of: its files with their sizes and times, and those of the ops."""
+    """The hash of what the code of a step follows from beside its graph: this backend, and the ops."""
     root = Path(symgraph.__file__).parent
-    files = sorted((*root.glob("lowering/**/*.py"), *root.glob("ops/*.py")))
-    found = ((str(f.relative_to(root)), f.stat()) for f in files)
-    return "\n".join(f"{name} {s.st_size} {s.st_mtime_ns}" for name, s in found)
+    digest = hashlib.sha256()
+    for file in sorted((*root.glob("lowering/**/*.py"), *root.glob("ops/*.py"))):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def pack(facts: Facts, code: bytes) -> bytes:
