@@ -73,7 +73,7 @@ class Bound:
 
     def run(
         self, values: Sequence[Any], destinations: Sequence[Array], sure: bool = True
-    ) -> tuple[Array, ...] | None:
+    ) -> Sequence[Array] | None:
         """One call, with a workspace to itself. Values that are not `sure` to fit are for a careful program: the
         result is None where they do not.
         """

@@ -40,7 +40,7 @@ class Plan:
 
     `template` has a place for each input of the program, filled with the defaults; `feed_slots` and
     `variable_slots` say which feed or variable (by its number in the session) goes to which place; `changed` are
-    the numbers of the variables that the program updates.
+    the numbers of the variables that the program updates, None for all in order.
     """
 
     executable: Executable
@@ -49,44 +49,40 @@ class Plan:
     feed_slots: tuple[tuple[int, int], ...]
     variable_slots: tuple[tuple[int, int], ...]
     variables: int
-    changed: tuple[int, ...]
+    updates: bool
+    changed: tuple[int, ...] | None
     bounds: dict[tuple[tuple[int, ...], ...], Bound] = attrs.field(factory=dict, init=False)
     last: list[Bound] = attrs.field(
         factory=list, init=False
     )  # of the last call, if it looks at arrays itself
     count: int = attrs.field(init=False)
-    _defaults: tuple[Array, ...] = attrs.field(init=False)
-    _arrange: Callable[[Any], Any] = attrs.field(init=False)
+    # The program's inputs in order, from the values of all variables and the feeds.
+    inputs: Callable[[tuple[Array, ...], Sequence[Any]], Sequence[Any]] = attrs.field(init=False)
     of_changed: Callable[[Any], Any] = attrs.field(init=False)  # what is updated, of all variables
 
     @count.default
     def _count(self) -> int:
         return len(self.feeds)
 
-    @_defaults.default
-    def _given(self) -> tuple[Array, ...]:
-        return tuple(array for array in self.template if array is not None)
-
-    @_arrange.default
-    def _slots(self) -> Callable[[Any], Any]:
-        """From feeds, variables and defaults to the order of the program."""
-        first = len(self.feeds)
+    @inputs.default
+    def _arrange(self) -> Callable[[tuple[Array, ...], Sequence[Any]], Sequence[Any]]:
+        given = tuple(array for array in self.template if array is not None)
         defaults = [slot for slot, array in enumerate(self.template) if array is not None]
+        first = len(self.feeds)
         places = {
             **{slot: first + self.variables + k for k, slot in enumerate(defaults)},
             **{slot: first + k for slot, k in self.variable_slots},
             **dict(self.feed_slots),  # what is fed goes before its default
         }
-        return _picker([places[slot] for slot in range(len(self.template))])
+        order = [places[slot] for slot in range(len(self.template))]
+        if order == list(range(first)):
+            return lambda values, feeds: feeds
+        pick = _picker(order)
+        return lambda values, feeds: pick((*feeds, *values, *given))
 
     @of_changed.default
     def _picked(self) -> Callable[[Any], Any]:
-        return _picker(self.changed)
-
-    def inputs(self, values: tuple[Array, ...], feeds: Sequence[Any]) -> Sequence[Any]:
-        """The program's inputs in order."""
-        made: Sequence[Any] = self._arrange((*feeds, *values, *self._defaults))
-        return made
+        return _picker(self.changed or ())
 
     def bind(self, values: Sequence[Any]) -> tuple[Bound, list[Array]]:
         """The fed values as arrays, and the program for their shapes.
@@ -179,6 +175,7 @@ def make_plan(graph: Graph, key: Key, fed: Mapping[int, Target], backend: str, o
     leaves = [n.op for n in executable.graph.nodes if isinstance(n.op, Placeholder | Variable)]
     index = {labels[i]: k for k, i in enumerate(ordered)}
     places = {name: k for k, name in enumerate(graph.variables)}
+    changed = tuple(places[name] for _, pairs in executable.graph.updates for name, _ in pairs)
     return Plan(
         executable=executable,
         feeds=tuple(_feed(spelled(fed[i], graph.nodes[i]), graph.nodes[i].type) for i in ordered),
@@ -191,7 +188,8 @@ def make_plan(graph: Graph, key: Key, fed: Mapping[int, Target], backend: str, o
             (slot, places[op.label]) for slot, op in enumerate(leaves) if isinstance(op, Variable)
         ),
         variables=len(places),
-        changed=tuple(places[name] for _, pairs in executable.graph.updates for name, _ in pairs),
+        updates=bool(changed),
+        changed=None if changed == tuple(range(len(places))) else changed,
     )
 
 

@@ -11,7 +11,7 @@ state keeps its arrays from being reused.
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias, TypeVar
@@ -64,7 +64,7 @@ class Step:
         tuple[int, ...] | None
     )  # the place of each of the plan's feeds among the arguments, if not its own
     _finish: Callable[[Sequence[Any]], Any]
-    _run: Callable[[Plan, Bound, Sequence[Any], bool], tuple[Array, ...] | None]
+    _run: Callable[[Plan, Bound, Sequence[Any], bool], Sequence[Array] | None]
 
     def __repr__(self) -> str:
         takes = ", ".join(feed.name for feed in self._plan.feeds)
@@ -333,7 +333,7 @@ class Session:
             tuple(fed[i] for i in ordered),
             None if order == tuple(range(len(order))) else order,
             finisher(fetched, unique, nest, isinstance(fetches, str)),
-            self._update if plan.changed else self._fetch,
+            self._update if plan.updates else self._fetch,
         )
 
     def save(
@@ -381,7 +381,7 @@ class Session:
         with self._writing:
             state = self._open()
             values = tuple(found.tensors[name].copy() for name in self.graph.variables)
-            self._commit(state, _in_order(len(values)), values, found.step, found.seed)
+            self._commit(state, None, values, found.step, found.seed)
         return found
 
     @cached_property
@@ -414,11 +414,11 @@ class Session:
                 self._plans[key] = make_plan(self.graph, key, fed, self.backend, self._options)
             return self._plans[key]
 
-    def _fetch(self, plan: Plan, bound: Bound, feeds: Sequence[Any], sure: bool) -> tuple[Array, ...] | None:
+    def _fetch(self, plan: Plan, bound: Bound, feeds: Sequence[Any], sure: bool) -> Sequence[Array] | None:
         """Run a program that updates nothing. Unless the feeds are `sure` to fit it, the result is None where they
         do not.
         """
-        state = self._open()  # held until the run is over, which `_unread` sees
+        state = self._state or self._open()  # held until the run is over, which `_unread` sees
         return bound.run(plan.inputs(state.values, feeds), (), sure)
 
     def _read(self, function: Callable[[_State], A]) -> A:
@@ -426,11 +426,11 @@ class Session:
         state = self._open()  # this reference keeps the state alive, which `_unread` sees
         return function(state)
 
-    def _update(self, plan: Plan, bound: Bound, feeds: Sequence[Any], sure: bool) -> tuple[Array, ...] | None:
+    def _update(self, plan: Plan, bound: Bound, feeds: Sequence[Any], sure: bool) -> Sequence[Array] | None:
         """The same for a program that updates variables, all of them or, after an error, none."""
         with self._writing:
-            state = self._open()
-            destinations = plan.of_changed(state.spare)
+            state = self._state or self._open()
+            destinations = state.spare if plan.changed is None else plan.of_changed(state.spare)
             if not self._unread():
                 destinations = tuple(map(np.empty_like, destinations))
             outputs = bound.run(plan.inputs(state.values, feeds), destinations, sure)
@@ -453,22 +453,19 @@ class Session:
         return not self._retired
 
     def _commit(
-        self, state: _State, places: Sequence[int], arrays: tuple[Array, ...], step: int, seed: int
+        self, state: _State, places: Sequence[int] | None, arrays: tuple[Array, ...], step: int, seed: int
     ) -> None:
-        """Replace the state, by the one assignment at the end: before it nothing has happened."""
+        """Replace the state, by the one assignment at the end: before it nothing has happened. `places` are the
+        variables that change, None for all in order.
+        """
         values, spare = arrays, state.values
-        if places != _in_order(len(state.values)):
+        if places is not None:
             now, before = list(state.values), list(state.spare)
             for place, array in zip(places, arrays, strict=True):
                 now[place], before[place] = array, now[place]
             values, spare = tuple(now), tuple(before)
         self._retired.append(ref(state))
         self._state = _State(values, spare, step, seed)
-
-
-@lru_cache(64)
-def _in_order(count: int) -> tuple[int, ...]:
-    return tuple(range(count))
 
 
 def _groups(update: Groups) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from symgraph.rewrite import Numerics
 
 # Values of the placeholders and variables in the order of `inputs`, and an array for the next value of each
 # updated variable, which the call fills; returns the outputs in order.
-Instance: TypeAlias = Callable[[Sequence[Array], Sequence[Array]], tuple[Array, ...]]
+Instance: TypeAlias = Callable[[Sequence[Array], Sequence[Array]], Sequence[Array]]
 
 
 @attrs.frozen

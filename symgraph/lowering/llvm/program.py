@@ -167,46 +167,45 @@ def _instance(program: LlvmProgram, arena: Array) -> Instance:
     back = _CallBack(program, arena, table) if facts.calls_back else None
     step = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(code.addresses["step"])
     address, as_argument, empty = table.ctypes.data, id if layout is not None else by_pointers, np.empty
-    shapes = facts.outputs
     # A number is taken out of its array before the next call: the array can stay.
-    numbers = [(k, empty(shape, dtype)) for k, (shape, dtype) in enumerate(shapes) if not shape]
-    arrays_out = [(k, shape, dtype) for k, (shape, dtype) in enumerate(shapes) if shape]
-    outputs: list[Any] = [None] * len(shapes)
+    numbers = [None if shape else empty(shape, dtype) for shape, dtype in facts.outputs]
+    held = [number for number in numbers if number is not None]
+    only_numbers = held if len(held) == len(numbers) else None
     keeps = (table, arena, code, facts.constants, helpers)  # the table holds addresses of theirs
 
     def run(values: Sequence[Array], destinations: Sequence[Array], sure: bool = True) -> Any:
-        made = outputs.copy()
-        for k, number in numbers:
-            made[k] = number
-        try:
-            for k, shape, dtype in arrays_out:
-                made[k] = empty(shape, dtype)
-        except (MemoryError, ValueError) as error:
-            raise _too_large(program) from error
+        made = only_numbers if only_numbers is not None else _results(program, numbers)
         arrays = (*values, *made, *destinations)
         if back is not None:
             back.arrays = arrays
         failed = step(address, as_argument(arrays))
-        if failed:
-            if failed < 0:
-                if not sure:
-                    return None
-                # Of an equal type that is another object, such as a dtype with metadata.
-                keeps[0][ARRAY_TYPE] = 0
-                try:
-                    failed = step(address, as_argument(arrays))
-                finally:
-                    keeps[0][ARRAY_TYPE] = id(np.ndarray)
-            if failed:
-                assert back is not None
-                back.fail(failed - 1)
+        if failed < 0:
+            if not sure:
+                return None
+            # Of an equal type that is another object, such as a dtype with metadata.
+            keeps[0][ARRAY_TYPE] = 0
+            try:
+                failed = step(address, as_argument(arrays))
+            finally:
+                keeps[0][ARRAY_TYPE] = id(np.ndarray)
         if back is not None:
+            if failed:
+                back.fail(failed - 1)
             back.arrays = ()
-        for k, number in numbers:
-            made[k] = number[()]
-        return tuple(made)
+        return [array if array.ndim else array[()] for array in made]
 
     return run
+
+
+def _results(program: LlvmProgram, numbers: Sequence[Array | None]) -> list[Array]:
+    """Arrays for the outputs, which are the caller's own, but for numbers."""
+    try:
+        return [
+            np.empty(shape, dtype) if number is None else number
+            for number, (shape, dtype) in zip(numbers, program._facts.outputs, strict=True)
+        ]
+    except (MemoryError, ValueError) as error:
+        raise _too_large(program) from error
 
 
 class _CallBack:
