@@ -28,6 +28,7 @@ from symgraph.lowering.llvm.region import (
     Shape,
     count,
     extract,
+    is_tail,
     number_of,
     reachable,
     squeeze,
@@ -38,7 +39,7 @@ from symgraph.lowering.plan import concrete
 from symgraph.ops.base import Elementwise
 from symgraph.ops.control import Identity
 from symgraph.ops.linalg import MatMul
-from symgraph.ops.reduction import All, Max, Min, Prod, Sum
+from symgraph.ops.reduction import All, Max, Min, Prod, Reduction, Sum
 from symgraph.ops.reduction import Any as AnyOf
 from symgraph.ops.region import Fused, Project
 from symgraph.ops.shape import BroadcastTo, Reshape
@@ -46,6 +47,7 @@ from symgraph.rewrite import Numerics
 from symgraph.types import DType, TensorType, TupleType
 
 _LONGEST = 400  # instructions of a kernel's innermost loop, about
+_COSTLY = 20  # instructions for an element, from which it matters that vectors are full
 _KNOWN_LIMIT = 1 << 24  # bytes: values known now are computed now up to this size
 REDUCTIONS = (Sum, Prod, Max, Min, AnyOf, All)
 _ORDERED = (Sum, Prod, Max, Min)  # of floats: the order decides the last bits, and which of two zeros it is
@@ -234,8 +236,9 @@ class Planner:
     ) -> list[Tensor]:
         """The calls of a loop kernel, or of several where one would be long; `outputs` are places in `nodes`."""
         nodes, operands, done = list(nodes), list(operands), dict[int, Tensor]()
-        for group in _groups(nodes)[:-1]:
-            later = {j for n in nodes[group[-1] + 1 :] for j in n.inputs}
+        groups = _groups(nodes, self.target)
+        for k, group in enumerate(groups[:-1]):
+            later = {j for rest in groups[k + 1 :] for i in rest for j in nodes[i].inputs}
             wanted = [i for i in group if i in later or i in outputs]
             part, given, place = extract(nodes, reachable(nodes, wanted))
             made = self._region(part, [operands[k] for k in given], [place[i] for i in wanted], node, None)
@@ -363,20 +366,40 @@ class Planner:
         return Plan(tuple(self.kernels), tuple(self.calls), tuple(self.constants), tuple(outputs))
 
 
-def _groups(nodes: Sequence[Inner]) -> list[list[int]]:
-    """The nodes in runs that make kernels of some length: LLVM takes more than linear time over a long one."""
+def _groups(nodes: Sequence[Inner], target: Target) -> list[list[int]]:
+    """The nodes by the kernel they are computed in. A kernel has some length at most, since LLVM takes more than
+    linear time over a long one; and sums that would keep costly work on short rows from being one long loop come
+    after it.
+    """
+    computed = [i for i, n in enumerate(nodes) if not isinstance(n.what, Read | Number)]
+    sums = _apart(nodes, computed, target)
     groups: list[list[int]] = [[]]
     length = 0
-    for i, n in enumerate(nodes):
-        if isinstance(n.what, Read | Number):
+    for i in computed:
+        cost = getattr(nodes[i].what, "cost", 1)
+        if i in sums:
             continue
-        cost = getattr(n.what, "cost", 1)
         if groups[-1] and length + cost > _LONGEST:
             groups.append([])
             length = 0
         groups[-1].append(i)
         length += cost
-    return groups
+    return [*groups, sums] if sums else groups
+
+
+def _apart(nodes: Sequence[Inner], computed: Sequence[int], target: Target) -> list[int]:
+    """The sums over rows that are better computed after all else: rows shorter than half a vector, on which much is
+    computed element by element.
+    """
+    tails = [i for i in computed if is_tail(nodes[i])]
+    others = [nodes[i] for i in computed if i not in tails]
+    shapes = {squeeze(n.shape) for n in others}
+    if not tails or len(shapes) != 1 or any(isinstance(n.what, Reduction) for n in others):
+        return []
+    (shape,) = shapes
+    costly = sum(getattr(n.what, "cost", 1) for n in others) >= _COSTLY
+    short = len(shape) > 1 and 2 * shape[-1] < target.lanes(others[0].dtype.itemsize)
+    return [i for i in tails if squeeze(nodes[i].shape)] if costly and short else []
 
 
 def _empty(node: Node, operands: Sequence[Tensor]) -> bool:

@@ -35,6 +35,8 @@ from symgraph.lowering.llvm.vectors import address, gather, join_axes, load, sto
 from symgraph.ops.base import Elementwise
 from symgraph.ops.linalg import MatMul
 
+_FILLED, _COSTLY = 0.7, 20  # the share of lanes in use, and instructions for an element
+
 
 @attrs.frozen(cache_hash=True)
 class Tile:
@@ -71,7 +73,7 @@ def fused(
     results: dict[int, Tensor] = {}
     for head in heads:
         # The last has the epilogue: what follows from the others is known by then.
-        members = _epilogue(nodes, head, set(results)) if head == heads[-1] else []
+        members = _epilogue(nodes, head, planner.target) if head == heads[-1] else []
         inside = {head, *members}
         wanted = {i for i in inside if i in outputs}
         wanted |= {j for i, n in enumerate(nodes) if i not in inside for j in n.inputs if j in inside}
@@ -88,15 +90,19 @@ def fused(
     return [results[i] for i in outputs]
 
 
-def _epilogue(nodes: Sequence[Inner], head: int, known: set[int]) -> list[int]:
-    """The nodes that need the product, element by element, and else only what is known before it."""
+def _epilogue(nodes: Sequence[Inner], head: int, target: Target) -> list[int]:
+    """The nodes that need the product, element by element, and else only what is known before it. Where rows fill
+    vectors badly, what is costly is left for one long loop after the product.
+    """
+    columns, lanes = nodes[head].shape[-1], target.lanes(nodes[head].dtype.itemsize)
+    filled = columns >= _FILLED * -(-columns // lanes) * lanes
     members: list[int] = []
     inside = {head}
     for i, n in enumerate(nodes):
         if not isinstance(n.what, Elementwise) or n.shape != nodes[head].shape:
             continue
         ready = all(j in inside or isinstance(nodes[j].what, Read | Number) for j in n.inputs)
-        if ready and any(j in inside for j in n.inputs):
+        if ready and any(j in inside for j in n.inputs) and (filled or n.what.cost < _COSTLY):
             inside.add(i)
             members.append(i)
     return members

@@ -178,20 +178,22 @@ def _instance(program: LlvmProgram, arena: Array) -> Instance:
         arrays = (*values, *made, *destinations)
         if back is not None:
             back.arrays = arrays
-        failed = step(address, as_argument(arrays))
-        if failed < 0:
-            if not sure:
-                return None
-            # Of an equal type that is another object, such as a dtype with metadata.
-            keeps[0][ARRAY_TYPE] = 0
-            try:
-                failed = step(address, as_argument(arrays))
-            finally:
-                keeps[0][ARRAY_TYPE] = id(np.ndarray)
-        if back is not None:
-            if failed:
+        try:
+            failed = step(address, as_argument(arrays))
+            if failed < 0:
+                if not sure:
+                    return None
+                # Of an equal type that is another object, such as a dtype with metadata.
+                keeps[0][ARRAY_TYPE] = 0
+                try:
+                    failed = step(address, as_argument(arrays))
+                finally:
+                    keeps[0][ARRAY_TYPE] = id(np.ndarray)
+            if failed and back is not None:
                 back.fail(failed - 1)
-            back.arrays = ()
+        finally:
+            if back is not None:  # also after a failure: what was fed is the caller's to let go
+                back.arrays = ()
         return [array if array.ndim else array[()] for array in made]
 
     return run
