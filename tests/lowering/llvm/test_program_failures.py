@@ -1,5 +1,6 @@
 """What goes wrong in the middle of a native step, and ops of users that have no kernel."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -326,6 +327,19 @@ def test_assert_finite_stops_with_the_users_line():
         assert "sg.assert_finite(sg.log(x * w)" in str(raised.value)
         np.testing.assert_array_equal(session.variables["w"], [1, 1, 1])
         assert session.step == 1
+
+
+def test_a_failed_step_lets_go_of_what_it_was_fed():
+    x = sg.placeholder("x", ("n",))
+    with sg.Session(sg.define(y=sg.assert_finite(x) * 2.0), backend="llvm") as session:
+        step = session.prepare("y", ("x",))
+        step(np.ones(8, np.float32))
+        for unfit in (np.full(8, np.nan, np.float32), np.ones(8, np.float64)):
+            held = sys.getrefcount(unfit)
+            with pytest.raises(sg.SymgraphError):
+                step(unfit)
+            gc.collect()  # of the error, which is in a cycle with its frames
+            assert sys.getrefcount(unfit) == held
 
 
 @pytest.mark.parametrize("index", [-6, 5, 2**40, -(2**63), 2**63 - 1])
