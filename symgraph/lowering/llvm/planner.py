@@ -77,8 +77,10 @@ def fits(op: Op, operands: Sequence[TensorType], numerics: Numerics) -> bool:
 def supported(node: Node, graph: Graph, numerics: Numerics) -> bool:
     """Whether a node has a kernel under the numerics class."""
     op = node.op
-    if not node.inputs or isinstance(op, Project | Fused):
+    if isinstance(op, Project | Fused):
         return True
+    if not node.inputs:
+        return op.pure
     types = [graph.nodes[i].type for i in node.inputs]
     if type(op) in movement.KERNELS:
         return numerics != "bitwise" or exact(op, types[0].dtype)
@@ -140,7 +142,10 @@ class Planner:
             node.op.pure
             and not isinstance(node.op, Fused)
             and all(i in self.known for i in node.inputs)
-            and count(concrete(node.type.shape)) * node.type.dtype.itemsize <= _KNOWN_LIMIT
+            and (
+                (not node.inputs and type(node.op) not in movement.KERNELS)
+                or count(concrete(node.type.shape)) * node.type.dtype.itemsize <= _KNOWN_LIMIT
+            )
         )
 
     def _compute(self, node: Node, operands: list[Tensor]) -> Any:

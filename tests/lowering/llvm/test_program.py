@@ -229,6 +229,17 @@ def test_a_large_batch():
     np.testing.assert_array_equal(got["rows"], value.max(1))
 
 
+def test_a_constant_of_any_size():
+    """Large ones are not folded into what is computed from them, and stay operands."""
+    values = np.arange(2**22 + 1, dtype=np.float32)
+    x = sg.placeholder("x", ("n",), "int64")
+    table = sg.constant(values)
+    program = sg.compile(sg.define(taken=sg.take(table, x), most=sg.max(table) + x), backend="llvm")
+    got = program({"x": np.array([0, -1])})
+    np.testing.assert_array_equal(got["taken"], [0, 2**22])
+    np.testing.assert_array_equal(got["most"], [2**22, 2**22 - 1])
+
+
 def test_a_run_that_does_not_fit_in_memory_says_so():
     x = sg.placeholder("x", (4,))
     wide = sg.broadcast_to(x, (1 << 44, 4))

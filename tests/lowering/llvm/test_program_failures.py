@@ -106,6 +106,29 @@ def test_what_a_call_back_gives_may_be_a_view_of_its_operand():
     np.testing.assert_array_equal(got["w"], wanted)
 
 
+@attrs.frozen
+class Turns(Op):
+    """How often it was computed: no operands, and no constant."""
+
+    name: ClassVar[str] = "turns"
+    arity: ClassVar[int | None] = 0
+    pure: ClassVar[bool] = False
+    seen: ClassVar[list[int]] = []
+
+    def infer(self, *types):
+        return make_type(np.dtype("float32"), ())
+
+    def evaluate(self, *arrays):
+        self.seen.append(len(self.seen))
+        return np.float32(len(self.seen))
+
+
+def test_an_op_without_operands_runs_each_time():
+    program = sg.compile(sg.define(y=apply(Turns()) * 2.0), backend="llvm")
+    first, second = program({})["y"], program({})["y"]
+    assert second == first + 2
+
+
 def test_a_composition_needs_no_call_back():
     x = sg.placeholder("x", ("n",))
     graph = sg.define(y=apply(Wave(), x) * 2.0)
