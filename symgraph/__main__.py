@@ -60,8 +60,9 @@ _CACHE = """\
 Tell what compiled code is kept on disk, or remove it.
 
 The backend "llvm" keeps the machine code of programs, so that the next process does not compile them again. An entry
-belongs to a program, the features of the processor, and the version of LLVM; damaged ones are compiled again. When
-there is more than 512 MB, what was used longest ago is removed. To remove it all does no harm.
+belongs to a graph with its sizes, the features of the processor, the version of LLVM and that of symgraph; damaged
+ones are compiled again, and programs with ops of your own are not kept. When there is more than 512 MB, what was used
+longest ago is removed. To remove it all does no harm.
 """
 
 _ACTIONS = """\

@@ -396,19 +396,20 @@ def _other_shape(
     name: str, declared: TensorType, shape: tuple[int, ...], sizes: Mapping[str, int]
 ) -> FeedError:
     given = f" (with {', '.join(f'{n}={s}' for n, s in sizes.items())})" if sizes else ""
-    single = declared.rank == len(shape) + 1 and shape == declared.shape[1:]
     return FeedError(
         f"the feed {name!r} has the shape {show_shape(shape)}, and {show_shape(declared.shape)} was declared{given}",
-        hint="For a batch of one write value[None]." if single else _shape_hint(name, declared),
+        hint=_shape_hint(name, declared, shape, sizes),
     )
 
 
-def _shape_hint(name: str, declared: TensorType) -> str:
-    axes = (
-        "no axis: a number"
-        if declared.rank == 0
-        else "1 axis"
-        if declared.rank == 1
-        else f"{declared.rank} axes"
-    )
+def _shape_hint(name: str, declared: TensorType, shape: tuple[int, ...], sizes: Mapping[str, int]) -> str:
+    if declared.rank == len(shape) + 1 and shape == declared.shape[1:]:
+        return "For a batch of one write value[None]."
+    for axis, (size, have) in enumerate(zip(declared.shape, shape, strict=False)):
+        if declared.rank != len(shape) or not dimension_names(size) <= sizes.keys():
+            continue
+        wanted = substitute((size,), sizes)[0]
+        if wanted != have:
+            return f"Axis {axis} of the value has {have} elements: give it {wanted}, or declare {name!r} otherwise."
+    axes = {0: "no axis: a number", 1: "1 axis"}.get(declared.rank, f"{declared.rank} axes")
     return f"Feed a value with {axes}, or declare {name!r} with another shape."

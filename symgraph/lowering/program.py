@@ -48,7 +48,11 @@ class MemoryPlan:
 
     def __str__(self) -> str:
         return "\n".join(
-            [f"arena of {self.peak} bytes, {len(self.buffers)} buffers", *map(str, self.buffers)]
+            [
+                f"arena of {self.peak} bytes, {len(self.buffers)} buffers: first and last step of use, offset + bytes, "
+                "node of the optimised graph",
+                *map(str, self.buffers),
+            ]
         )
 
 

@@ -27,7 +27,7 @@ from symgraph.origin import Origin, made_by, relative, visible
 from symgraph.rewrite import Declined, Numerics, Operation, Pass, Rewritten, Row
 from symgraph.types import TensorType, TupleType
 
-Role = Literal["leaf", "row", "head", "tail", "alone"]
+Role = Literal["leaf", "row", "head", "tail", "alone", "apart"]
 # Reductions whose partial results over blocks of rows combine by the reduction itself.
 TAILS = ("sum", "prod", "max", "min", "any", "all")
 _SMALL = 64  # elements: constants up to this size live inside the kernel
@@ -121,7 +121,7 @@ def _plan(graph: Graph, numerics: Numerics, fits: Fits) -> _Plan:
             settled.add(node.id)
         mine: Role = "leaf" if fixed else role(node, types, numerics != "bitwise")
         if mine not in ("leaf", "alone") and not fits(node.op, types, numerics):
-            mine = "alone"
+            mine = "apart"
         roles.append(mine)
         refused = {
             i: _refusal(node, type_, mine, roles[i])
@@ -143,10 +143,16 @@ def _refusal(node: Node, operand: TensorType, mine: Role, theirs: Role) -> str |
     """Why an operand cannot be in the node's region; None when it can."""
     if mine == "alone":
         return f"{node.op.name} needs its whole operand"
+    if mine == "apart":
+        return (
+            f"{node.op.name} has no kernel that others could join on this backend, under this numerics class"
+        )
     if mine == "head":
         return f"{node.op.name} reads each operand many times"
     if theirs == "alone":
-        return "the producer is no row-parallel op, or the backend computes it by itself"
+        return "the producer is no row-parallel op"
+    if theirs == "apart":
+        return "the producer has no kernel that others could join on this backend, under this numerics class"
     if theirs == "tail":
         return "the producer reduces over the rows, and is known only after the last"
     if mine == "tail" or not isinstance(node.op, Elementwise):
@@ -157,7 +163,7 @@ def _refusal(node: Node, operand: TensorType, mine: Role, theirs: Role) -> str |
 
 
 def _join(plan: _Plan, joined: Sequence[int], mine: Role) -> int | None:
-    if mine in ("leaf", "alone"):
+    if mine in ("leaf", "alone", "apart"):
         return None
     own = len(plan.parent)
     plan.parent.append(own)

@@ -7,7 +7,7 @@ from symgraph.compile import compile
 from symgraph.define import define
 from symgraph.expr import placeholder
 from symgraph.lowering import plan
-from symgraph.lowering.llvm import loops, planner
+from symgraph.lowering.llvm import checks, extremes, indexing, loops, planner, scans, sweeps
 from symgraph.transforms.expand import expand_pass
 from symgraph.transforms.pipeline import optimise
 from tests.cases import Case, all_cases
@@ -44,7 +44,12 @@ def many_pieces(patch: pytest.MonkeyPatch) -> None:
     """Kernels of any size are cut into pieces; what is in the cache was not."""
     patch.setenv("SYMGRAPH_CACHE_DIR", "off")
     patch.setattr(loops, "CHUNK_COST", 1e-3)
-    # Kernels are remembered by what they do, without the constant that is patched.
+    patch.setattr(sweeps, "CHUNK_COST", 1e-3)
+    # Kernels are remembered by what they do, without the constants that are patched.
+    for module in (scans, indexing, extremes, checks):
+        for function in vars(module).values():
+            if hasattr(function, "cache_clear"):
+                function.cache_clear()
     patch.setattr(planner, "write_region", loops.write_region.__wrapped__)
 
 

@@ -35,11 +35,14 @@ def entry_key(graph: Graph, options: Options, target: Target) -> str | None:
 
 @lru_cache(1)
 def _stamp() -> str:
-    """The hash of what the code of a step follows from beside its graph: this backend, and the ops."""
+    """The hash of what the code of a step follows from beside its graph: the compiler's files, and NumPy's version,
+    since values known beforehand are NumPy's.
+    """
     root = Path(symgraph.__file__).parent
-    digest = hashlib.sha256()
-    for file in sorted((*root.glob("lowering/**/*.py"), *root.glob("ops/*.py"))):
-        digest.update(file.read_bytes())
+    digest = hashlib.blake2b(np.__version__.encode())
+    for pattern in ("*.py", "lowering/**/*.py", "ops/*.py", "text/*.py", "transforms/*.py"):
+        for file in sorted(root.glob(pattern)):
+            digest.update(file.read_bytes())
     return digest.hexdigest()
 
 

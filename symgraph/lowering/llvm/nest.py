@@ -51,8 +51,7 @@ def reducing(what: Any) -> tuple[Any, Any]:
     """How a reduction joins two values, and the value that changes none, as a function of the dtype."""
     match what:
         case Sum():
-            # -0 and not 0: a sum of nothing but -0 is -0.
-            return Builder.add, lambda d: -0.0 if d.kind == "f" else 0
+            return Builder.add, lambda d: 0
         case Prod():
             return Builder.mul, lambda d: 1
         case Max():

@@ -74,6 +74,13 @@ def fits(op: Op, operands: Sequence[TensorType], numerics: Numerics) -> bool:
     return numerics != "bitwise" or exact(op, operands[0].dtype)
 
 
+def rounds(node: Node, graph: Graph) -> bool:
+    """Whether the kernel of a node may give other bits than its `evaluate`."""
+    op, first = node.op, graph.nodes[node.inputs[0]].type
+    ours = type(op) in EMITTERS or isinstance(op, (*REDUCTIONS, MatMul)) or type(op) in movement.KERNELS
+    return ours and not exact(op, first.dtype)
+
+
 def supported(node: Node, graph: Graph, numerics: Numerics) -> bool:
     """Whether a node has a kernel under the numerics class."""
     op = node.op

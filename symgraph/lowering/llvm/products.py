@@ -34,6 +34,7 @@ from symgraph.lowering.llvm.target import Target
 from symgraph.lowering.llvm.vectors import address, gather, join_axes, load, store
 from symgraph.ops.base import Elementwise
 from symgraph.ops.linalg import MatMul
+from symgraph.types import TensorType
 
 _FILLED, _COSTLY = 0.7, 20  # the share of lanes in use, and instructions for an element
 
@@ -188,7 +189,7 @@ def _swapped(x: Tensor) -> Tensor:
 
 def _label(node: Inner) -> str:
     name = node.what.name if not isinstance(node.what, Read | Number) else ""
-    return f"{name} {node.dtype.name}{list(node.shape)}"
+    return f"{name} {TensorType(node.dtype, node.shape)}"
 
 
 @lru_cache(1024)

@@ -14,13 +14,13 @@ import attrs
 import numpy as np
 
 from symgraph.errors import CompileError, ExecutionError, SymgraphError
-from symgraph.ir import Array, Graph
+from symgraph.ir import Array, Graph, Op
 from symgraph.lowering.llvm.buffers import Call, Tensor
 from symgraph.lowering.llvm.cache import keep, kept
 from symgraph.lowering.llvm.entry import entry_key, pack, unpack
 from symgraph.lowering.llvm.jit import Loaded, assembly, load, object_code
 from symgraph.lowering.llvm.objects import by_pointers, object_layout
-from symgraph.lowering.llvm.planner import fits, native, supported
+from symgraph.lowering.llvm.planner import fits, native, rounds, supported
 from symgraph.lowering.llvm.pool import pool, thread_count
 from symgraph.lowering.llvm.step import (
     ARENA,
@@ -38,10 +38,14 @@ from symgraph.lowering.llvm.step import (
 from symgraph.lowering.llvm.target import Target, host
 from symgraph.lowering.llvm.written import Facts, Written, write
 from symgraph.lowering.program import Instance, MemoryPlan, Options
-from symgraph.origin import printable
-from symgraph.rewrite import Numerics, Operation, Pass, Rewritten, Row
+from symgraph.ops.region import Fused, in_order
+from symgraph.origin import printable, relative, visible
+from symgraph.rewrite import Class, Numerics, Operation, Pass, Rewritten, Row
 from symgraph.transforms.expand import expand_pass
 from symgraph.transforms.fusion import fusion_pass
+
+_SAME: Class = "exact"
+_ROUNDED: Class = "reassociates"
 
 
 def passes() -> tuple[Pass, ...]:
@@ -50,27 +54,24 @@ def passes() -> tuple[Pass, ...]:
 
 
 def _tell(graph: Graph, numerics: Numerics) -> Rewritten:
-    """Rows of the ledger for the nodes that have no kernel."""
+    """Rows of the ledger for the nodes that have no kernel, and for those whose kernel rounds otherwise than
+    `evaluate` does: sums in another order, products and sums in one rounding, functions within their bounds.
+    """
     rows = []
     for node in graph.nodes:
-        if supported(node, graph, numerics):
-            continue
+        if not supported(node, graph, numerics):
+            rule, class_ = f"{node.op.name} by a call back to Python", _SAME
+        else:
+            inner = node.op.graph if isinstance(node.op, Fused) else graph
+            nodes = inner.nodes if isinstance(node.op, Fused) else (node,)
+            own = [n.op.name for n in nodes if n.inputs and rounds(n, inner)]
+            if not own or numerics == "bitwise":
+                continue
+            rule, class_ = f"native {', '.join(dict.fromkeys(own))}", _ROUNDED
         types = tuple(graph.nodes[i].type for i in node.inputs)
-        lines = tuple(str(source) for source in node.origin.sources)
+        lines = tuple(f"{visible(relative(s.file))}:{s.line}" for s in node.origin.sources)
         operation = (Operation(node.op, node.type, types),)
-        rows.append(
-            Row(
-                0,
-                "native",
-                f"{node.op.name} by a call back to Python",
-                "exact",
-                (node.id,),
-                (node.id,),
-                lines,
-                operation,
-                operation,
-            )
-        )
+        rows.append(Row(0, "native", rule, class_, (node.id,), (node.id,), lines, operation, operation))
     return Rewritten(graph, tuple(rows))
 
 
@@ -247,7 +248,7 @@ class _CallBack:
         node = self._program._graph.nodes[call.node]
         places = call.tensors[call.reads :]
         with np.errstate(all="ignore"):
-            made: Any = node.op.evaluate(*(self._operand(t) for t in call.tensors[: call.reads]))
+            made: Any = node.op.evaluate(*self._operands(node.op, call.tensors[: call.reads]))
         if not places:  # a check
             return
         results = [np.asarray(result) for result in (made if isinstance(made, tuple) else (made,))]
@@ -259,12 +260,14 @@ class _CallBack:
         for tensor, result in zip(places, results, strict=True):
             np.copyto(self._array(tensor), result)
 
-    def _operand(self, tensor: Tensor) -> Array:
-        """What an op is given: in C order, and not to be written, since it may be what a caller fed."""
-        found = self._array(tensor)
-        array = np.ascontiguousarray(found).reshape(found.shape)
-        array.flags.writeable = False
-        return array
+    def _operands(self, op: Op, tensors: Sequence[Tensor]) -> list[Array]:
+        """What an op is given: in C order where its bits depend on that, as the interpreter gives it; and not to be
+        written, since it may be what a caller fed.
+        """
+        arrays = in_order(op, [self._array(tensor) for tensor in tensors])
+        for array in arrays:
+            array.flags.writeable = False
+        return arrays
 
     def _array(self, tensor: Tensor) -> Array:
         if tensor.room.kind == "arena":
@@ -286,7 +289,7 @@ class _CallBack:
         elif error is None:  # a check: the op itself knows what to say
             try:
                 self._evaluate(call)
-            except SymgraphError as found:
+            except Exception as found:
                 error = found
         source = node.origin.sources[0] if node.origin.sources else None
         if isinstance(error, SymgraphError):

@@ -25,6 +25,7 @@ ARENA, POOL, RUN, CALL_BACK, STATUS, MODE, ITEMS, DATA, ARRAY_TYPE, DTYPES = ran
 DONE = 1  # what a call back answers; ctypes answers 0 for one that it could not make
 KINDS = tuple(np.dtype(name) for name in ("float32", "float64", "int32", "int64", "bool"))
 FIRST = DTYPES + len(KINDS)
+_SHOWN = 8  # of the calls of one kernel
 _PART = 128  # calls in one function: LLVM takes more than linear time over a long one
 
 
@@ -41,7 +42,13 @@ def module(
     """The text of a whole step; `slots` are each buffer's slot of the table and offset there, `inputs` the first
     of the `arrays`, `comments` what is written above the calls. With `flush` denormal numbers count as 0.
     """
-    functions = [kernel.text.replace("@KERNEL", f"@kernel{k}") for k, kernel in enumerate(kernels)]
+    above: dict[int | None, list[str]] = {}  # a kernel's comments: what it computes, wherever it is called
+    for number, call in enumerate(calls):
+        above.setdefault(call.kernel, []).extend(comments.get(number, "").splitlines())
+    functions = []
+    for k, kernel in enumerate(kernels):
+        functions += [f"; {line}" for line in list(dict.fromkeys(above.get(k, ())))[:_SHOWN]]
+        functions.append(kernel.text.replace("@KERNEL", f"@kernel{k}"))
     declarations = [line for kernel in kernels for line in kernel.declarations]
     constants: list[str] = []
     parts: list[str] = []
@@ -67,7 +74,20 @@ def module(
         head += outside
         declarations += modes
     constants += [_expected(inputs), _check(len(inputs))]
-    return module_text([*constants, "", *functions, head, *parts, step], declarations, target)
+    legend = _LEGEND.splitlines() if comments else []
+    return module_text([*legend, *constants, "", *functions, head, *parts, step], declarations, target)
+
+
+_LEGEND = f"""\
+; @step calls @part0, @part1, ..., which call the kernels in order; the comment above a call names the node of the
+; optimised graph, its type, and the lines it comes from. A kernel that several nodes share stands once.
+; @kernelN(table, args, piece) computes one piece of its work. args are pairs (slot of the table, byte offset): its
+; operands, then its results, then scratch. @argsN are those of call N.
+; The table: {ARENA} arena, {POOL} and {RUN} thread pool, {CALL_BACK} call back to Python, {STATUS} status,
+; {MODE} to {FIRST - 1} the caller's floating-point mode and how Python lays out arrays; from {FIRST} on the inputs,
+; the outputs, the next values of variables, the constants.
+; @fits tells whether the arrays are those the code was made for, which @inputs lists (dtype, rank, sizes).
+"""
 
 
 def _call(number: int, call: Call, kernels: Sequence[Kernel]) -> Iterator[str]:

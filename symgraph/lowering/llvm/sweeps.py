@@ -18,7 +18,7 @@ from symgraph.lowering.llvm.target import Target
 from symgraph.types import DType
 
 CHUNKS = 8
-_CHUNK_COST = 8e3  # nanoseconds that a piece should be worth at least
+CHUNK_COST = 8e3  # nanoseconds that a piece should be worth at least
 
 
 @attrs.frozen
@@ -37,7 +37,7 @@ Enter = Callable[[int, Pointers], None]
 
 def pieces(nanoseconds: float, most: int) -> int:
     """In how many pieces some work is cut, when `most` are possible: a matter of sizes alone."""
-    return max(1, min(CHUNKS, int(nanoseconds / _CHUNK_COST), most))
+    return max(1, min(CHUNKS, int(nanoseconds / CHUNK_COST), most))
 
 
 def share(b: Builder, size: int, chunks: int, unit: int = 1) -> tuple[Value, Value]:

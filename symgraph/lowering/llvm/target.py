@@ -12,11 +12,11 @@ def llvm() -> Any:
     """Llvmlite's binding, imported when first needed; raises CompileError where it is not installed."""
     try:
         import llvmlite.binding as binding
-    except ImportError as error:
+    except ImportError:
         raise CompileError(
             "the backend 'llvm' needs the package llvmlite, which is not installed",
             hint='Install it with pip install "symgraph[native]", or use backend="numpy".',
-        ) from error
+        ) from None
     return binding
 
 

@@ -84,9 +84,9 @@ def _each(body: Callable[..., Any]) -> Callable[[bool], Callable[..., Array]]:
     """A loop that makes an array of the first input's shape: `body` maps an element, and the weights."""
 
     def compiled(parallel: bool) -> Callable[..., Array]:
-        element = njit(body)
+        element = njit(error_model="numpy")(body)
 
-        @njit(parallel=parallel)
+        @njit(parallel=parallel, error_model="numpy")
         def call(x: Array, *weights: Any) -> Array:
             out = np.empty_like(x)
             for i in prange(x.size):
@@ -98,27 +98,33 @@ def _each(body: Callable[..., Any]) -> Callable[[bool], Callable[..., Array]]:
     return compiled
 
 
+# Constants have the dtype of the numbers: a Python float would make the arithmetic float64.
+
+
 def _sigmoid(x: Any, w: Any, b: Any) -> Any:
-    return 1 / (1 + math.exp(-(x * w + b)))
+    one = type(x)(1)
+    return one / (one + math.exp(-(x * w + b)))
 
 
 def _softplus(x: Any) -> Any:
-    return max(x, x * 0) + math.log1p(math.exp(-abs(x)))
+    return max(x, type(x)(0)) + math.log1p(math.exp(-abs(x)))
 
 
 def _gelu(x: Any) -> Any:
-    return 0.5 * x * (1 + math.erf(x * 0.7071067811865476))
+    half, one, root = type(x)(0.5), type(x)(1), type(x)(0.7071067811865476)
+    return half * x * (one + math.erf(x * root))
 
 
 def _chain(parallel: bool) -> Callable[[Array], Any]:
-    @njit(parallel=parallel)
+    @njit(parallel=parallel, error_model="numpy")
     def call(x: Array) -> Any:
-        total = 0.0
+        number = x.dtype.type
+        slope, shift, less, total = number(0.7), number(0.3), number(0.1), number(0)
         for i in prange(x.size):
-            h = math.tanh(x[i] * 0.7 + 0.3) * x[i] - 0.1
+            h = math.tanh(x[i] * slope + shift) * x[i] - less
             h = math.exp(-math.sqrt(abs(h))) + x[i]
             total += h * h
-        return total / x.size
+        return total / number(x.size)
 
     return call
 
@@ -128,9 +134,9 @@ def _line(parallel: bool) -> Callable[..., Any]:
 
 
 def _density(parallel: bool) -> Callable[..., Array]:
-    density = njit(sea_water.density_by(math.sqrt, njit(sea_water.horner)))
+    density = njit(error_model="numpy")(sea_water.density_by(math.sqrt, njit(sea_water.horner)))
 
-    @njit(parallel=parallel)
+    @njit(parallel=parallel, error_model="numpy")
     def call(s: Array, t: Array, p: Array) -> Array:
         out = np.empty_like(s)
         for i in prange(s.size):

@@ -1,4 +1,4 @@
-"""What all tests share.
+"""What all tests share, doctests included: pytest is told of it in pyproject.toml.
 
 One thread: with a process a core, as pytest-xdist runs them, more only wait for one another. Compiled code is kept in
 a folder of the tests, not in the user's. And no deadlines: how long an example takes is the machine's business.
