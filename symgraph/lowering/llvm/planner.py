@@ -29,6 +29,7 @@ from symgraph.lowering.llvm.region import (
     count,
     extract,
     is_tail,
+    label,
     number_of,
     reachable,
     squeeze,
@@ -283,7 +284,7 @@ class Planner:
                 made[i] = self.constant(np.full(nodes[i].shape, what.value, nodes[i].dtype), node)
         computed = [i for i in dict.fromkeys(same[i] for i in outputs) if i not in made]
         for k, i in enumerate(computed):
-            room = self.array(nodes[i].shape, nodes[i].dtype, node, _label(nodes[i]))
+            room = self.array(nodes[i].shape, nodes[i].dtype, node, label(nodes[i]))
             made[i] = room if into is None else into[k]
         if computed:
             self._loops(nodes, ordered, computed, [made[i] for i in computed], node)
@@ -424,8 +425,3 @@ def _empty(node: Node, operands: Sequence[Tensor]) -> bool:
 
 def _bytes(tensor: Tensor) -> int:
     return count(tensor.shape) * tensor.dtype.itemsize
-
-
-def _label(node: Inner) -> str:
-    assert isinstance(node.what, Op)
-    return f"{node.what.name} {TensorType(node.dtype, node.shape)}"

@@ -27,6 +27,7 @@ from symgraph.lowering.llvm.region import (
     contiguous,
     count,
     extract,
+    label,
     reachable,
     register_type,
 )
@@ -34,7 +35,6 @@ from symgraph.lowering.llvm.target import Target
 from symgraph.lowering.llvm.vectors import address, gather, join_axes, load, store
 from symgraph.ops.base import Elementwise
 from symgraph.ops.linalg import MatMul
-from symgraph.types import TensorType
 
 _FILLED, _COSTLY = 0.7, 20  # the share of lanes in use, and instructions for an element
 
@@ -129,7 +129,7 @@ def _tile(
     bare = [attrs.evolve(n, inputs=()) if i == head else n for i, n in enumerate(nodes)]
     inner, given, place = extract(bare, chosen)
     reads = [operands[k] for k in given]
-    results = {i: planner.array(shape, nodes[i].dtype, node, _label(nodes[i])) for i in wanted}
+    results = {i: planner.array(shape, nodes[i].dtype, node, label(nodes[i])) for i in wanted}
     batch = shape[:-2]
     steps = [broadcast_strides(t.shape[:-2], t.strides[:-2], batch) for t in (x, y)]
     seen = [broadcast_strides(t.shape, t.strides, shape) for t in reads]
@@ -185,11 +185,6 @@ def _swapped(x: Tensor) -> Tensor:
     return attrs.evolve(
         x, shape=(*shape[:-2], shape[-1], shape[-2]), strides=(*strides[:-2], strides[-1], strides[-2])
     )
-
-
-def _label(node: Inner) -> str:
-    name = node.what.name if not isinstance(node.what, Read | Number) else ""
-    return f"{name} {TensorType(node.dtype, node.shape)}"
 
 
 @lru_cache(1024)

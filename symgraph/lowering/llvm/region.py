@@ -15,7 +15,7 @@ import numpy as np
 from symgraph.ir import Op
 from symgraph.lowering.llvm.emit import F32, F64, I1, I8, I32, I64, Type
 from symgraph.ops.reduction import Reduction
-from symgraph.types import DType
+from symgraph.types import DType, TensorType
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -155,3 +155,9 @@ def restride(shape: Shape, strides: tuple[int, ...], to: Shape) -> tuple[int, ..
         return strides
     left = iter(longer(shape, strides))
     return tuple(0 if size == 1 else next(left) for size in to)
+
+
+def label(node: Inner) -> str:
+    """What a node computes, for who reads the memory plan."""
+    assert isinstance(node.what, Op)
+    return f"{node.what.name} {TensorType(node.dtype, node.shape)}"
