@@ -4,7 +4,6 @@ entry_key : Graph -> options -> target -> the name of the entry
 pack      : facts, object code -> bytes, and back
 """
 
-import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
@@ -35,15 +34,17 @@ def entry_key(graph: Graph, options: Options, target: Target) -> str | None:
 
 @lru_cache(1)
 def _stamp() -> str:
-    """The hash of what the code of a step follows from beside its graph: the compiler's files, and NumPy's version,
-    since values known beforehand are NumPy's.
+    """What the code of a step follows from beside its graph: the compiler's files, and NumPy's version, since values
+    known beforehand are NumPy's. A file stands for its contents by its size and the times of its last changes, one
+    of which no installer can set.
     """
     root = Path(symgraph.__file__).parent
-    digest = hashlib.blake2b(np.__version__.encode())
+    lines = [symgraph.__version__, np.__version__]
     for pattern in ("*.py", "lowering/**/*.py", "ops/*.py", "text/*.py", "transforms/*.py"):
         for file in sorted(root.glob(pattern)):
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
+            found = file.stat()
+            lines.append(f"{file} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}")
+    return "\n".join(lines)
 
 
 def pack(facts: Facts, code: bytes) -> bytes:
