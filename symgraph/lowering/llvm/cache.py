@@ -41,14 +41,11 @@ def object_for(text: str, target: Target, level: int = 2) -> bytes:
 
     Raises CompileError for IR that LLVM refuses; a fault of the disk is none.
     """
-    place, _ = folder()
-    if place is None:
-        return object_code(text, target, level)
     key = key_of(text, target, level)
-    code = _read(place, key)
+    code = kept(key)
     if code is None:
         code = object_code(text, target, level)
-        _write(place, key, code)
+        keep(key, code)
     return code
 
 
@@ -79,7 +76,7 @@ def linked(text: str, target: Target, names: Sequence[str], level: int = 2) -> L
             raise
     code = object_code(text, target, level)
     loaded = load(code, names)
-    _write(place, key_of(text, target, level), code)
+    keep(key_of(text, target, level), code)
     return loaded
 
 

@@ -20,12 +20,14 @@ from symgraph.lowering.llvm.kernel import Kernel
 from symgraph.lowering.llvm.loops import write_region
 from symgraph.lowering.llvm.maths.elementwise import EMITTERS, EXACT
 from symgraph.lowering.llvm.region import (
+    COSTLY,
     Inner,
     Number,
     Operand,
     Read,
     Region,
     Shape,
+    cost,
     count,
     extract,
     is_tail,
@@ -48,7 +50,6 @@ from symgraph.rewrite import Numerics
 from symgraph.types import DType, TensorType, TupleType
 
 _LONGEST = 400  # instructions of a kernel's innermost loop, about
-_COSTLY = 20  # instructions for an element, from which it matters that vectors are full
 _KNOWN_LIMIT = 1 << 24  # bytes: values known now are computed now up to this size
 REDUCTIONS = (Sum, Prod, Max, Min, AnyOf, All)
 _ORDERED = (Sum, Prod, Max, Min)  # of floats: the order decides the last bits, and which of two zeros it is
@@ -389,14 +390,13 @@ def _groups(nodes: Sequence[Inner], target: Target) -> list[list[int]]:
     groups: list[list[int]] = [[]]
     length = 0
     for i in computed:
-        cost = getattr(nodes[i].what, "cost", 1)
         if i in sums:
             continue
-        if groups[-1] and length + cost > _LONGEST:
+        if groups[-1] and length + cost(nodes[i]) > _LONGEST:
             groups.append([])
             length = 0
         groups[-1].append(i)
-        length += cost
+        length += cost(nodes[i])
     return [*groups, sums] if sums else groups
 
 
@@ -410,7 +410,7 @@ def _apart(nodes: Sequence[Inner], computed: Sequence[int], target: Target) -> l
     if not tails or len(shapes) != 1 or any(isinstance(n.what, Reduction) for n in others):
         return []
     (shape,) = shapes
-    costly = sum(getattr(n.what, "cost", 1) for n in others) >= _COSTLY
+    costly = sum(map(cost, others)) >= COSTLY
     short = len(shape) > 1 and 2 * shape[-1] < target.lanes(others[0].dtype.itemsize)
     return [i for i in tails if squeeze(nodes[i].shape)] if costly and short else []
 

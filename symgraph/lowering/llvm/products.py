@@ -18,6 +18,7 @@ from symgraph.lowering.llvm.emit import I64, Builder, Type, Value, constant, int
 from symgraph.lowering.llvm.kernel import Kernel, close, open_kernel
 from symgraph.lowering.llvm.nest import compute
 from symgraph.lowering.llvm.region import (
+    COSTLY,
     Inner,
     Number,
     Operand,
@@ -25,6 +26,7 @@ from symgraph.lowering.llvm.region import (
     Shape,
     broadcast_strides,
     contiguous,
+    cost,
     count,
     extract,
     label,
@@ -36,7 +38,7 @@ from symgraph.lowering.llvm.vectors import address, gather, join_axes, load, sto
 from symgraph.ops.base import Elementwise
 from symgraph.ops.linalg import MatMul
 
-_FILLED, _COSTLY = 0.7, 20  # the share of lanes in use, and instructions for an element
+_FILLED = 0.7  # the share of lanes in use, from which the epilogue takes what is costly too
 
 
 @attrs.frozen(cache_hash=True)
@@ -103,7 +105,7 @@ def _epilogue(nodes: Sequence[Inner], head: int, target: Target) -> list[int]:
         if not isinstance(n.what, Elementwise) or n.shape != nodes[head].shape:
             continue
         ready = all(j in inside or isinstance(nodes[j].what, Read | Number) for j in n.inputs)
-        if ready and any(j in inside for j in n.inputs) and (filled or n.what.cost < _COSTLY):
+        if ready and any(j in inside for j in n.inputs) and (filled or cost(n) < COSTLY):
             inside.add(i)
             members.append(i)
     return members

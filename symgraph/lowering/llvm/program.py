@@ -44,9 +44,6 @@ from symgraph.rewrite import Class, Numerics, Operation, Pass, Rewritten, Row
 from symgraph.transforms.expand import expand_pass
 from symgraph.transforms.fusion import fusion_pass
 
-_SAME: Class = "exact"
-_ROUNDED: Class = "reassociates"
-
 
 def passes() -> tuple[Pass, ...]:
     """What prepares a graph: composite ops opened, regions fused, and calls back to Python told."""
@@ -59,15 +56,16 @@ def _tell(graph: Graph, numerics: Numerics) -> Rewritten:
     """
     rows = []
     for node in graph.nodes:
+        class_: Class = "exact"
         if not supported(node, graph, numerics):
-            rule, class_ = f"{node.op.name} by a call back to Python", _SAME
+            rule = f"{node.op.name} by a call back to Python"
         else:
             inner = node.op.graph if isinstance(node.op, Fused) else graph
             nodes = inner.nodes if isinstance(node.op, Fused) else (node,)
             own = [n.op.name for n in nodes if n.inputs and rounds(n, inner)]
             if not own or numerics == "bitwise":
                 continue
-            rule, class_ = f"native {', '.join(dict.fromkeys(own))}", _ROUNDED
+            rule, class_ = f"native {', '.join(dict.fromkeys(own))}", "reassociates"
         types = tuple(graph.nodes[i].type for i in node.inputs)
         lines = tuple(f"{visible(relative(s.file))}:{s.line}" for s in node.origin.sources)
         operation = (Operation(node.op, node.type, types),)

@@ -61,6 +61,7 @@ class Region:
     outputs: tuple[tuple[int, tuple[int, ...]], ...]
 
 
+COSTLY = 20  # instructions for an element, from which it matters that vectors are full
 _REGISTER = {"float32": F32, "float64": F64, "int32": I32, "int64": I64, "bool": I1}
 
 
@@ -161,3 +162,9 @@ def label(node: Inner) -> str:
     """What a node computes, for who reads the memory plan."""
     assert isinstance(node.what, Op)
     return f"{node.what.name} {TensorType(node.dtype, node.shape)}"
+
+
+def cost(node: Inner) -> int:
+    """About how many instructions an element takes."""
+    found: int = getattr(node.what, "cost", 1)
+    return found
