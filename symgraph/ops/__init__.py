@@ -65,7 +65,7 @@ from symgraph.ops.losses import (
     softmax_cross_entropy,
     squared_error,
 )
-from symgraph.ops.nn import layer_norm, log_softmax, softmax
+from symgraph.ops.nn import batch_norm, layer_norm, log_softmax, normalise, softmax
 from symgraph.ops.reduction import all, any, argmax, argmin, logsumexp, max, mean, min, prod, std, sum, var
 from symgraph.ops.shape import (
     broadcast_to,
@@ -132,6 +132,7 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "batch_norm",
     "broadcast_to",
     "cast",
     "ceil",
@@ -193,6 +194,7 @@ __all__ = [
     "mul",
     "neg",
     "norm",
+    "normalise",
     "not_equal",
     "one_hot",
     "ones_like",

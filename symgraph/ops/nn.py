@@ -1,6 +1,7 @@
-"""Normalising functions of networks: softmax and its logarithm, layer normalisation."""
+"""Normalising functions of networks: softmax and its logarithm, layer and batch normalisation."""
 
 import math
+from typing import NamedTuple
 
 import attrs
 import numpy as np
@@ -9,7 +10,7 @@ from symgraph import ops
 from symgraph.errors import GraphError, ShapeError
 from symgraph.expr import Expr, Operand, describe, operands
 from symgraph.ir import Array, Op
-from symgraph.ops.base import normalise_axes, require_kind
+from symgraph.ops.base import normalise_axes, normalise_axis, require_kind
 from symgraph.ops.reduction import Axes
 from symgraph.types import Dimension, Shape, TensorType, show_shape
 
@@ -148,11 +149,11 @@ def layer_norm(
     variance = ops.mean(centred * centred, over, keepdims=True)
     out = centred / ops.sqrt(variance + positive("layer_norm", "epsilon", epsilon))
     if scale is not None:
-        out = out * _along("scale", scale, e.shape, over)
-    return out if bias is None else out + _along("bias", bias, e.shape, over)
+        out = out * _along("layer_norm", "scale", scale, e.shape, over)
+    return out if bias is None else out + _along("layer_norm", "bias", bias, e.shape, over)
 
 
-def _along(name: str, parameter: Operand, shape: Shape, axes: tuple[int, ...]) -> Operand:
+def _along(name: str, what: str, parameter: Operand, shape: Shape, axes: tuple[int, ...]) -> Operand:
     """A parameter of the sizes of `axes` in a shape that broadcasts against `shape`."""
     if not isinstance(parameter, Expr) and np.ndim(parameter) == 0:
         return parameter
@@ -160,10 +161,115 @@ def _along(name: str, parameter: Operand, shape: Shape, axes: tuple[int, ...]) -
     wanted = tuple(shape[a] for a in axes)
     if e.shape not in ((), wanted):
         raise ShapeError(
-            f"layer_norm: the {name} has the shape {show_shape(e.shape)}, "
+            f"{name}: the {what} has the shape {show_shape(e.shape)}, "
             f"and the axes {axes} have {show_shape(wanted)}",
             details=(describe(e),),
         )
     if e.rank == 0 or axes == tuple(range(len(shape) - len(axes), len(shape))):
         return e
     return ops.reshape(e, tuple(size if i in axes else 1 for i, size in enumerate(shape)))
+
+
+class BatchNorm(NamedTuple):
+    """What batch normalisation gives: the normalised tensor, and the statistics of the batch."""
+
+    output: Expr
+    mean: Expr
+    variance: Expr
+
+
+def batch_norm(
+    x: Operand,
+    scale: Operand | None = None,
+    bias: Operand | None = None,
+    axis: int = -1,
+    epsilon: float = 1e-5,
+) -> BatchNorm:
+    """Each feature with mean 0 and variance 1 over the batch, then scaled and shifted: for training.
+
+    `x` is a tensor of floats with its features along `axis`; the statistics are over all other axes. `scale`
+    and `bias` have one element for each feature, or are scalars. `epsilon` is added to the variance.
+
+    Returns a tuple of `output`, of the shape of `x`, and `mean` and `variance`, one element for each feature:
+    running means of these are what `normalise` takes after training. The variance is the mean squared
+    distance to the mean (not the unbiased estimate), in two passes. A feature that does not vary, as in a
+    batch of one, gives 0 before the bias; an empty batch gives statistics of NaN. Raises ShapeError for an
+    axis that is not there, or a scale or bias of another shape; GraphError when `epsilon` is no positive
+    number.
+
+    Source: Ioffe, Szegedy, Batch Normalization (2015), algorithm 1.
+
+    >>> from symgraph.expr import placeholder, variable
+    >>> made = batch_norm(placeholder("x", ("batch", 8, 8, 16)), variable("scale", (16,), init=1.0))
+    >>> made.output.type, made.mean.type, made.variance.type
+    (TensorType('f32[batch,8,8,16]'), TensorType('f32[16]'), TensorType('f32[16]'))
+    """
+    (e,) = operands(x, floating=True)
+    feature = normalise_axis("batch_norm", axis, e.rank)
+    over = tuple(a for a in range(e.rank) if a != feature)
+    # The corrected two-pass algorithm (Chan, Golub, LeVeque 1983): a long sum in float32 leaves the first mean
+    # with an error that is large beside a small deviation. Whatever is subtracted first has no part in the
+    # derivative.
+    rough = ops.stop_gradient(ops.mean(e, over))
+    near = e - _along("batch_norm", "mean", rough, e.shape, (feature,))
+    rest = ops.mean(near, over)
+    spread = ops.mean(near * near, over) - rest * rest
+    variance = ops.where(spread < 0.0, 0.0, spread)  # rounding; NaN stays
+    centred = near - _along("batch_norm", "mean", rest, e.shape, (feature,))
+    epsilon = positive("batch_norm", "epsilon", epsilon)
+    out = _standard("batch_norm", centred, variance, scale, bias, feature, epsilon)
+    return BatchNorm(out, rough + rest, variance)
+
+
+def normalise(
+    x: Operand,
+    mean: Operand,
+    variance: Operand,
+    scale: Operand | None = None,
+    bias: Operand | None = None,
+    axis: int = -1,
+    epsilon: float = 1e-5,
+) -> Expr:
+    """Each feature less a given mean, over the root of a given variance, then scaled and shifted.
+
+    What `batch_norm` does, with statistics that are known, such as running means: for evaluation. `x` is a
+    tensor of floats with its features along `axis`; `mean`, `variance`, `scale` and `bias` have one element
+    for each feature, or are scalars. `epsilon` is added to the variance. Raises ShapeError for an axis that
+    is not there, or statistics, a scale or a bias of another shape; GraphError when `epsilon` is no positive
+    number.
+
+    Source: Ioffe, Szegedy, Batch Normalization (2015), algorithm 2.
+
+    >>> from symgraph.expr import placeholder, variable
+    >>> normalise(placeholder("x", ("batch", 16)), variable("mean", (16,)), variable("variance", (16,))).type
+    TensorType('f32[batch,16]')
+    """
+    (e,) = operands(x, floating=True)
+    feature = normalise_axis("normalise", axis, e.rank)
+    (spread,) = operands(variance, floating=True)
+    if spread.rank == 0 and not isinstance(variance, Expr | np.ndarray):
+        spread = ops.cast(spread, e.dtype)
+    _along("normalise", "variance", spread, e.shape, (feature,))  # before the root, which errors would name
+    centred = e - _along("normalise", "mean", mean, e.shape, (feature,))
+    epsilon = positive("normalise", "epsilon", epsilon)
+    return _standard("normalise", centred, spread, scale, bias, feature, epsilon)
+
+
+def _standard(
+    name: str,
+    centred: Expr,
+    variance: Expr,
+    scale: Operand | None,
+    bias: Operand | None,
+    feature: int,
+    epsilon: float,
+) -> Expr:
+    """The centred tensor over its deviation, scaled and shifted: one product for each element."""
+    shape = centred.shape
+    factor = ops.rsqrt(variance + epsilon)
+    if scale is not None:
+        (weight,) = operands(scale)
+        _along(name, "scale", weight, shape, (feature,))
+        factor = factor * (scale if weight.rank == 0 and not isinstance(scale, Expr) else weight)
+    out = centred * _along(name, "factor", factor, shape, (feature,))
+    return out if bias is None else out + _along(name, "bias", bias, shape, (feature,))

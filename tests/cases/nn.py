@@ -1,4 +1,4 @@
-"""Cases of softmax and layer normalisation."""
+"""Cases of softmax, layer and batch normalisation."""
 
 import numpy as np
 
@@ -64,4 +64,71 @@ CASES += [
         lambda x, s, b: normalised(x, 0) * s[:, None] + b,
     ),
     Case("layer_norm f32", ops.layer_norm, ("f32[5,16]",), normalised, gradient=False),
+]
+
+
+def by_feature(x, mean, variance, scale=1.0, bias=0.0, axis=-1, epsilon=1e-5):
+    moved = np.moveaxis(x, axis, -1)
+    made = (moved - mean) / np.sqrt(variance + epsilon) * scale + bias
+    return np.moveaxis(made, -1, axis)
+
+
+def batch_normalised(x, scale=1.0, bias=0.0, axis=-1, epsilon=1e-5):
+    moved = np.moveaxis(x, axis, -1)
+    over = tuple(range(x.ndim - 1))
+    return by_feature(x, moved.mean(over), moved.var(over), scale, bias, axis, epsilon)
+
+
+CASES += [
+    Case(
+        f"batch_norm{options}",
+        lambda *xs, o=options: ops.batch_norm(*xs, **o).output,
+        types,
+        lambda *xs, o=options: batch_normalised(*xs, **o),
+        gradient=types[0].startswith("f64"),
+    )
+    for types, options in (
+        (("f64[5,3]",), {}),
+        (("f64[5,3]", "f64[3]", "f64[3]"), {}),
+        (("f64[5,3]", "f64[]", "f64[]"), {"epsilon": 0.1}),
+        (("f64[2,3,4]", "f64[3]", "f64[3]"), {"axis": 1}),
+        (("f64[3,2,2,2]", "f64[2]", "f64[2]"), {"axis": -1}),
+        (("f64[3,4]", "f64[3]"), {"axis": 0}),
+        (("f32[32,5]", "f32[5]", "f32[5]"), {}),
+        (("i32[6,2]", "f32[2]"), {}),
+    )
+]
+
+CASES += [
+    Case(
+        f"batch_norm {name}",
+        lambda x, f=function: f(ops.batch_norm(x, axis=1)),
+        (type_,),
+        reference,
+        gradient=type_.startswith("f64"),
+    )
+    for name, function, reference in (
+        ("mean", lambda made: made.mean, lambda x: x.mean((0, 2))),
+        ("variance", lambda made: made.variance, lambda x: x.var((0, 2))),
+    )
+    for type_ in ("f64[2,3,4]", "f32[7,2,3]")
+]
+
+CASES += [
+    Case(
+        f"normalise{options}",
+        lambda *xs, o=options: ops.normalise(*xs, **o),
+        types,
+        lambda *xs, o=options: by_feature(*xs, **o),
+        ("normal", "normal", "positive", *["normal"] * (len(types) - 3)),
+        gradient=types[0].startswith("f64"),
+    )
+    for types, options in (
+        (("f64[5,3]", "f64[3]", "f64[3]"), {}),
+        (("f64[5,3]", "f64[3]", "f64[3]", "f64[3]", "f64[3]"), {}),
+        (("f64[2,3,4]", "f64[3]", "f64[3]", "f64[3]", "f64[3]"), {"axis": 1, "epsilon": 0.1}),
+        (("f64[5,3]", "f64[]", "f64[]", "f64[]"), {}),
+        (("f64[0,3]", "f64[3]", "f64[3]"), {}),
+        (("f32[32,5]", "f32[5]", "f32[5]", "f32[5]", "f32[5]"), {}),
+    )
 ]
