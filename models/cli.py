@@ -84,7 +84,7 @@ class Model:
 def main(model: Model, arguments: Sequence[str] | None = None) -> int:
     """Run a model's program; returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = _parser(f"python -m models.{model.name}", model.about)
+    parser = plain_parser(f"python -m models.{model.name}", model.about)
     _training_options(parser)
     model.options(parser)
     return guarded(parser, given, lambda args: _run(model, args, given))
@@ -165,7 +165,8 @@ def _settings(model: Model, args: argparse.Namespace, data: Dataset) -> Settings
 # Options.
 
 
-def _parser(prog: str, about: str) -> argparse.ArgumentParser:
+def plain_parser(prog: str, about: str) -> argparse.ArgumentParser:
+    """A parser without options."""
     return argparse.ArgumentParser(
         prog=prog, description=about, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -173,12 +174,21 @@ def _parser(prog: str, about: str) -> argparse.ArgumentParser:
 
 def common_parser(prog: str, about: str) -> argparse.ArgumentParser:
     """A parser with the options that all programs have."""
-    parser = _parser(prog, about)
+    parser = plain_parser(prog, about)
     _common_options(parser)
     return parser
 
 
 def _common_options(parser: argparse.ArgumentParser) -> None:
+    data_options(parser)
+    run_options(parser)
+    add = parser.add_argument
+    add("--epochs", metavar="N", type=count, default=1, help="passes over the data; default: 1")
+    add("--plot", metavar="FILE", type=Path, help="write the chart of the training loss: .png, .svg, .pdf")
+
+
+def data_options(parser: argparse.ArgumentParser) -> None:
+    """The options of programs that load images."""
     add = parser.add_argument
     add(
         "--data",
@@ -188,11 +198,14 @@ def _common_options(parser: argparse.ArgumentParser) -> None:
         "and in place of MNIST, without a network, scikit-learn's digits",
     )
     add("--dataset", choices=("mnist", "fashion", "digits"), default="mnist", help="default: mnist")
+
+
+def run_options(parser: argparse.ArgumentParser) -> None:
+    """The options of all programs."""
+    add = parser.add_argument
     add("--backend", metavar="NAME", default="auto", help="what runs graphs: auto, numpy, ...; default: auto")
     add("--dtype", choices=("float32", "float64"), default="float64", help="default: float64, as in the talk")
-    add("--epochs", metavar="N", type=_count, default=1, help="passes over the data; default: 1")
     add("--seed", metavar="N", type=_seed, default=0, help="decides random weights and --shuffle; default: 0")
-    add("--plot", metavar="FILE", type=Path, help="write the chart of the training loss: .png, .svg, .pdf")
     add("--json", action="store_true", help="the result as one line of JSON; all else goes to stderr")
 
 
@@ -202,16 +215,17 @@ def _training_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--batch-size",
         metavar="N",
-        type=_count,
+        type=count,
         help="examples in a batch; default: the talk's 1000, fewer where the data is small",
     )
-    add("--learning-rate", metavar="RATE", type=_rate, default=1.0, help="default: 1, as in the talk")
+    add("--learning-rate", metavar="RATE", type=rate, default=1.0, help="default: 1, as in the talk")
     add("--shuffle", action="store_true", help="another order each epoch; default: that of the file")
     add("--checkpoint", metavar="PATH", type=Path, help="save here after each epoch, and on Ctrl-C")
     add("--resume", metavar="PATH", type=Path, help="go on from a checkpoint, as if never stopped")
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A whole number from 1, as an option has it; raises argparse's error."""
     return _whole(text, 1)
 
 
@@ -229,7 +243,8 @@ def _whole(text: str, least: int) -> int:
     return value
 
 
-def _rate(text: str) -> float:
+def rate(text: str) -> float:
+    """A number from 0, as an option has it; raises argparse's error."""
     try:
         value = float(text)
     except ValueError:
@@ -270,6 +285,21 @@ def check_target(option: str, path: Path | None) -> None:
             reason = error.strerror or str(error)
     if reason is not None:
         raise sg.DataError(f"{option} {path} cannot be written: {reason}", source=None)
+
+
+def check_folder(option: str, path: Path | None) -> None:
+    """Make the folder where it is not there; raises DataError where no file can be written into it."""
+    if path is None:
+        return
+    try:
+        path.mkdir(exist_ok=True)
+        with TemporaryFile(dir=path):
+            return
+    except FileExistsError:
+        reason = "it is a file"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    raise sg.DataError(f"{option} {path} cannot be written to: {reason}", source=None)
 
 
 def load(args: argparse.Namespace, out: TextIO) -> Dataset:
