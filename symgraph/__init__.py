@@ -29,12 +29,9 @@ from symgraph.build import (
     parameter,
     parameters,
     pure,
-    push,
     scope,
     sequence,
     state,
-    step,
-    steps,
     traverse,
 )
 from symgraph.build import run as run_build
@@ -44,6 +41,7 @@ from symgraph.errors import (
     CheckpointError,
     CompileError,
     DataError,
+    DivergenceError,
     DTypeError,
     ExecutionError,
     FeedError,
@@ -73,12 +71,15 @@ from symgraph.ops import (
     atan,
     atan2,
     atanh,
+    avg_pool2d,
     batch_norm,
     broadcast_to,
     cast,
     ceil,
     clip,
     concatenate,
+    conv2d,
+    conv2d_transpose,
     cos,
     cosh,
     cumprod,
@@ -126,6 +127,7 @@ from symgraph.ops import (
     logsumexp,
     matmul,
     max,
+    max_pool2d,
     maximum,
     mean,
     min,
@@ -191,12 +193,13 @@ from symgraph.ops import (
 from symgraph.origin import Origin, Source
 from symgraph.rewrite import Declined, Pass, Row, Rule, pattern
 from symgraph.session import Session, Step
+from symgraph.steps import push, step, steps
 from symgraph.train import initializers as init
 from symgraph.types import Dim, TensorType, dim
 from symgraph.verify import verify
 
 if TYPE_CHECKING:  # what a first graph does not need is imported when it is first asked for
-    from symgraph import data, inspect
+    from symgraph import data, inspect, nn
     from symgraph.data.batches import batches
     from symgraph.derivatives import hessian, hessian_vector_product, jacobian, jvp, vjp
     from symgraph.gradient_check import check_gradient
@@ -218,6 +221,7 @@ else:
             "inspect": "symgraph.inspect",
             "jacobian": "symgraph.derivatives:jacobian",
             "jvp": "symgraph.derivatives:jvp",
+            "nn": "symgraph.nn",
             "to_dot": "symgraph.inspect.diagram:to_dot",
             "to_mermaid": "symgraph.inspect.diagram:to_mermaid",
             "to_text": "symgraph.text:to_text",
@@ -238,6 +242,7 @@ __all__ = [
     "DataError",
     "Declined",
     "Dim",
+    "DivergenceError",
     "Executable",
     "ExecutionError",
     "Expr",
@@ -275,6 +280,7 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "avg_pool2d",
     "batch_norm",
     "batches",
     "broadcast_to",
@@ -285,6 +291,8 @@ __all__ = [
     "compile",
     "concatenate",
     "constant",
+    "conv2d",
+    "conv2d_transpose",
     "cos",
     "cosh",
     "cumprod",
@@ -350,6 +358,7 @@ __all__ = [
     "logsumexp",
     "matmul",
     "max",
+    "max_pool2d",
     "maximum",
     "mean",
     "min",
@@ -358,6 +367,7 @@ __all__ = [
     "moveaxis",
     "mul",
     "neg",
+    "nn",
     "norm",
     "normalise",
     "not_equal",

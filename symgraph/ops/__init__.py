@@ -23,6 +23,7 @@ from symgraph.ops.arithmetic import (
     trunc,
 )
 from symgraph.ops.control import assert_finite, print_value, stop_gradient
+from symgraph.ops.convolution import conv2d, conv2d_transpose
 from symgraph.ops.creation import full_like, ones_like, zeros_like
 from symgraph.ops.cumulative import cumprod, cumsum, linear_recurrence
 from symgraph.ops.einsum import einsum
@@ -66,6 +67,7 @@ from symgraph.ops.losses import (
     squared_error,
 )
 from symgraph.ops.nn import batch_norm, layer_norm, log_softmax, normalise, softmax
+from symgraph.ops.pooling import avg_pool2d, max_pool2d
 from symgraph.ops.reduction import all, any, argmax, argmin, logsumexp, max, mean, min, prod, std, sum, var
 from symgraph.ops.shape import (
     broadcast_to,
@@ -132,12 +134,15 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "avg_pool2d",
     "batch_norm",
     "broadcast_to",
     "cast",
     "ceil",
     "clip",
     "concatenate",
+    "conv2d",
+    "conv2d_transpose",
     "cos",
     "cosh",
     "cumprod",
@@ -185,6 +190,7 @@ __all__ = [
     "logsumexp",
     "matmul",
     "max",
+    "max_pool2d",
     "maximum",
     "mean",
     "min",
