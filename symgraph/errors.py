@@ -60,6 +60,10 @@ class ExecutionError(SymgraphError):
     """A run that failed on its values: an assertion that did not hold, an index out of range."""
 
 
+class DivergenceError(ExecutionError):
+    """Training that left the finite numbers: the step, and the first node whose value is not finite."""
+
+
 class CheckpointError(SymgraphError):
     """A checkpoint that is missing, damaged, of another graph, or could not be written."""
 

@@ -42,12 +42,17 @@ Groups: TypeAlias = str | Iterable[str] | None
 
 @attrs.define(eq=False, on_setattr=attrs.setters.frozen)  # as frozen, and quicker to make
 class _State:
-    """The variables' values at one moment, in the graph's order; `spare` are arrays for the next update to fill."""
+    """The variables' values at one moment, in the graph's order; `spare` are arrays for the next update to fill.
+
+    Until then they hold the values before the last update, of the variables that it changed: those at the places
+    `changed`, None for all in order.
+    """
 
     values: tuple[Array, ...]
     spare: tuple[Array, ...]
     step: int
     seed: int
+    changed: Sequence[int] | None = ()
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -97,6 +102,17 @@ class Step:
         if bound.program.careful and len(plan.feed_slots) == plan.count:  # it sees every feed
             plan.last[:] = [bound]
         return self._finish(outputs)
+
+    def check(self, *feeds: Any) -> None:
+        """Compile for feeds of these shapes, and run nothing: raises what a call would say of shapes and dtypes."""
+        first = feeds[0] if len(feeds) == 1 else None
+        if isinstance(first, Mapping):
+            values: Sequence[Any] = self._named(first)
+        elif len(feeds) != len(self._plan.feeds):
+            raise self._miscounted(len(feeds))
+        else:
+            values = feeds if self._order is None else [feeds[i] for i in self._order]
+        self._plan.bind(values)
 
     def _named(self, feeds: Mapping[Any, Any]) -> list[Any]:
         try:
@@ -337,17 +353,22 @@ class Session:
         )
 
     def save(
-        self, path: str | Path, *, extra: Mapping[str, Any] | None = None, position: "Position | None" = None
+        self,
+        path: str | Path,
+        *,
+        extra: Mapping[str, Any] | None = None,
+        position: "Position | None" = None,
+        arrays: Mapping[str, Array] | None = None,
     ) -> None:
         """Write the state to a checkpoint: a safetensors file with the variables, the step and the seed.
 
-        `position` is that of a stream of batches, `extra` anything JSON can hold. The file is written beside
-        its place, synced and renamed: after any failure the older file is whole. Needs the extra `train`.
-        Raises CheckpointError.
+        `position` is that of a stream of batches, `extra` anything JSON can hold, `arrays` what else belongs to
+        the state. The file is written beside its place, synced and renamed: after any failure the older file is
+        whole. Needs the extra `train`. Raises CheckpointError.
         """
         from symgraph.train import checkpoint
 
-        header = checkpoint.header(self._fingerprint, extra, position)
+        header = checkpoint.header(self._fingerprint, extra, position, arrays)
         self._read(
             lambda state: checkpoint.write(
                 path,
@@ -383,6 +404,32 @@ class Session:
             values = tuple(found.tensors[name].copy() for name in self.graph.variables)
             self._commit(state, None, values, found.step, found.seed)
         return found
+
+    def undo(self) -> None:
+        """Take back the last update: the variables and `step` are as before it.
+
+        One update can be taken back, and only before anything else changes the variables: an ExecutionError
+        says so otherwise.
+
+        >>> from symgraph.define import define
+        >>> from symgraph.expr import variable
+        >>> w = variable("w", (), init=3.0)
+        >>> session = Session(define({"w": w}, updates={"grow": {w: w * 2.0}}), backend="interpreter")
+        >>> session.run(None, update="grow")
+        >>> session.undo()
+        >>> session.variables["w"], session.step
+        (np.float32(3.0), 0)
+        """
+        with self._writing:
+            state = self._open()
+            changed = state.changed
+            if changed is not None and not changed:
+                raise ExecutionError(
+                    "there is no update to take back",
+                    hint="Call undo() once, right after the run that updated; to go back further, save and restore.",
+                )
+            arrays = state.spare if changed is None else tuple(state.spare[place] for place in changed)
+            self._commit(state, changed, arrays, state.step - 1, state.seed)
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -433,9 +480,13 @@ class Session:
             destinations = state.spare if plan.changed is None else plan.of_changed(state.spare)
             if not self._unread():
                 destinations = tuple(map(np.empty_like, destinations))
-            outputs = bound.run(plan.inputs(state.values, feeds), destinations, sure)
+            try:
+                outputs = bound.run(plan.inputs(state.values, feeds), destinations, sure)
+            except BaseException:  # it may have written into the spare arrays: what they held is gone
+                self._commit(state, (), (), state.step, state.seed)
+                raise
             if outputs is not None:
-                self._commit(state, plan.changed, destinations, state.step + 1, state.seed)
+                self._commit(state, plan.changed, destinations, state.step + 1, state.seed, plan.changed)
             return outputs
 
     def _assign(self, values: Mapping[str, Array]) -> None:
@@ -453,10 +504,16 @@ class Session:
         return not self._retired
 
     def _commit(
-        self, state: _State, places: Sequence[int] | None, arrays: tuple[Array, ...], step: int, seed: int
+        self,
+        state: _State,
+        places: Sequence[int] | None,
+        arrays: tuple[Array, ...],
+        step: int,
+        seed: int,
+        undone: Sequence[int] | None = (),
     ) -> None:
         """Replace the state, by the one assignment at the end: before it nothing has happened. `places` are the
-        variables that change, None for all in order.
+        variables that change, None for all in order; `undone` those that `undo` would set back.
         """
         values, spare = arrays, state.values
         if places is not None:
@@ -465,7 +522,7 @@ class Session:
                 now[place], before[place] = array, now[place]
             values, spare = tuple(now), tuple(before)
         self._retired.append(ref(state))
-        self._state = _State(values, spare, step, seed)
+        self._state = _State(values, spare, step, seed, undone)
 
 
 def _groups(update: Groups) -> tuple[str, ...]:

@@ -754,3 +754,47 @@ def test_fetching_an_update_group_names_update() -> None:
     with pytest.raises(GraphError) as caught:
         session.run("other")
     assert "update=" not in caught.value.hint
+
+
+@pytest.mark.parametrize("backend", ["interpreter", "numpy"])
+def test_undo_takes_back_the_last_update_alone(backend: str) -> None:
+    u, w = variable("u", (2,), init=1.0), variable("w", (2,), init=1.0)
+    x = placeholder("x", (2,))
+    checked = ops.assert_finite(w * x)
+    graph = define({"w": w}, updates={"w": {w: checked}, "both": {w: w + u, u: u + 1.0}})
+    with Session(graph, backend) as session:
+        with pytest.raises(ExecutionError, match="no update to take back"):
+            session.undo()
+        session.run(None, update="both")
+        first = session.variables.snapshot()
+        session.run(None, {"x": np.float32([2, 3])}, update="w")
+        session.undo()
+        assert session.step == 1
+        for name, value in session.variables.snapshot().items():
+            np.testing.assert_array_equal(value, first[name])
+        with pytest.raises(ExecutionError, match="no update to take back"):
+            session.undo()
+        session.run(None, update="both")
+        session.undo()
+        np.testing.assert_array_equal(session.variables["u"], first["u"])
+        session.run(None, {"x": np.float32([2, 3])}, update="w")
+        with pytest.raises(ExecutionError, match="not finite"):
+            session.run(None, {"x": np.float32([np.nan, 3])}, update="w")
+        with pytest.raises(ExecutionError, match="no update to take back"):  # the spare arrays were written
+            session.undo()
+        np.testing.assert_array_equal(session.variables["w"], [4, 6])
+        session.variables.assign("w", [0, 0])
+        with pytest.raises(ExecutionError, match="no update to take back"):
+            session.undo()
+
+
+def test_a_step_checks_feeds_without_a_run() -> None:
+    x, w = placeholder("x", ("n",)), variable("w", ())
+    step = Session(define({"y": x * w}, updates={"grow": {w: w + 1.0}}), "numpy").prepare("y", "x", "grow")
+    step.check(np.ones(3, np.float32))
+    step.check({"x": np.ones(3, np.float32)})
+    with pytest.raises(FeedError, match="float64"):
+        step.check(np.ones(3))
+    with pytest.raises(FeedError, match="2 values are fed"):
+        step.check(1.0, 2.0)
+    assert step(np.ones(1, np.float32))[0] == 0

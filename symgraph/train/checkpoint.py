@@ -5,7 +5,8 @@
 
 The file holds one tensor a variable, and under the key `symgraph` of its metadata one JSON header: the
 version of this format, the fingerprint of the graph, the step, the seed, the position in the data, the names,
-what the user added, and a CRC-32 of all of that and of the tensors. Any safetensors reader opens it.
+what the user added, and a CRC-32 of all of that and of the tensors. Any safetensors reader opens it. Arrays that
+belong to the state and are no variables, such as the best weights so far, are tensors of their own names.
 """
 
 import json
@@ -20,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 import attrs
+import numpy as np
 
 from symgraph.data.batches import Position
 from symgraph.errors import CheckpointError, SymgraphError
@@ -30,6 +32,7 @@ FORMAT = 1
 KEY = "symgraph"
 _RESERVED = "__metadata__"  # what safetensors itself keeps in its header
 _FIELDS = frozenset({"format", "fingerprint", "step", "seed", "position", "names", "extra", "checksum"})
+_OPTIONAL = "arrays"  # the names of arrays that are no variables, and those of their tensors
 
 
 @attrs.frozen(eq=False)
@@ -37,7 +40,7 @@ class Checkpoint:
     """What a checkpoint holds: the state of a session, and how far the data was read.
 
     `tensors` are the variables by name, `step` the number of updates, `position` that of the stream of
-    batches (None where none was saved), `extra` what the user added.
+    batches (None where none was saved), `extra` what the user added, `arrays` further state that is no variable.
     """
 
     tensors: Mapping[str, Array] = attrs.field(repr=lambda tensors: f"<{len(tensors)} tensors>")
@@ -46,9 +49,15 @@ class Checkpoint:
     fingerprint: str
     position: Position | None = None
     extra: Mapping[str, Any] = attrs.field(factory=dict)
+    arrays: Mapping[str, Array] = attrs.field(factory=dict, repr=lambda arrays: f"<{len(arrays)} arrays>")
 
 
-def header(fingerprint: str, extra: Mapping[str, Any] | None, position: Position | None) -> Checkpoint:
+def header(
+    fingerprint: str,
+    extra: Mapping[str, Any] | None,
+    position: Position | None,
+    arrays: Mapping[str, Array] | None = None,
+) -> Checkpoint:
     """A checkpoint without a state yet; raises CheckpointError for what JSON cannot hold.
 
     >>> header("1f0a", {"epoch": 3}, Position(3, 0)).extra
@@ -66,7 +75,14 @@ def header(fingerprint: str, extra: Mapping[str, Any] | None, position: Position
             f"extra cannot be written as JSON: {error}",
             hint="Use numbers, texts, lists and dicts; state that is arrays belongs in variables.",
         ) from None
-    return Checkpoint({}, 0, 0, fingerprint, position, plain)
+    further = {str(name): np.asarray(array) for name, array in (arrays or {}).items()}
+    unfit = next((name for name, array in further.items() if array.dtype not in DTYPES), None)
+    if unfit is not None:
+        raise CheckpointError(
+            f"the array {unfit!r} is {further[unfit].dtype}, which no checkpoint holds",
+            hint="Use float32, float64, int32, int64 or bool.",
+        )
+    return Checkpoint({}, 0, 0, fingerprint, position, plain, further)
 
 
 def write(path: str | Path, checkpoint: Checkpoint) -> None:
@@ -114,16 +130,17 @@ def read(path: str | Path) -> Checkpoint:
         with safetensors.safe_open(os.fspath(path), framework="np") as file:
             fields = _fields(path, file.metadata(), file.keys())
             tensors = {name: file.get_tensor(name) for name in fields["names"]}
+            arrays = {name: file.get_tensor(key) for name, key in fields.get(_OPTIONAL, {}).items()}
     except SymgraphError:
         raise
     except Exception as error:  # a damaged file makes the reader raise errors of many kinds
         raise CheckpointError(f"{path} is damaged, or no safetensors file: {error}") from error
-    for name, tensor in tensors.items():
+    for name, tensor in (*tensors.items(), *arrays.items()):
         if tensor.dtype not in DTYPES:
             raise CheckpointError(
                 f"{path} holds {name!r} as {tensor.dtype.name}, which symgraph does not have"
             )
-    if fields["checksum"] != _checksum(fields, tensors):
+    if fields["checksum"] != _checksum(fields, tensors, arrays):
         raise CheckpointError(f"{path} is damaged: what it holds is not what was written")
     return Checkpoint(
         tensors=tensors,
@@ -132,6 +149,7 @@ def read(path: str | Path) -> Checkpoint:
         fingerprint=fields["fingerprint"],
         position=_position(path, fields["position"]),
         extra=fields["extra"],
+        arrays=arrays,
     )
 
 
@@ -159,26 +177,45 @@ def _encode(path: str | Path, checkpoint: Checkpoint) -> bytes:
         "names": sorted(checkpoint.tensors),
         "extra": checkpoint.extra,
     }
-    fields["checksum"] = _checksum(fields, checkpoint.tensors)
+    keys = _keys(checkpoint)
+    if keys:
+        fields[_OPTIONAL] = keys
+    fields["checksum"] = _checksum(fields, checkpoint.tensors, checkpoint.arrays)
     if _RESERVED in checkpoint.tensors:
         raise CheckpointError(
             f"{path}: the variable {_RESERVED!r} cannot be saved: safetensors keeps that name"
         )
     try:
         made: bytes = safetensors.numpy.save(
-            dict(checkpoint.tensors), {KEY: json.dumps(fields, sort_keys=True)}
+            {**checkpoint.tensors, **{key: checkpoint.arrays[name] for name, key in keys.items()}},
+            {KEY: json.dumps(fields, sort_keys=True)},
         )
     except (UnicodeError, ValueError, TypeError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path}: the state cannot be written as safetensors: {error}") from error
     return made
 
 
-def _checksum(fields: Mapping[str, Any], tensors: Mapping[str, Array]) -> int:
+def _keys(checkpoint: Checkpoint) -> dict[str, str]:
+    """The name of the tensor that holds each array: another than any variable has."""
+    taken = {*checkpoint.tensors, _RESERVED}
+    keys: dict[str, str] = {}
+    for name in sorted(checkpoint.arrays):
+        key = f"@{name}"
+        while key in taken:
+            key += "'"
+        taken.add(key)
+        keys[name] = key
+    return keys
+
+
+def _checksum(
+    fields: Mapping[str, Any], tensors: Mapping[str, Array], arrays: Mapping[str, Array] | None = None
+) -> int:
     """The CRC-32 of the header's other fields and of the tensors, with their types, in the order of names."""
     known = {name: value for name, value in fields.items() if name != "checksum"}
     crc = zlib.crc32(json.dumps(known, sort_keys=True).encode())
-    for name in fields["names"]:
-        tensor = tensors[name]
+    further = [(arrays or {})[name] for name in sorted(fields.get(_OPTIONAL, {}))]
+    for tensor in (*(tensors[name] for name in fields["names"]), *further):
         crc = zlib.crc32(f"{tensor.dtype.name}{tensor.shape}".encode(), crc)
         crc = zlib.crc32(tensor.tobytes(), crc)
     return crc
@@ -232,15 +269,19 @@ def _fields(path: str | Path, metadata: Any, names: Any) -> dict[str, Any]:
             f"{path} has the format {fields['format']}, and this release reads {FORMAT}",
             hint="Use the release of symgraph that wrote it.",
         )
-    if fields.keys() != _FIELDS:
+    if fields.keys() - {_OPTIONAL} != _FIELDS:
         raise CheckpointError(f"{path} has a damaged header: it has {', '.join(sorted(map(str, fields)))}")
+    arrays = fields.get(_OPTIONAL, {})
+    keys = list(arrays.values()) if isinstance(arrays, dict) else [None]
     wrong = [
         name
         for name, good in {
+            _OPTIONAL: all(isinstance(key, str) for key in keys),
             "fingerprint": isinstance(fields["fingerprint"], str),
             "step": _is_count(fields["step"]),
             "seed": _is_count(fields["seed"]),
-            "names": isinstance(fields["names"], list) and sorted(map(str, fields["names"])) == sorted(names),
+            "names": isinstance(fields["names"], list)
+            and sorted(map(str, [*fields["names"], *keys])) == sorted(names),
             "checksum": _is_count(fields["checksum"]),
             "extra": isinstance(fields["extra"], dict),
         }.items()

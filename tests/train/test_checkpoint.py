@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
+from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -463,3 +464,26 @@ def test_a_process_killed_while_it_saves_leaves_a_whole_file(tmp_path: Path) -> 
         found = read(path)
         assert found.step in (saved, saved + 1)
         assert np.array_equal(found.tensors["w"], np.full(200_000, found.step))
+
+
+def test_arrays_beside_the_variables_come_back_whatever_their_names(tmp_path: Path) -> None:
+    made = evolve(some(), arrays={"w": np.arange(3.0), "@w": np.array([True]), "best/n": np.array(7)})
+    made = evolve(made, tensors={**made.tensors, "@w": np.zeros(2, np.float32), "@w'": np.ones(1)})
+    write(tmp_path / "a", made)
+    found = read(tmp_path / "a")
+    assert same(found, made) and found.arrays.keys() == made.arrays.keys()
+    for name, array in made.arrays.items():
+        np.testing.assert_array_equal(found.arrays[name], array)
+    data = bytearray((tmp_path / "a").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "a").write_bytes(data)
+    with pytest.raises(CheckpointError, match="damaged"):
+        read(tmp_path / "a")
+    with pytest.raises(CheckpointError, match="the array 'a' is complex128"):
+        checkpoint.header("f", None, None, {"a": np.array(1j)})
+
+
+def test_a_session_restores_a_checkpoint_that_holds_more(tmp_path: Path) -> None:
+    with Session(model(), "numpy") as session:
+        session.save(tmp_path / "a", arrays={"best": np.ones(2)})
+        assert session.restore(tmp_path / "a").arrays["best"].tolist() == [1.0, 1.0]
