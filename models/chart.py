@@ -37,6 +37,11 @@ def draw(path: Path, curves: Mapping[str, Sequence[float]], title: str) -> None:
     axes.grid(alpha=0.3)
     if curves:
         axes.legend()
+    save(figure, path)
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write a matplotlib figure into a file; raises DataError."""
     try:
         figure.savefig(path, dpi=150)
     except OSError as error:

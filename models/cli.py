@@ -52,6 +52,9 @@ class Settings:
         return training.Task(model, data, **{name: getattr(self, name) for name in names})
 
 
+DEFAULT = Settings()
+
+
 def batches_for(examples: int, used: int | None) -> tuple[int, int | None]:
     """The batch size where none is asked for, and how many of a batch are trained on.
 
