@@ -27,6 +27,7 @@ from symgraph.ops.convolution import conv2d, conv2d_transpose
 from symgraph.ops.creation import full_like, ones_like, zeros_like
 from symgraph.ops.cumulative import cumprod, cumsum, linear_recurrence
 from symgraph.ops.einsum import einsum
+from symgraph.ops.factorisation import cholesky, determinant, inverse, slogdet, solve, triangular_solve
 from symgraph.ops.indexing import (
     arange,
     eye,
@@ -39,7 +40,7 @@ from symgraph.ops.indexing import (
     tril,
     triu,
 )
-from symgraph.ops.linalg import dot, matmul, norm, outer
+from symgraph.ops.linalg import diag, diag_embed, dot, matmul, norm, outer, trace
 from symgraph.ops.logic import (
     cast,
     clip,
@@ -66,7 +67,7 @@ from symgraph.ops.losses import (
     softmax_cross_entropy,
     squared_error,
 )
-from symgraph.ops.nn import batch_norm, layer_norm, log_softmax, normalise, softmax
+from symgraph.ops.nn import batch_norm, dropout, layer_norm, log_softmax, normalise, softmax
 from symgraph.ops.pooling import avg_pool2d, max_pool2d
 from symgraph.ops.reduction import all, any, argmax, argmin, logsumexp, max, mean, min, prod, std, sum, var
 from symgraph.ops.shape import (
@@ -87,8 +88,10 @@ from symgraph.ops.shape import (
     transpose,
 )
 from symgraph.ops.slicing import flip, getitem, pad, roll
+from symgraph.ops.sorting import argsort, sort
 from symgraph.ops.transcendental import (
     erf,
+    erfinv,
     exp,
     exp2,
     expm1,
@@ -128,6 +131,7 @@ __all__ = [
     "arange",
     "argmax",
     "argmin",
+    "argsort",
     "asin",
     "asinh",
     "assert_finite",
@@ -139,6 +143,7 @@ __all__ = [
     "broadcast_to",
     "cast",
     "ceil",
+    "cholesky",
     "clip",
     "concatenate",
     "conv2d",
@@ -147,12 +152,17 @@ __all__ = [
     "cosh",
     "cumprod",
     "cumsum",
+    "determinant",
+    "diag",
+    "diag_embed",
     "div",
     "dot",
+    "dropout",
     "einsum",
     "elu",
     "equal",
     "erf",
+    "erfinv",
     "exp",
     "exp2",
     "expand_dims",
@@ -170,6 +180,7 @@ __all__ = [
     "greater_equal",
     "hinge_loss",
     "huber_loss",
+    "inverse",
     "iota",
     "isfinite",
     "isinf",
@@ -227,9 +238,12 @@ __all__ = [
     "sin",
     "sinh",
     "size",
+    "slogdet",
     "softmax",
     "softmax_cross_entropy",
     "softplus",
+    "solve",
+    "sort",
     "split",
     "sqrt",
     "square",
@@ -245,7 +259,9 @@ __all__ = [
     "tan",
     "tanh",
     "tile",
+    "trace",
     "transpose",
+    "triangular_solve",
     "tril",
     "triu",
     "trunc",

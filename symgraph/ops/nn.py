@@ -10,9 +10,11 @@ from symgraph import ops
 from symgraph.errors import GraphError, ShapeError
 from symgraph.expr import Expr, Operand, describe, operands
 from symgraph.ir import Array, Op
+from symgraph.ops import random
 from symgraph.ops.base import normalise_axes, normalise_axis, require_kind
 from symgraph.ops.reduction import Axes
 from symgraph.types import Dimension, Shape, TensorType, show_shape
+from symgraph.values import shown
 
 Vjp = tuple[Expr | None, ...]
 
@@ -273,3 +275,33 @@ def _standard(
         factor = factor * (scale if weight.rank == 0 and not isinstance(scale, Expr) else weight)
     out = centred * _along(name, "factor", factor, shape, (feature,))
     return out if bias is None else out + _along(name, "bias", bias, shape, (feature,))
+
+
+def dropout(x: Operand, rate: float, key: Operand) -> Expr:
+    """The tensor with a share `rate` of its elements, drawn at random, set to 0, and the others larger.
+
+    What is kept is divided by `1 - rate`, so that the mean stays (inverted dropout); a cotangent goes the same way.
+    `x` is a tensor of floats; `rate` is a number from 0, which gives `x` itself, up to but not including 1; `key` is
+    one of `symgraph.random`, and equal keys drop equal elements. Raises GraphError for another rate, and ShapeError
+    or DTypeError for what is no key.
+
+    Source: Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, Dropout (2014), section 10.
+
+    >>> from symgraph import random
+    >>> from symgraph.expr import placeholder
+    >>> dropout(placeholder("x", ("batch", 512)), 0.5, random.key(0))
+    <where: f32[batch,512]>
+    """
+    (e,) = operands(x, floating=True)
+    if (
+        isinstance(rate, bool)
+        or not isinstance(rate, int | float | np.integer | np.floating)
+        or not 0 <= rate < 1
+    ):
+        raise GraphError(
+            f"dropout: the rate is a number from 0 up to but not including 1, and this is {shown(rate)}",
+            hint="It is the share that is dropped: 0.5 drops half. To drop all write symgraph.zeros_like(x).",
+        )
+    kept = 1.0 - float(rate)
+    mask = random.bernoulli(key, kept, e.shape)
+    return e if kept == 1.0 else ops.where(mask, e * (1.0 / kept), 0.0)

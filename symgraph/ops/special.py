@@ -1,12 +1,15 @@
-"""The error function, which NumPy lacks: rational approximations in arithmetic alone.
+"""The error function and its inverse, which NumPy lacks: approximations in arithmetic alone.
 
-They are written once, for NumPy arrays and for expressions: `on` is the module whose `abs`, `exp`, `where`,
-`minimum` and `maximum` they call, `numpy` or `symgraph.ops`. So what `evaluate` computes and what a backend
-without a kernel computes is the same formula, with the same rounding.
+They are written once, for NumPy arrays and for expressions: `on` is the module whose `abs`, `exp`, `log`,
+`sqrt`, `where`, `minimum` and `maximum` they call, `numpy` or `symgraph.ops`. So what `evaluate` computes and
+what a backend without a kernel computes is the same formula, with the same rounding.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 # Float32: a single odd rational function on [-4, 4], beyond which erf rounds to 1. The coefficients are those
 # of XLA and Eigen (unsupported/Eigen/src/SpecialFunctions), highest power of x**2 first.
@@ -104,6 +107,106 @@ _SB = (
 )
 
 
+# The inverse of erf: x times a function of w = -log(1 - x**2), which goes with the root of w where that is large
+# (Giles, "Approximating the erfinv function", 2011). Polynomials at Chebyshev's nodes, lowest power first: of
+# w - 2.5 and sqrt(w) - 3 in float32; of w - 3.125, sqrt(w) - 3.25 and sqrt(w) - 5 in float64.
+_C32 = (
+    1.501409360450329,
+    0.24664027905463662,
+    -0.004177392875203149,
+    -0.001252726391773229,
+    0.00021834938623976644,
+    -4.9724196894547514e-06,
+    -3.4639852676333717e-06,
+    4.6813134805534123e-07,
+    2.3335967195708108e-08,
+    -8.931925970244222e-09,
+)
+_T32 = (
+    2.8329768045150887,
+    1.001674932096209,
+    0.00944513221908689,
+    -0.007636818943593038,
+    0.0056880583343584925,
+    -0.0035992807395330215,
+    0.001482690691510397,
+    -5.372657076308136e-05,
+    -0.00030791328114037556,
+    0.00011390817383297678,
+)
+_C64 = (
+    1.6536545626831027,
+    0.24015818242558834,
+    -0.006033670871426851,
+    -0.0007407025341546431,
+    0.00018673420801981186,
+    -1.3882523393957483e-05,
+    -1.3654691758785656e-06,
+    4.23478816822246e-07,
+    -2.907039127564132e-08,
+    -4.1126604371632185e-09,
+    1.051223377050429e-09,
+    -5.414303283919504e-11,
+    -1.2978805369932565e-11,
+    2.6305268312595183e-12,
+    -8.07192593899004e-14,
+    -4.0020031087558496e-14,
+    6.521333511502239e-15,
+    -3.94018812230432e-17,
+    -1.2215637192404172e-16,
+    1.5510787009902526e-17,
+    6.075050702072414e-19,
+    -3.4734793888538036e-19,
+    1.999259988861535e-20,
+    3.194015548136271e-21,
+    -3.5932028927020693e-22,
+)
+_M64 = (
+    3.0838856104922208,
+    1.0052589676941655,
+    0.005370914553555033,
+    -0.0037512085082247342,
+    0.00249144209795696,
+    -0.0016882755354488555,
+    0.0009532893415794137,
+    -0.0003550378137852452,
+    2.4031512865758357e-05,
+    6.828711739251955e-05,
+    -4.732068066544697e-05,
+    1.2465028224217455e-05,
+    2.93257845538535e-06,
+    -3.985705945648173e-06,
+    1.4815977874022539e-06,
+    -2.761716223816241e-08,
+    -2.4549818963339823e-07,
+    1.3158663683192966e-07,
+    -2.091453334773126e-08,
+    -1.5305397964152548e-08,
+    7.680200479077053e-09,
+)
+_T64 = (
+    4.849906401408584,
+    1.0103004648645455,
+    -0.00013871931837490978,
+    -0.00021503011983176173,
+    7.599527795572463e-05,
+    -1.968177065090797e-05,
+    4.5260539817712815e-06,
+    -9.930296692184754e-07,
+    2.2904532246081713e-07,
+    -6.75553063722227e-08,
+    2.9040258989220123e-08,
+    -1.5256673202852047e-08,
+    7.784923370804637e-09,
+    -3.469670973211961e-09,
+    1.3518911214656604e-09,
+    -4.3846761630243694e-10,
+    5.055364219128875e-11,
+    4.3070321963774864e-11,
+    -1.6197071045640154e-11,
+)
+
+
 def _horner(x: Any, coefficients: Sequence[float]) -> Any:
     """The polynomial of x, its highest coefficient first."""
     value = x * coefficients[0] + coefficients[1]
@@ -142,3 +245,25 @@ def erf64(x: Any, on: Any) -> Any:
     large = 1.0 - on.exp(exponent - tail * tail - 0.5625) / tail
     far = on.where(a < 1.25, middle, large)
     return on.where(a < 0.84375, small, on.where(x < 0.0, -far, far))
+
+
+def erfinv32(x: Any, on: Any) -> Any:
+    """The inverse of erf for float32 operands, within 3 ulp: infinite at -1 and 1, NaN beyond."""
+    w = -on.log((1.0 - x) * (1.0 + x))
+    near = _horner(on.minimum(w, 5.0) - 2.5, _C32[::-1])
+    far = _horner(on.sqrt(on.minimum(on.maximum(w, 5.0), 16.5)) - 3.0, _T32[::-1])
+    return _at_the_ends(x, on.where(w < 5.0, near, far), on)
+
+
+def erfinv64(x: Any, on: Any) -> Any:
+    """The inverse of erf for float64 operands, within 3 ulp: infinite at -1 and 1, NaN beyond."""
+    w = -on.log((1.0 - x) * (1.0 + x))
+    near = _horner(on.minimum(w, 6.25) - 3.125, _C64[::-1])
+    root = on.sqrt(on.minimum(on.maximum(w, 6.25), 36.5))
+    middle = _horner(on.minimum(root, 4.0) - 3.25, _M64[::-1])
+    far = _horner(on.maximum(root, 4.0) - 5.0, _T64[::-1])
+    return _at_the_ends(x, on.where(w < 6.25, near, on.where(w < 16.0, middle, far)), on)
+
+
+def _at_the_ends(x: Any, factor: Any, on: Any) -> Any:
+    return x * on.where(on.abs(x) == 1.0 if on is np else on.equal(on.abs(x), 1.0), math.inf, factor)

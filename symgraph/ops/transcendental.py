@@ -1,4 +1,4 @@
-"""Exponentials, logarithms, roots, sigmoid, softplus and erf: record and rules, then the public function.
+"""Exponentials, logarithms, roots, sigmoid, softplus, erf and its inverse: record and rules, then the public function.
 
 Each takes one tensor of any shape, or a number; floats keep their dtype and integers are cast to float32.
 Outside of its domain a function is NaN, and at a pole an infinity, as in NumPy. They raise nothing but what
@@ -300,3 +300,35 @@ def erf(x: Operand) -> Expr:
     <erf: f32[batch,3]>
     """
     return ops.apply(Erf(), *operands(x, floating=True))
+
+
+class Erfinv(Function):
+    """The inverse of the error function, of numbers from -1 to 1."""
+
+    name = "erfinv"
+    monotone = True
+    cost = 60
+
+    def evaluate(self, *arrays: Array) -> Array:
+        (x,) = arrays
+        return np.asarray(special.erfinv32(x, np) if x.dtype == FLOAT32 else special.erfinv64(x, np))
+
+    def expand(self, *inputs: Expr) -> Expr:
+        (x,) = inputs
+        made: Expr = special.erfinv32(x, ops) if x.dtype == FLOAT32 else special.erfinv64(x, ops)
+        return made
+
+    def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
+        return (g * (exp(ops.square(out)) * (math.sqrt(math.pi) / 2.0)),)
+
+
+def erfinv(x: Operand) -> Expr:
+    """The inverse of the error function of each element: infinite at -1 and 1, NaN beyond.
+
+    The approximations, and their accuracy, are those of `symgraph.ops.special`.
+
+    >>> from symgraph.expr import placeholder
+    >>> erfinv(placeholder("x", ("batch", 3)))
+    <erfinv: f32[batch,3]>
+    """
+    return ops.apply(Erfinv(), *operands(x, floating=True))
