@@ -1,0 +1,183 @@
+"""Training as a graph: the gradients of an output, and the update group that an optimizer makes of them.
+
+minimize : Graph -> name -> Optimizer -> Graph        with the gradients and an update group added
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from symgraph import ops
+from symgraph.autodiff import backward, topological
+from symgraph.collector import paused
+from symgraph.define import lift, number
+from symgraph.errors import GradientError, GraphError
+from symgraph.expr import Expr, describe, variable
+from symgraph.ir import Graph, Placeholder, Variable, require_graph
+from symgraph.train.state import COUNTER, label, replaced, serving
+from symgraph.train.transformations import Optimizer, Transformation
+from symgraph.values import shown
+
+
+def minimize(
+    graph: Graph,
+    of: str,
+    optimizer: Optimizer,
+    variables: Iterable[str] | str | None = None,
+    group: str = "train",
+    penalty: Callable[[Sequence[Expr]], Expr] | None = None,
+) -> Graph:
+    """The graph with an update group that makes a scalar output smaller.
+
+    `of` names the output, a float scalar; `optimizer` makes the next values, `variables` names what is
+    trained: by default the float variables that the output depends on. `penalty`, such as
+    `symgraph.train.l2(1e-4)`, is a function of these variables that is added to what is made smaller. The outputs
+    stay as they are, without it. What the optimizer remembers is in variables named after those they serve, and
+    what it counts in the int64 variable "GROUP/step". Raises GradientError where there is no gradient, GraphError
+    where the group is there already, a name is unknown, or the graph has a variable of the optimizer's name.
+
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import variable
+    >>> from symgraph.train.optimizers import adam
+    >>> w = variable("w", (3,))
+    >>> graph = minimize(define(loss=ops.sum(w * w)), "loss", adam(0.1))
+    >>> [(name, list(dict(pairs))) for name, pairs in graph.updates]
+    [('train', ['w/adam_m', 'w/adam_v', 'train/step', 'w'])]
+    """
+    require_graph(graph, "minimize")
+    if not callable(optimizer) or isinstance(optimizer, type):
+        raise GraphError(
+            f"minimize takes an optimizer, and this is {shown(optimizer)}",
+            hint="Write symgraph.train.sgd(0.1).",
+        )
+    if group in dict(graph.updates):
+        raise GraphError(
+            f"the graph has an update group {group!r} already",
+            hint='Give this one a name of its own: minimize(..., group="other").',
+        )
+    with paused(len(graph)):
+        exprs = lift(graph)
+        loss = exprs[graph[of].id]
+        targets = _targets(graph, exprs, loss, variables)
+        gradients = _gradients(loss, targets, exprs, penalty, named=variables is not None)
+        updates = _updates(optimizer, targets, gradients)
+        updates = _counted_in(updates, f"{group}/step", exprs)
+        _check_state(updates, graph, set(exprs))
+        leaves = {expr.op: expr for expr in exprs if isinstance(expr.op, Placeholder | Variable)}
+        own = {name: exprs[node.id] for name, node in graph.variables.items()}
+        return number(
+            {name: exprs[i] for name, i in graph.outputs},
+            {
+                **{name: {own[v]: exprs[i] for v, i in pairs} for name, pairs in graph.updates},
+                group: _with_leaves(updates, leaves, exprs),
+            },
+        )[0]
+
+
+def _gradients(
+    loss: Expr,
+    targets: Sequence[Expr],
+    exprs: Sequence[Expr],
+    penalty: Callable[[Sequence[Expr]], Expr] | None,
+    named: bool,
+) -> tuple[Expr, ...]:
+    try:
+        gradients = backward(loss, targets, ids={expr: i for i, expr in enumerate(exprs)})
+    except GradientError as error:
+        error.hint = error.hint if named else "Name what is to be trained: minimize(..., variables=[...])."
+        raise
+    if penalty is None:
+        return gradients
+    with serving("penalty"):
+        extra = penalty(targets)
+        if not isinstance(extra, Expr):
+            raise GraphError(
+                f"a penalty gives a scalar expression of the variables, and this gave {shown(extra)}",
+                hint="Write penalty=symgraph.train.l2(1e-4), or a function of the list of variables.",
+            )
+        more = backward(extra, targets, disconnected="zero")
+        return tuple(ops.add(g, h) for g, h in zip(gradients, more, strict=True))
+
+
+def _updates(
+    optimizer: Optimizer | Transformation, targets: Sequence[Expr], gradients: Sequence[Expr]
+) -> dict[Expr, Expr]:
+    made = optimizer(targets, gradients)
+    if not isinstance(made, Mapping):
+        raise GraphError(
+            f"{shown(optimizer)} is no optimizer: it gave {shown(made)}, not the variables' next values",
+            hint="End a chain with an optimizer: symgraph.train.chain(transformation, symgraph.train.sgd(0.1)).",
+        )
+    if not made:
+        raise GraphError("the optimizer trains no variable", hint="Leave some that are not frozen.")
+    for w, value in made.items():
+        if not isinstance(w, Expr) or not isinstance(w.op, Variable) or not isinstance(value, Expr):
+            raise GraphError(
+                f"an optimizer gives the next values of variables, and this gave {shown(value)} for {shown(w)}",
+                hint="Both are expressions: {w: w - 0.1 * g}.",
+            )
+    return dict(made)
+
+
+def _counted_in(updates: Mapping[Expr, Expr], name: str, known: Sequence[Expr]) -> dict[Expr, Expr]:
+    """The updates with the optimizer's counter as a variable of that name."""
+    with serving("counter"):
+        swaps = {COUNTER: variable(name, (), "int64")}
+    values = replaced(tuple(updates.values()), swaps, known)
+    return {swaps.get(w, w): value for w, value in zip(updates, values, strict=True)}
+
+
+def _check_state(updates: Mapping[Expr, Expr], graph: Graph, known: set[Expr]) -> None:
+    taken = {*graph.variables, *graph.placeholders, *dict(graph.outputs)}
+    for w in updates:
+        if w not in known and label(w) in taken:
+            raise GraphError(
+                f"the optimizer keeps its state in a variable {label(w)!r}, and the graph has that name already",
+                details=(describe(w),),
+                hint='Rename the one of the graph, or the state: symgraph.train.named("other", optimizer).',
+            )
+
+
+def _targets(
+    graph: Graph, exprs: Sequence[Expr], loss: Expr, variables: Iterable[str] | str | None
+) -> tuple[Expr, ...]:
+    if variables is None:
+        reached = set(topological([loss]))
+        found = tuple(
+            exprs[node.id]
+            for node in graph.variables.values()
+            if exprs[node.id] in reached and exprs[node.id].type.is_float
+        )
+        if not found:
+            raise GradientError(
+                "there is nothing to train: the output depends on no float variable",
+                details=(describe(loss),),
+                hint='Declare one with symgraph.variable("w", shape).',
+            )
+        return found
+    names = (variables,) if isinstance(variables, str) else tuple(variables)
+    unknown = [name for name in names if name not in graph.variables]
+    if unknown or not names or len(set(names)) < len(names):
+        wrong = f"{unknown[0]!r} is no variable of this graph" if unknown else "it names none, or one twice"
+        raise GraphError(
+            f"what is to be trained is not clear: {wrong}",
+            hint=f"The graph has {', '.join(graph.variables)}.",
+        )
+    return tuple(exprs[graph.variables[name].id] for name in names)
+
+
+def _with_leaves(
+    updates: Mapping[Expr, Expr], leaves: Mapping[Placeholder | Variable, Expr], known: Sequence[Expr]
+) -> dict[Expr, Expr]:
+    """The same updates, with each leaf that the graph has already (by its declaration) taken from the graph.
+
+    A learning rate may be an expression of placeholders that the graph has: then they are one. What is `known` to
+    be the graph's own stays.
+    """
+    roots = [expr for pair in updates.items() for expr in pair]
+    mapped: dict[Expr, Expr] = {}
+    for expr in topological(roots, known):
+        if isinstance(expr.op, Placeholder | Variable) and expr.op in leaves:
+            mapped[expr] = leaves[expr.op]
+        elif not mapped.keys().isdisjoint(expr.inputs):
+            inputs = tuple([mapped.get(operand, operand) for operand in expr.inputs])
+            mapped[expr] = Expr(expr.op, inputs, expr.type, expr.origin)
+    return {mapped.get(w, w): mapped.get(value, value) for w, value in updates.items()}
