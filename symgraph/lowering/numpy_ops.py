@@ -15,6 +15,7 @@ from symgraph.lowering.plan import Layout, Program, Step, by_rows, concrete, con
 from symgraph.ops.arithmetic import Maximum, Minimum
 from symgraph.ops.base import Elementwise
 from symgraph.ops.control import AssertIndex
+from symgraph.ops.factorisation import Determinant, DeterminantSign, Inverse, LogDeterminant, Solve
 from symgraph.ops.linalg import MatMul
 from symgraph.ops.logic import Cast, Where
 from symgraph.ops.reduction import All, ArgMax, ArgMin, Max, Min, Prod, Reduction, Sum
@@ -36,8 +37,8 @@ Kernel = Callable[[Step, list[str], Any, str | None], Emitted | None]
 
 
 def native() -> frozenset[type[Op]]:
-    """The ops that have a kernel here, and so are not expanded."""
-    return frozenset(KERNELS)
+    """The ops that have a kernel here, or an `evaluate` in LAPACK's words, and so are not expanded."""
+    return frozenset({*KERNELS, Solve, Inverse, Determinant, DeterminantSign, LogDeterminant})
 
 
 def view_of(step: Step, contiguous: bool) -> bool | None:

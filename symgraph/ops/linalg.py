@@ -1,4 +1,4 @@
-"""Matrix products: a paragraph each, its record and rules, then its public function."""
+"""Matrix products, diagonals and norms: a paragraph each, its record and rules, then its public function."""
 
 import math
 
@@ -11,7 +11,7 @@ from symgraph.expr import Expr, Operand, describe, operands
 from symgraph.ir import Array, Op
 from symgraph.ops.base import require_kind, require_same_dtype, sum_to
 from symgraph.ops.reduction import Axes, root
-from symgraph.types import Dimension, Shape, TensorType, broadcast, make_type, product
+from symgraph.types import BOOL, Dimension, Shape, TensorType, broadcast, make_type, product, show_shape
 
 Vjp = tuple[Expr | None, ...]
 
@@ -180,3 +180,93 @@ def norm(x: Operand, ord: float = 2, axis: Axes = None, keepdims: bool = False) 
     if ord == math.inf:
         return ops.max(ops.abs(e), axis, keepdims)
     raise GraphError(f"norm: ord is 1, 2 or infinity, and {ord!r} is none of them")
+
+
+def diag(x: Operand, k: int = 0) -> Expr:
+    """The diagonals of matrices, or the matrix with a vector on its diagonal.
+
+    A tensor of one axis, `[n]`, gives the matrix with it on diagonal `k` and zeros elsewhere; one of more axes,
+    `[..., rows, columns]`, gives diagonal `k` of each of its matrices (for matrices from a stack of vectors see
+    `diag_embed`). `k` is 0 for the main diagonal, positive above it, negative below. Any dtype. Raises ShapeError
+    for a scalar, a `k` that is no int, and where named sizes do not tell how long the diagonal is.
+
+    >>> from symgraph.expr import placeholder
+    >>> diag(placeholder("v", ("n",))).type, diag(placeholder("x", ("batch", 3, 4)), k=1).type
+    (TensorType('f32[n,n]'), TensorType('f32[batch,3]'))
+    """
+    (e,) = operands(x)
+    if e.rank == 1:
+        return diag_embed(e, k)
+    _check_diagonal("diag", e, 2, k)
+    rows, columns = e.shape[-2:]
+    down, right = (-k, 0) if k < 0 else (0, k)
+    length = _shorter(rows - down, columns - right)
+    if length is None:
+        raise ShapeError(
+            f"diag: which of {rows} and {columns} is less is not known, so neither is the diagonal's length",
+            details=(describe(e),),
+            hint="Slice the matrices to squares: x[..., :n, :n].",
+        )
+    if not isinstance(columns, int) or not isinstance(length, int):
+        part = e[..., down : down + length, :]
+        places = ops.reshape(ops.iota(length), (*[1] * (e.rank - 2), length, 1))
+        return ops.reshape(ops.gather(part, places + right if right else places, axis=-1), part.shape[:-1])
+    if length <= 0:
+        return ops.reshape(e[..., :0, :0], (*e.shape[:-2], 0))
+    first = down * columns + right
+    flat = ops.reshape(e, (*e.shape[:-2], rows * columns))
+    return flat[..., first : first + (length - 1) * (columns + 1) + 1 : columns + 1]
+
+
+def _shorter(m: Dimension, n: Dimension) -> Dimension | None:
+    difference = n - m
+    return (m if difference >= 0 else n) if isinstance(difference, int) else None
+
+
+def _check_diagonal(name: str, x: Expr, rank: int, k: int) -> None:
+    if x.rank < rank:
+        raise ShapeError(
+            f"{name}: {show_shape(x.shape)} has no diagonal",
+            details=(describe(x),),
+            hint=f"It has {rank} axes or more.",
+        )
+    if isinstance(k, bool) or not isinstance(k, int | np.integer):
+        raise ShapeError(
+            f"{name}: a diagonal is counted by an int, and {k!r} is none", hint="0 is the main one."
+        )
+
+
+def diag_embed(x: Operand, k: int = 0) -> Expr:
+    """The matrices with vectors on their diagonals and zeros elsewhere: `[..., n + |k|, n + |k|]` for `[..., n]`.
+
+    `k` is 0 for the main diagonal, positive above it, negative below. Any dtype. Raises ShapeError for a scalar and
+    for a `k` that is no int.
+
+    >>> from symgraph.expr import placeholder
+    >>> diag_embed(placeholder("scales", ("batch", 3)), k=-1)
+    <where: f32[batch,4,4]>
+    """
+    (e,) = operands(x)
+    _check_diagonal("diag_embed", e, 1, k)
+    sides = [(0, 0)] * (e.rank - 1) + [(max(k, 0), max(-k, 0))]
+    wide = ops.pad(e, sides, False if e.dtype == BOOL else 0)
+    n = wide.shape[-1]
+    down, right = ops.iota((n, n), axis=0), ops.iota((n, n), axis=1)
+    on = ops.equal(down + k if k else down, right)
+    value = ops.expand_dims(wide, -2)
+    return ops.where(on, value, ops.zeros_like(value))
+
+
+def trace(x: Operand, k: int = 0) -> Expr:
+    """The sum of a diagonal of each matrix: `[...]` for `[..., rows, columns]`.
+
+    `k` is as for `diag`. Integers keep their dtype, bools are counted in int64. Raises ShapeError for fewer than two
+    axes, and where named sizes do not tell how long the diagonal is.
+
+    >>> from symgraph.expr import placeholder
+    >>> trace(placeholder("x", ("batch", 3, 3)))
+    <sum: f32[batch]>
+    """
+    (e,) = operands(x)
+    _check_diagonal("trace", e, 2, k)
+    return ops.sum(diag(e, k), axis=-1)

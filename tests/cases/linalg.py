@@ -104,3 +104,38 @@ CASES += [
         lambda x: np.linalg.norm(x, axis=(0, 2)),
     )
 ]
+
+CASES += [
+    Case(
+        f"diag{k}",
+        lambda x, k=k: ops.diag(x, k),
+        (type_,),
+        lambda x, k=k: np.diag(x, k) if x.ndim == 1 else np.diagonal(x, k, -2, -1),
+        gradient=type_.startswith("f64"),
+        exact=True,
+    )
+    for type_ in ("f64[3]", "f64[3,3]", "f64[2,3,4]", "f64[4,2]", "f64[0]", "f64[0,3]", "i32[3,3]", "bool[2]")
+    for k in (0, 1, -2)
+]
+
+CASES += [
+    Case(
+        "diag_embed",
+        lambda x: ops.diag_embed(x, 1),
+        ("f64[2,3]",),
+        lambda x: np.stack([np.diag(r, 1) for r in x]),
+    )
+]
+
+CASES += [
+    Case(
+        f"trace{k}",
+        lambda x, k=k: ops.trace(x, k),
+        (type_,),
+        lambda x, k=k: np.trace(x, k, -2, -1, dtype=None if x.dtype == bool else x.dtype),
+        gradient=type_.startswith("f64"),
+        smooth=False,
+    )
+    for type_ in ("f64[3,3]", "f64[2,4,3]", "f64[0,0]", "f32[5,5]", "i32[3,3]", "bool[3,3]")
+    for k in (0, -1)
+]
