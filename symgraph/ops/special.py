@@ -110,7 +110,7 @@ _SB = (
 # The inverse of erf: x times a function of w = -log(1 - x**2), which goes with the root of w where that is large
 # (Giles, "Approximating the erfinv function", 2011). Polynomials at Chebyshev's nodes, lowest power first: of
 # w - 2.5 and sqrt(w) - 3 in float32; of w - 3.125, sqrt(w) - 3.25 and sqrt(w) - 5 in float64.
-_C32 = (
+ERFINV_NEAR32 = (
     1.501409360450329,
     0.24664027905463662,
     -0.004177392875203149,
@@ -122,7 +122,7 @@ _C32 = (
     2.3335967195708108e-08,
     -8.931925970244222e-09,
 )
-_T32 = (
+ERFINV_FAR32 = (
     2.8329768045150887,
     1.001674932096209,
     0.00944513221908689,
@@ -134,7 +134,7 @@ _T32 = (
     -0.00030791328114037556,
     0.00011390817383297678,
 )
-_C64 = (
+ERFINV_NEAR64 = (
     1.6536545626831027,
     0.24015818242558834,
     -0.006033670871426851,
@@ -161,7 +161,7 @@ _C64 = (
     3.194015548136271e-21,
     -3.5932028927020693e-22,
 )
-_M64 = (
+ERFINV_MIDDLE64 = (
     3.0838856104922208,
     1.0052589676941655,
     0.005370914553555033,
@@ -184,7 +184,7 @@ _M64 = (
     -1.5305397964152548e-08,
     7.680200479077053e-09,
 )
-_T64 = (
+ERFINV_FAR64 = (
     4.849906401408584,
     1.0103004648645455,
     -0.00013871931837490978,
@@ -250,18 +250,18 @@ def erf64(x: Any, on: Any) -> Any:
 def erfinv32(x: Any, on: Any) -> Any:
     """The inverse of erf for float32 operands, within 3 ulp: infinite at -1 and 1, NaN beyond."""
     w = -on.log((1.0 - x) * (1.0 + x))
-    near = _horner(on.minimum(w, 5.0) - 2.5, _C32[::-1])
-    far = _horner(on.sqrt(on.minimum(on.maximum(w, 5.0), 16.5)) - 3.0, _T32[::-1])
+    near = _horner(on.minimum(w, 5.0) - 2.5, ERFINV_NEAR32[::-1])
+    far = _horner(on.sqrt(on.minimum(on.maximum(w, 5.0), 16.5)) - 3.0, ERFINV_FAR32[::-1])
     return _at_the_ends(x, on.where(w < 5.0, near, far), on)
 
 
 def erfinv64(x: Any, on: Any) -> Any:
     """The inverse of erf for float64 operands, within 3 ulp: infinite at -1 and 1, NaN beyond."""
     w = -on.log((1.0 - x) * (1.0 + x))
-    near = _horner(on.minimum(w, 6.25) - 3.125, _C64[::-1])
+    near = _horner(on.minimum(w, 6.25) - 3.125, ERFINV_NEAR64[::-1])
     root = on.sqrt(on.minimum(on.maximum(w, 6.25), 36.5))
-    middle = _horner(on.minimum(root, 4.0) - 3.25, _M64[::-1])
-    far = _horner(on.maximum(root, 4.0) - 5.0, _T64[::-1])
+    middle = _horner(on.minimum(root, 4.0) - 3.25, ERFINV_MIDDLE64[::-1])
+    far = _horner(on.maximum(root, 4.0) - 5.0, ERFINV_FAR64[::-1])
     return _at_the_ends(x, on.where(w < 6.25, near, on.where(w < 16.0, middle, far)), on)
 
 

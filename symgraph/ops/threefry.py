@@ -45,7 +45,7 @@ class Threefry(Elementwise):
     kinds = "i"
     arity = 4
     cost = 90
-    word: str
+    word: str = "xor"
 
     def infer(self, *types: TensorType) -> TensorType:
         if self.word not in _WORDS:

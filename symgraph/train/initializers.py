@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from symgraph.errors import DTypeError, GraphError, ShapeError
 from symgraph.ir import Array, ArrayValue
-from symgraph.types import DTYPES, SHORT_NAMES, DType, TensorType, dtype_of, show_shape
+from symgraph.types import DTYPES, INT32, SHORT_NAMES, DType, TensorType, dtype_of, show_shape
 
 __all__ = [
     "Initializer",
@@ -33,6 +33,7 @@ __all__ = [
     "normal",
     "ones",
     "orthogonal",
+    "random_key",
     "truncated_normal",
     "uniform",
     "variance_scaling",
@@ -378,6 +379,24 @@ class Orthogonal(_Random):
         return _Random.fit(self, type_, label)
 
 
+class RandomKey(Initializer):
+    """A key of `symgraph.random`, for a variable `int32[2]`: another for each seed of a session, and each name."""
+
+    name = "random_key"
+
+    def sample(self, rng: "np.random.Generator", shape: tuple[int, ...], dtype: DType) -> Array:
+        return rng.integers(0, 2**32, shape, np.uint32).view(dtype)
+
+    def fit(self, type_: TensorType, label: str) -> Initializer:
+        if type_ == TensorType(INT32, (2,)):
+            return self
+        error = ShapeError if type_.dtype == INT32 else DTypeError
+        raise error(
+            f"variable {label!r}: a random key is i32[2], and this is {type_}",
+            hint=f"Write variable({label!r}, (2,), 'int32', init=symgraph.init.random_key).",
+        )
+
+
 zeros = Zeros()
 ones = Ones()
 glorot_uniform = GlorotUniform()
@@ -386,6 +405,7 @@ he_uniform = HeUniform()
 he_normal = HeNormal()
 lecun_uniform = LecunUniform()
 lecun_normal = LecunNormal()
+random_key = RandomKey()
 
 
 def constant(value: float) -> Constant:

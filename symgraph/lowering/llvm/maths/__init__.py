@@ -5,7 +5,7 @@ Infinities, NaN, -0 and denormals, given or resulting, are as C99 (annex F) has 
 
 from symgraph.lowering.llvm.maths.basic import polynomial
 from symgraph.lowering.llvm.maths.bounds import ULP, ULP_UNFUSED
-from symgraph.lowering.llvm.maths.error import erf
+from symgraph.lowering.llvm.maths.error import erf, erfinv
 from symgraph.lowering.llvm.maths.exponential import cosh, exp, exp2, expm1, sigmoid, sinh, tanh
 from symgraph.lowering.llvm.maths.logarithm import log, log1p, log2, softplus, softplus_tail
 from symgraph.lowering.llvm.maths.power import pow, reciprocal, rsqrt
@@ -23,7 +23,7 @@ from symgraph.lowering.llvm.maths.trigonometry import (
 )
 
 __all__ = [
-    "ULP", "ULP_UNFUSED", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "erf", "exp",
-    "exp2", "expm1", "log", "log1p", "log2", "polynomial", "pow", "reciprocal", "rsqrt", "sigmoid", "sin", "sinh",
-    "softplus", "softplus_tail", "tan", "tanh",
+    "ULP", "ULP_UNFUSED", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "erf", "erfinv",
+    "exp", "exp2", "expm1", "log", "log1p", "log2", "polynomial", "pow", "reciprocal", "rsqrt", "sigmoid", "sin",
+    "sinh", "softplus", "softplus_tail", "tan", "tanh",
 ]  # fmt: skip

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from symgraph.ir import Op
 from symgraph.lowering.llvm import maths
 from symgraph.lowering.llvm.emit import Builder, Value, constant
-from symgraph.lowering.llvm.maths import integers, remainders
-from symgraph.ops import activations, arithmetic, logic, losses, transcendental, trigonometry
+from symgraph.lowering.llvm.maths import counters, integers, remainders
+from symgraph.ops import activations, arithmetic, logic, losses, threefry, transcendental, trigonometry
 from symgraph.types import DType
 
 Emitter = Callable[[Builder, Op, list[Value]], Value]
@@ -58,6 +58,11 @@ def _cast(b: Builder, op: Op, values: list[Value]) -> Value:
     return integers.convert(b, x, x.type.of(type_name(op.dtype)))
 
 
+def _threefry(b: Builder, op: Op, values: list[Value]) -> Value:
+    assert isinstance(op, threefry.Threefry)
+    return counters.threefry(b, op.word, values)
+
+
 def _sigmoid_cross_entropy(b: Builder, z: Value, y: Value) -> Value:
     positive = integers.maximum(b, z, constant(z.type, 0))
     linear = b.sub(positive, b.mul(z, y))
@@ -98,6 +103,10 @@ _EXACT: dict[type[Op], Emitter] = {
     logic.IsFinite: _plain(integers.is_finite),
     logic.Where: _plain(Builder.select),
     logic.Cast: _cast,
+    threefry.Threefry: _threefry,
+    threefry.UnitFloat: _plain(counters.unit_float),
+    threefry.Between: _plain(counters.between),
+    threefry.MultiplyHigh: _plain(counters.multiply_high),
     transcendental.Sqrt: _unary("sqrt"),
     transcendental.Rsqrt: _plain(maths.rsqrt),
 }
@@ -113,6 +122,7 @@ _ROUNDED: dict[type[Op], Emitter] = {
     transcendental.Sigmoid: _plain(maths.sigmoid),
     transcendental.Softplus: _plain(maths.softplus),
     transcendental.Erf: _plain(maths.erf),
+    transcendental.Erfinv: _plain(maths.erfinv),
     trigonometry.Sin: _plain(maths.sin),
     trigonometry.Cos: _plain(maths.cos),
     trigonometry.Tan: _plain(maths.tan),

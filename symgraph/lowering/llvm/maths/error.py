@@ -1,12 +1,16 @@
-"""The error function, in two halves.
+"""The error function, in two halves, and its inverse, which is that of `symgraph.ops.special`.
 
 Up to 1 it is x + x P(x^2); above, 1 - exp(G(|x|)), where G = log erfc is smooth, and counts for less and less. P and G
 are minimax polynomials (Remez' algorithm, weighted for the relative error of erf).
 """
 
+import math
+
 from symgraph.lowering.llvm.emit import Builder, Value
 from symgraph.lowering.llvm.maths.basic import at_most, number, pick, polynomial, with_sign
 from symgraph.lowering.llvm.maths.exponential import exp_bounded
+from symgraph.lowering.llvm.maths.logarithm import log
+from symgraph.ops import special
 
 _INNER = (
     (
@@ -74,3 +78,24 @@ def erf(b: Builder, x: Value) -> Value:
     e = exp_bounded(b, polynomial(b, size, pick(x, *_OUTER)))
     outer = with_sign(b, b.sub(number(x, 1.0), e), x)
     return b.select(b.compare("lt", size, number(x, 1.0)), inner, outer)
+
+
+def erfinv(b: Builder, x: Value) -> Value:
+    """The inverse of erf: x times a polynomial of w = -log(1 - x^2), or of its root where that is large."""
+    one = number(x, 1.0)
+    w = b.neg(log(b, b.mul(b.sub(one, x), b.add(one, x))))
+    bound, centre = pick(x, (5.0, 2.5), (6.25, 3.125))
+    near = polynomial(b, b.sub(w, number(x, centre)), pick(x, special.ERFINV_NEAR32, special.ERFINV_NEAR64))
+    far = b.compare("ge", w, number(x, bound))  # of few x, and so of few vectors
+    (factor,) = b.unless(b.any(far), [near], lambda: [b.select(far, _erfinv_far(b, w), near)])
+    ends = b.compare("eq", b.unary("fabs", x), one)
+    return b.mul(x, b.select(ends, number(x, math.inf), factor))
+
+
+def _erfinv_far(b: Builder, w: Value) -> Value:
+    root = b.unary("sqrt", w)
+    if w.type.name == "float":
+        return polynomial(b, b.sub(root, number(w, 3.0)), special.ERFINV_FAR32)
+    middle = polynomial(b, b.sub(root, number(w, 3.25)), special.ERFINV_MIDDLE64)
+    far = polynomial(b, b.sub(root, number(w, 5.0)), special.ERFINV_FAR64)
+    return b.select(b.compare("lt", w, number(w, 16.0)), middle, far)
