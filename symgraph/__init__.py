@@ -218,6 +218,7 @@ if TYPE_CHECKING:  # what a first graph does not need is imported when it is fir
     from symgraph.derivatives import hessian, hessian_vector_product, jacobian, jvp, vjp
     from symgraph.gradient_check import check_gradient
     from symgraph.inspect.diagram import to_dot, to_mermaid
+    from symgraph.inspect.drawing import to_svg
     from symgraph.inspect.explain import explain, unfused, why_not
     from symgraph.text import fingerprint, from_text, to_text
 else:
@@ -238,6 +239,7 @@ else:
             "nn": "symgraph.nn",
             "to_dot": "symgraph.inspect.diagram:to_dot",
             "to_mermaid": "symgraph.inspect.diagram:to_mermaid",
+            "to_svg": "symgraph.inspect.drawing:to_svg",
             "to_text": "symgraph.text:to_text",
             "unfused": "symgraph.inspect.explain:unfused",
             "vjp": "symgraph.derivatives:vjp",
@@ -456,6 +458,7 @@ __all__ = [
     "tile",
     "to_dot",
     "to_mermaid",
+    "to_svg",
     "to_text",
     "trace",
     "train",

@@ -12,83 +12,26 @@ global: the scope path, the parameters declared so far, and the stack of operand
 """
 
 import inspect
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping
 from functools import wraps
-from threading import Lock
-from typing import Any, Generic, NoReturn, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeAlias, TypeVar
 
 import attrs
 
 from symgraph import origin as provenance
 from symgraph.errors import GraphError, SymgraphError
-from symgraph.expr import Expr, Operand, as_expr, variable
+from symgraph.expr import Expr, describe, variable
+from symgraph.persistent import PersistentMap, count
 from symgraph.types import FLOAT32, DTypeLike, ShapeLike
 from symgraph.values import encodable, shown
+
+if TYPE_CHECKING:
+    from symgraph.nn.states import Pending
 
 A = TypeVar("A")
 B = TypeVar("B")
 S = TypeVar("S")
 P = ParamSpec("P")
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
-
-
-class _Shared(Generic[K, V]):
-    """The storage behind versions of a PersistentMap: grows only, guarded by a lock."""
-
-    __slots__ = ("entries", "lock")
-
-    def __init__(self, entries: dict[K, tuple[int, V]]) -> None:
-        self.entries = entries
-        self.lock = Lock()
-
-
-@attrs.frozen(eq=False, repr=False)
-class PersistentMap(Mapping[K, V]):
-    """An immutable map whose `set` of a new key is amortised O(1): versions share one append-only store.
-
-    The newest version appends to the store; an older one that branches off copies it first.
-
-    >>> empty = PersistentMap.empty()
-    >>> one = empty.set("a", 1)
-    >>> one, empty, empty.set("b", 2)
-    ({'a': 1}, {}, {'b': 2})
-    """
-
-    _store: _Shared[K, V]
-    _length: int
-
-    @classmethod
-    def empty(cls) -> "PersistentMap[K, V]":
-        """The map without entries."""
-        return cls(_Shared({}), 0)
-
-    def __getitem__(self, key: K) -> V:
-        index, value = self._store.entries[key]
-        if index >= self._length:
-            raise KeyError(key)
-        return value
-
-    def __iter__(self) -> Iterator[K]:
-        return iter(list(self._store.entries)[: self._length])
-
-    def __repr__(self) -> str:
-        return repr(dict(self))
-
-    def set(self, key: K, value: V) -> "PersistentMap[K, V]":
-        """The map with one more entry; `key` must be new."""
-        store = self._store
-        with store.lock:
-            if len(store.entries) == self._length:
-                store.entries[key] = (self._length, value)
-                return PersistentMap(store, self._length + 1)
-        copy = dict(list(store.entries.items())[: self._length])
-        copy[key] = (self._length, value)
-        return PersistentMap(_Shared(copy), self._length + 1)
-
-    def __len__(self) -> int:
-        return self._length
-
 
 # A linked list, topmost operand first.
 Stack: TypeAlias = tuple[Expr, "Stack"] | None
@@ -98,13 +41,20 @@ Stack: TypeAlias = tuple[Expr, "Stack"] | None
 class BuildState:
     """What a build threads: scope path, parameters by full name, fresh-name counters, operand stack.
 
-    `parameters` is a mapping: `state.parameters["hidden/w"]` is the variable of that name.
+    `parameters` is a mapping: `state.parameters["hidden/w"]` is the variable of that name. `known` are parameters
+    that may be declared again, and are the same then. What `symgraph.nn` threads: whether it builds for `training`,
+    the `pending` next values of variables, the numbers of random keys drawn, and the layers that are shared.
     """
 
     path: tuple[str, ...] = ()
     parameters: PersistentMap[str, Expr] = attrs.field(factory=PersistentMap.empty)
     fresh: PersistentMap[tuple[str, int], bool] = attrs.field(factory=PersistentMap.empty)
     stack: Stack = None
+    known: Mapping[str, Expr] = attrs.field(factory=dict)
+    training: bool = True
+    pending: PersistentMap[tuple[str, int], "Pending"] = attrs.field(factory=PersistentMap.empty)
+    draws: PersistentMap[tuple[str, int], bool] = attrs.field(factory=PersistentMap.empty)
+    shared: PersistentMap[str, Any] = attrs.field(factory=PersistentMap.empty)
 
 
 class Build(Generic[A]):
@@ -141,13 +91,28 @@ class Build(Generic[A]):
 
     def __iter__(self) -> Generator["Build[Any]", Any, A]:
         """`value = yield from build` inside a function decorated with `do`."""
-        value: A = yield self
+        asked = _Asked(self)
+        value: A = yield asked
+        if not asked.answered:  # `a, b = build` goes on by itself, where `yield from` waits for the run
+            raise GraphError(
+                "a Build is unpacked, or iterated: it describes what is still to be declared",
+                hint="Write `yield from` before it, in a function decorated with symgraph.do: "
+                "h, state = yield from layer(x).",
+            )
         return value
 
 
 @attrs.frozen(eq=False, repr=False)
 class _Pure(Build[A]):
     value: A
+
+
+@attrs.define(eq=False, repr=False)
+class _Asked(Build[A]):
+    """One `yield from` of a build; whether a run has seen it."""
+
+    build: Build[A]
+    answered: bool = False
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -262,6 +227,9 @@ def _enter(
 ) -> tuple[Build[Any] | None, Any, BuildState]:
     """One step into a build: the build to go on with (or None and a value), and the state."""
     match build:
+        case _Asked(asked):
+            build.answered = True
+            return asked, None, now
         case _Pure(value):
             return None, value, now
         case _State(step):
@@ -381,13 +349,15 @@ def scope(name: str, build: Build[A]) -> Build[A]:
     return _Scope(name, build)
 
 
-def _at_this_line(
-    step: Callable[[BuildState], tuple[A, BuildState]],
+def located(
+    step: Callable[[BuildState], tuple[A, BuildState]], source: provenance.Source | None = None
 ) -> Callable[[BuildState], tuple[A, BuildState]]:
-    """The step, whose nodes and errors come from the line that describes it, not from the one that runs it."""
-    source = provenance.user_source()
+    """The step, whose nodes and errors come from `source`: by default the line that describes it, not the one that
+    runs it.
+    """
+    source = provenance.current_source() if source is None else source
 
-    def located(now: BuildState) -> tuple[A, BuildState]:
+    def at_this_line(now: BuildState) -> tuple[A, BuildState]:
         sources = (source,) if source is not None else ()
         try:
             with provenance.made_by(provenance.Origin(sources, now.path)):
@@ -396,14 +366,14 @@ def _at_this_line(
             error.source = source
             raise
 
-    return located
+    return at_this_line
 
 
 def parameter(name: str, shape: ShapeLike = (), dtype: DTypeLike = FLOAT32, init: Any = None) -> Build[Expr]:
     """Declare a variable named `scope/path/name`; raises GraphError when the name is taken."""
     _named(name, "parameter")
 
-    @_at_this_line
+    @located
     def step(now: BuildState) -> tuple[Expr, BuildState]:
         full = "/".join((*now.path, name))
         taken = now.parameters.get(full)
@@ -417,9 +387,25 @@ def parameter(name: str, shape: ShapeLike = (), dtype: DTypeLike = FLOAT32, init
                 hint="Wrap one of the layers in symgraph.scope(name, layer), or name it with fresh_name.",
             )
         declared = variable(full, shape, dtype, init)
+        if full in now.known:
+            declared = _again(now.known[full], declared)
         return declared, attrs.evolve(now, parameters=now.parameters.set(full, declared))
 
     return _State(step)
+
+
+def _again(known: Expr, declared: Expr) -> Expr:
+    """The parameter that is known, which must be declared as it was before."""
+    if declared.op == known.op:
+        return known
+    raise GraphError(
+        f"the parameter {getattr(known.op, 'label', '')!r} is declared again in another way",
+        details=(
+            f"before: {describe(known)}, init {getattr(known.op, 'init', None)}",
+            f"now:    {declared.type}, init {getattr(declared.op, 'init', None)}",
+        ),
+        hint="What is built twice, for training and evaluation or as a shared layer, declares the same both times.",
+    )
 
 
 def fresh_name(prefix: str) -> Build[str]:
@@ -432,15 +418,9 @@ def fresh_name(prefix: str) -> Build[str]:
 
     def step(now: BuildState) -> tuple[str, BuildState]:
         full = "/".join((*now.path, prefix))
-        # Counters are found by doubling and bisection, so n fresh names cost O(n log n).
-        low, high = 0, 1
-        while now.fresh.get((full, high - 1)):
-            low, high = high, high * 2
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (middle + 1, high) if now.fresh.get((full, middle)) else (low, middle)
-        label = prefix if low == 0 else f"{prefix}_{low}"
-        return label, attrs.evolve(now, fresh=now.fresh.set((full, low), True))
+        taken = count(now.fresh, full)
+        label = prefix if taken == 0 else f"{prefix}_{taken}"
+        return label, attrs.evolve(now, fresh=now.fresh.set((full, taken), True))
 
     return _State(step)
 
@@ -448,84 +428,3 @@ def fresh_name(prefix: str) -> Build[str]:
 def parameters(build: Build[A]) -> Build[tuple[A, Mapping[str, Expr]]]:
     """The result of `build` with the parameters declared so far, by name: what an optimizer updates."""
     return build.bind(lambda value: _State(lambda now: ((value, dict(now.parameters.items())), now)))
-
-
-# The talk's own form: steps on a stack of operands.
-
-
-def push(*operands: Operand) -> Build[None]:
-    """Put operands on the stack, so that the first is on top."""
-    exprs = tuple(as_expr(operand) for operand in operands)
-
-    def step(now: BuildState) -> tuple[None, BuildState]:
-        stack = now.stack
-        for expr in reversed(exprs):
-            stack = (expr, stack)
-        return None, attrs.evolve(now, stack=stack)
-
-    return _State(step)
-
-
-def step(function: Callable[..., Expr], arity: int | None = None) -> Build[Expr]:
-    """Pop operands, the topmost first, apply `function`, and push and return its result.
-
-    `arity` is the number of operands; by default that of the function's required positional arguments.
-    Raises GraphError when the stack holds too few.
-    """
-    count = _arity(function) if arity is None else arity
-    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-        raise GraphError(f"step: an arity is a whole number from 0, and {count!r} is none")
-    label = getattr(function, "__name__", str(function))
-
-    # A function of the user's has lines of its own.
-    ours = (getattr(function, "__module__", None) or "").startswith("symgraph.")
-
-    def take(now: BuildState) -> tuple[Expr, BuildState]:
-        stack = now.stack
-        taken: list[Expr] = []
-        while len(taken) < count:
-            if stack is None:
-                raise GraphError(
-                    f"step {label}: it takes {count} operands, and the stack holds {len(taken)}",
-                    hint="Push the operands of the first step topmost first: push(x, w, b, y).",
-                )
-            top, stack = stack
-            taken.append(top)
-        result = function(*taken)
-        if not isinstance(result, Expr):
-            raise GraphError(
-                f"step {label}: it returned {shown(result)}, not an expression",
-                hint="A number is written symgraph.constant(...).",
-            )
-        return result, attrs.evolve(now, stack=(result, stack))
-
-    return _State(_at_this_line(take) if ours else take)
-
-
-def steps(*functions: Callable[..., Expr]) -> Build[Expr]:
-    """Several steps; the result is that of the last, as in the talk's for-comprehension.
-
-    >>> from symgraph.expr import placeholder
-    >>> from symgraph.ops import add, matmul
-    >>> x, w, b = placeholder("x", (5, 3)), placeholder("w", (3, 1)), placeholder("b", (1,))
-    >>> run(push(x, w, b).then(steps(matmul, add)))[0]
-    <add: f32[5,1]>
-    """
-    if not functions:
-        raise GraphError("steps: there is no step", hint="Write such as steps(matmul, add, cross_entropy).")
-    return sequence(list(map(step, functions))).map(lambda results: results[-1])
-
-
-def _arity(function: Callable[..., Any]) -> int:
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    try:
-        listed: Sequence[inspect.Parameter] = tuple(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
-        listed = ()
-    count = sum(p.kind in kinds and p.default is inspect.Parameter.empty for p in listed)
-    if not count:
-        raise GraphError(
-            f"step: the number of operands of {getattr(function, '__name__', function)!r} is not known",
-            hint="Say it: step(function, arity=2).",
-        )
-    return count

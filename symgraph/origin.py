@@ -119,14 +119,25 @@ def _text(file: str, line: int) -> str:
 def relative(file: str) -> str:
     """The path as a reader would type it: relative when the file lies below the working directory.
 
+    A cell of a notebook is named as its reader sees it, `In[3]`, and not by the file that IPython invents for it.
+
     >>> relative("models/mlp.py")
     'models/mlp.py'
     """
+    if "ipykernel_" in file or file.startswith("<ipython-input-"):
+        return _cell(file)
     try:
         base = os.getcwd() + os.sep  # noqa: PTH109  asked for every line that is shown: Path.cwd() costs tenfold
     except OSError:  # it has been removed
         return file
     return file[len(base) :] if file.startswith(base) else file
+
+
+def _cell(file: str) -> str:
+    """The name of a notebook's cell, where IPython knows it."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    named = shell.compile.format_code_name(file) if shell is not None else None
+    return file if named is None else str(named[1])
 
 
 def visible(text: str) -> str:
@@ -157,6 +168,12 @@ def user_source() -> Source | None:
             return Source(code.co_filename, frame.f_lineno, code, frame.f_lasti)
         frame = frame.f_back  # type: ignore[assignment]
     return None
+
+
+def current_source() -> Source | None:
+    """The user's line that what is made now comes from."""
+    made = _MADE.get()
+    return made.sources[0] if made is not None and made.sources else user_source()
 
 
 def current() -> Origin:

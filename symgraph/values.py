@@ -72,6 +72,10 @@ def _known(value: Any) -> Unfit | None:
             "a build, which describes a tensor that is still to be declared",
             "Take its result: `value = yield from build` in a @symgraph.do function, or symgraph.run_build(build)[0].",
         )
+    if hasattr(
+        type(value), "not_a_tensor"
+    ):  # a record of tensors that may be taken for one says what to write
+        return Unfit(shown(value), value.not_a_tensor)
     if isinstance(value, str | bytes):
         return Unfit(f"the text {reprlib.repr(value)}", "For a number write it without quotes.")
     if isinstance(value, Dim):

@@ -17,18 +17,16 @@ from symgraph.build import (
     parameter,
     parameters,
     pure,
-    push,
     run,
     scope,
     sequence,
     state,
-    step,
-    steps,
     traverse,
 )
 from symgraph.define import define
 from symgraph.errors import DTypeError, GraphError, ShapeError
 from symgraph.expr import Expr, placeholder
+from symgraph.steps import push, step, steps
 from symgraph.text import to_text
 from symgraph.train import initializers as init
 
