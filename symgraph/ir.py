@@ -302,6 +302,20 @@ class Graph:
         return f"<Graph of {len(self.nodes)} nodes: {outputs}>"
 
     @cached_property
+    def _drawing(self) -> tuple[str | None, str]:
+        from symgraph.inspect.drawing import notebook  # drawings import the graph
+
+        return notebook(self)
+
+    def _repr_svg_(self) -> str | None:
+        """What a notebook shows: the drawing, where Graphviz is installed."""
+        return self._drawing[0]
+
+    def _repr_html_(self) -> str:
+        """The same for what shows HTML alone; without a drawing the text form."""
+        return self._drawing[1]
+
+    @cached_property
     def placeholders(self) -> Mapping[str, Node]:
         """The placeholders by name, in the order of their ids."""
         return self._leaves(Placeholder)

@@ -2,8 +2,8 @@
 
     to_dot, to_mermaid : Graph -> str
 
-Nodes that a VJP made stand in a half of their own; a dashed edge ties each to the forward node that it is the
-derivative of. Scopes are boxes within the halves.
+Nodes that a VJP made stand in a half of their own, and those of an optimizer in a third; a dashed edge ties each node
+of the gradient to the forward node that it is the derivative of. Scopes are boxes within the halves.
 """
 
 import json
@@ -13,15 +13,24 @@ from typing import TypeAlias
 import attrs
 
 from symgraph.ir import Constant, Graph, Node, Placeholder, Variable, require_graph
+from symgraph.ops.region import Fused
 from symgraph.origin import relative
 
 _GRADIENT_RULES = ("vjp", "seed")
-_SHAPES: Mapping[type, tuple[str, str]] = {
-    Placeholder: ("ellipse", "#dbeafe"),
-    Variable: ("cylinder", "#fef3c7"),
-    Constant: ("plaintext", "#ffffff"),
+# Kind: shape, fill, border. Dark text on light fills, and lines of a middle grey, read well on white and on black.
+_KINDS: Mapping[str, tuple[str, str, str]] = {
+    "placeholder": ("ellipse", "#dbeafe", "#2563eb"),
+    "variable": ("cylinder", "#fef3c7", "#d97706"),
+    "constant": ("box", "#e5e7eb", "#9ca3af"),
+    "op": ("box", "#f9fafb", "#6b7280"),
+    "gradient": ("box", "#fce7f3", "#db2777"),
+    "rewritten": ("box", "#dcfce7", "#16a34a"),
+    "output": ("box", "#ede9fe", "#7c3aed"),
 }
-_BOX = ("box", "#f3f4f6")
+FONT = "Helvetica,Arial,sans-serif"
+LINES = "#7d8590"
+TEXT = "#111827"
+_LEAVES: Mapping[type, str] = {Placeholder: "placeholder", Variable: "variable", Constant: "constant"}
 _MOST_SHOWN = 60  # characters of a name
 
 Path: TypeAlias = tuple[str, ...]
@@ -40,6 +49,14 @@ def is_gradient(node: Node) -> bool:
     return node.origin.rule.split(" ")[0] in _GRADIENT_RULES
 
 
+def kind(node: Node) -> str:
+    """What a node is drawn as: a kind of leaf, an op of the user's, of the gradient, or made by a rewrite."""
+    leaf = _LEAVES.get(type(node.op))
+    if leaf is not None:
+        return leaf
+    return "gradient" if is_gradient(node) else "rewritten" if node.origin.rule else "op"
+
+
 def tie(node: Node, graph: Graph, forward: int | None) -> tuple[int, ...]:
     """The forward nodes that a gradient node is tied to: those of `origin.of` that the graph still has.
 
@@ -54,16 +71,30 @@ def tie(node: Node, graph: Graph, forward: int | None) -> tuple[int, ...]:
 
 
 def _halves(graph: Graph, forward: int | None) -> Mapping[str, Sequence[Node]]:
-    """The nodes of each half. `forward`, where it is given, is the number of nodes before differentiation."""
+    """The nodes of each part. `forward`, where it is given, is the number of nodes before differentiation; what
+    only updates need, and no derivative made, is the third.
+    """
+    updates = _only_for_updates(graph)
 
-    def late(node: Node) -> bool:
-        return is_gradient(node) if forward is None else node.id >= forward
+    def part(node: Node) -> str:
+        if node.id in updates and not is_gradient(node):
+            return "update"
+        late = is_gradient(node) if forward is None else node.id >= forward
+        return "gradient" if late else "forward"
 
-    halves = {
-        "forward": [node for node in graph.nodes if not late(node)],
-        "gradient": [node for node in graph.nodes if late(node)],
-    }
+    halves: dict[str, list[Node]] = {"forward": [], "gradient": [], "update": []}
+    for node in graph.nodes:
+        halves[part(node)].append(node)
     return {title: nodes for title, nodes in halves.items() if nodes}
+
+
+def _only_for_updates(graph: Graph) -> frozenset[int]:
+    """The ops that no output and no gradient needs."""
+    wanted = {i for _, i in graph.outputs}
+    for node in reversed(graph.nodes):
+        if node.id in wanted or is_gradient(node):
+            wanted.update(node.inputs)
+    return frozenset(node.id for node in graph.nodes if node.inputs and node.id not in wanted)
 
 
 def _boxed(nodes: Sequence[Node]) -> _Box:
@@ -95,33 +126,56 @@ def _walk(
         stack.extend((depth + 1, step, inner) for step, inner in reversed(here.inner.items()))
 
 
-def _label(node: Node) -> list[str]:
-    """The lines on a node: the op, its name or value, the type, and the user's line."""
+def _label(node: Node, lines: bool = True) -> list[str]:
+    """The lines on a node: the op, its name or value, the type, and the user's line where `lines` are wanted."""
     op = node.op
     title = op.name
     if isinstance(op, Placeholder | Variable):
         title = f"{op.name} {_cut(op.label)}"
     elif isinstance(op, Constant) and op.value.array.size == 1:
         title = f"{op.value.array.item()!r}"
-    where = [f"{_cut(relative(s.file))}:{s.line}" for s in node.origin.sources[:1]]
-    return [title, str(node.type), *where]
+    elif isinstance(op, Fused):
+        title = _cut(" ".join(["fused:", *(inner.op.name for inner in op.graph.nodes if inner.inputs)]))
+    made = [_cut(node.origin.rule)] if is_gradient(node) else []
+    where = [f"{_cut(relative(s.file))}:{s.line}" for s in node.origin.sources[:1]] if lines else []
+    return [title, str(node.type), *made, *where]
 
 
 def _cut(text: str) -> str:
     return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
 
 
-def _dot_text(text: str) -> str:
-    """What goes between DOT's quotes: quotes and backslashes escaped, control characters made visible."""
+def dot_text(text: str) -> str:
+    """What goes between DOT's quotes: quotes and backslashes escaped, control characters made visible; and `&`, for
+    DOT reads HTML's entities.
+    """
     safe = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
-    return safe.replace("\\", "\\\\").replace('"', '\\"')
+    return safe.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
 
 
-def to_dot(graph: Graph, forward: int | None = None) -> str:
+def dot_box(name: str, lines: Sequence[str], kind: str) -> str:
+    """A node of DOT: its name there, the lines on it, and the kind that it is drawn as."""
+    shape, fill, border = _KINDS[kind]
+    label = "\\n".join(map(dot_text, lines))
+    return f'{name} [label="{label}", shape={shape}, fillcolor="{fill}", color="{border}"];'
+
+
+DOT_HEAD = (
+    "digraph graph_ {",
+    "  rankdir=TB; nodesep=0.2; ranksep=0.35;",
+    f'  graph [fontname="{FONT}", fontsize=11, fontcolor="{LINES}", bgcolor="transparent"];',
+    f'  node [fontname="{FONT}", fontsize=10, fontcolor="{TEXT}", style=filled, height=0.3, width=0.4];',
+    f'  edge [color="{LINES}", arrowsize=0.7];',
+)
+
+
+def to_dot(graph: Graph, forward: int | None = None, *, compact: bool = False) -> str:
     """The graph in Graphviz's language, for `dot -Tsvg`.
 
     `forward` is the number of nodes of the graph that was differentiated; by default the gradient half is
-    what the origins say that VJPs made.
+    what the origins say that VJPs made. `compact` leaves out the user's lines, the dashed edges and the box around
+    a half that stands alone, and draws a number beside each node that takes it. Raises GraphError where `graph` is
+    none.
 
     >>> from symgraph.define import define
     >>> from symgraph.expr import placeholder
@@ -130,21 +184,44 @@ def to_dot(graph: Graph, forward: int | None = None) -> str:
     ('digraph graph_ {', True)
     """
     require_graph(graph, "to_dot")
-    lines = ["digraph graph_ {", "  rankdir=TB;", '  node [fontname="Helvetica", fontsize=10, style=filled];']
-    for title, nodes in _halves(graph, forward).items():
-        lines += _walk(title, _boxed(nodes), _dot_node, _dot_cluster(title), "}")
-    for node in graph.nodes:
-        lines += [f"  n{i} -> n{node.id};" for i in node.inputs]
-        lines += [
-            f"  n{i} -> n{node.id} [style=dashed, constraint=false];" for i in tie(node, graph, forward)
+    numbers = _numbers(graph) if compact else frozenset()
+    # Fusion mixes the halves of a graph: boxes around them would cross.
+    mixed = compact and any(isinstance(node.op, Fused) for node in graph.nodes)
+    halves = {"forward": list(graph.nodes)} if mixed else _halves(graph, forward)
+    text = list(DOT_HEAD)
+
+    def draw(node: Node) -> str:
+        beside = [
+            f"{dot_box(f'c{i}_{node.id}', _label(graph.nodes[i], False)[:1], 'constant')}\n"
+            for i in node.inputs
         ]
-    for kind, name, i in _ends(graph):
-        lines.append(f'  {kind} [label="{_dot_text(name)}", shape=plaintext, style=""];')
-        lines.append(f"  n{i} -> {kind};")
-    return "\n".join([*lines, "}", ""])
+        few = [line for i, line in zip(node.inputs, beside, strict=True) if i in numbers]
+        return "".join(dict.fromkeys([*few, dot_box(f"n{node.id}", _label(node, not compact), kind(node))]))
+
+    for title, nodes in halves.items():
+        shown = [node for node in nodes if node.id not in numbers]
+        lines = list(_walk(title, _boxed(shown), draw, dot_cluster(title), "}"))
+        text += lines[1:-1] if compact and len(halves) == 1 else lines
+    for node in graph.nodes:
+        text += [f"  {f'c{i}_{node.id}' if i in numbers else f'n{i}'} -> n{node.id};" for i in node.inputs]
+        tied = () if compact else tie(node, graph, forward)
+        text += [f"  n{i} -> n{node.id} [style=dashed, constraint=false];" for i in tied]
+    for end, name, i in ends(graph):
+        text += [f"  {dot_box(end, [name], 'output')}", f"  n{i} -> {end};"]
+    return "\n".join([*text, "}", ""])
 
 
-def _ends(graph: Graph) -> Iterator[tuple[str, str, int]]:
+def _numbers(graph: Graph) -> frozenset[int]:
+    """The constants that are one number, and are no result themselves."""
+    results = {i for _, _, i in ends(graph)}
+    return frozenset(
+        node.id
+        for node in graph.nodes
+        if isinstance(node.op, Constant) and node.op.value.array.size == 1 and node.id not in results
+    )
+
+
+def ends(graph: Graph) -> Iterator[tuple[str, str, int]]:
     """The outputs and the next values of variables: an id, a text, and the node."""
     for k, (name, i) in enumerate(graph.outputs):
         yield f"o{k}", _cut(name), i
@@ -153,16 +230,13 @@ def _ends(graph: Graph) -> Iterator[tuple[str, str, int]]:
         yield f"u{k}", f"{_cut(group)}: next {_cut(variable)}", i
 
 
-def _dot_node(node: Node) -> str:
-    shape, color = _SHAPES.get(type(node.op), _BOX)
-    label = "\\n".join(map(_dot_text, _label(node)))
-    return f'n{node.id} [label="{label}", shape={shape}, fillcolor="{color}"];'
+def dot_cluster(half: str) -> Callable[[int, str], str]:
+    """How the clusters of a half are opened."""
+    border = _KINDS[{"gradient": "gradient", "update": "rewritten"}.get(half, "op")][2]
 
-
-def _dot_cluster(half: str) -> Callable[[int, str], str]:
     def open_(number: int, title: str) -> str:
         name = f"cluster_{half}" if number == 0 else f"cluster_{half}_{number}"
-        return f'subgraph {name} {{ label="{_dot_text(_cut(title))}"; color="#9ca3af";'
+        return f'subgraph {name} {{ label="{dot_text(_cut(title))}"; color="{border}";'
 
     return open_
 
@@ -188,7 +262,7 @@ def to_mermaid(graph: Graph, forward: int | None = None) -> str:
     for node in graph.nodes:
         lines += [f"  n{i} --> n{node.id}" for i in node.inputs]
         lines += [f"  n{i} -.-> n{node.id}" for i in tie(node, graph, forward)]
-    for kind, name, i in _ends(graph):
+    for kind, name, i in ends(graph):
         lines.append(f'  {kind}(["{_mermaid_text(name)}"])')
         lines.append(f"  n{i} --> {kind}")
     return "\n".join([*lines, ""])
