@@ -7,7 +7,7 @@ import attrs
 import numpy as np
 
 from symgraph.ir import Node, Op
-from symgraph.lowering.llvm import checks, extremes, indexing, scans
+from symgraph.lowering.llvm import checks, extremes, indexing, scans, sorting
 from symgraph.lowering.llvm.buffers import Tensor
 from symgraph.lowering.llvm.indexing import filled
 from symgraph.lowering.llvm.region import Shape, broadcast_strides, contiguous, number_of, squeeze
@@ -18,6 +18,7 @@ from symgraph.ops.indexing import Gather, Iota, ScatterAdd, ScatterAddAlong, Tak
 from symgraph.ops.reduction import ArgMax, ArgMin
 from symgraph.ops.shape import BroadcastTo, Concatenate, Reshape, Transpose
 from symgraph.ops.slicing import Flip, Pad, Slice
+from symgraph.ops.sorting import ArgSort
 
 # A view: (op, operand, shape of the result) -> the result, or None where the operand must be contiguous for it.
 View: TypeAlias = Callable[[Any, Tensor, Shape], Tensor | None]
@@ -119,6 +120,7 @@ KERNELS: dict[type[Op], Written] = {
     Recurrence: scans.recurrence,
     ArgMax: extremes.argument,
     ArgMin: extremes.argument,
+    ArgSort: sorting.argsort,
     AssertFinite: checks.assert_finite,
     AssertIndex: checks.assert_index,
 }
