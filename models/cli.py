@@ -190,8 +190,8 @@ def _common_options(parser: argparse.ArgumentParser) -> None:
     add("--plot", metavar="FILE", type=Path, help="write the chart of the training loss: .png, .svg, .pdf")
 
 
-def data_options(parser: argparse.ArgumentParser) -> None:
-    """The options of programs that load images."""
+def data_options(parser: argparse.ArgumentParser, dataset: str = "mnist") -> None:
+    """The options of programs that load images; `dataset` is the default."""
     add = parser.add_argument
     add(
         "--data",
@@ -200,7 +200,7 @@ def data_options(parser: argparse.ArgumentParser) -> None:
         help="folder with the four IDX files; by default $SYMGRAPH_DATA, the user's cache, or a download, "
         "and in place of MNIST, without a network, scikit-learn's digits",
     )
-    add("--dataset", choices=("mnist", "fashion", "digits"), default="mnist", help="default: mnist")
+    add("--dataset", choices=("mnist", "fashion", "digits"), default=dataset, help=f"default: {dataset}")
 
 
 def run_options(parser: argparse.ArgumentParser) -> None:

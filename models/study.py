@@ -7,15 +7,17 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeAlias
 
 import attrs
+import numpy as np
 
 from models import chart, cli
 from symgraph.compile import lowering
 
-Row = Mapping[str, Any]
+Row: TypeAlias = Mapping[str, Any]
 
 
 @attrs.frozen
@@ -35,24 +37,26 @@ class Page:
         if not self.quiet:
             self.say(text)
 
-    def picture(self, name: str, figure: Callable[[], Any]) -> None:
+    def picture(self, name: str, draw: Callable[[], Any]) -> None:
         """Draw a matplotlib figure into the folder, where there is one."""
         if self.pictures is not None:
-            path = self.pictures / name
-            chart.save(figure(), path)
-            self.say(f"picture         {path}")
+            chart.save(draw(), self.pictures / name)
+            self.say(f"picture         {self.pictures / name}")
+
+
+Part: TypeAlias = Callable[[argparse.Namespace, cli.Settings, Page], Mapping[str, Any]]
 
 
 @attrs.frozen
 class Study:
-    """A program: its name, its text for --help, what it does, and its own options.
+    """A program: its name, its text for --help, its parts by name, and its own options.
 
-    `run` prints its tables on the page and returns the result as JSON holds it.
+    A part prints its tables on the page, draws its pictures there, and returns what it found.
     """
 
     name: str
     about: str
-    run: Callable[[argparse.Namespace, Page], Mapping[str, Any]]
+    parts: Mapping[str, Part]
     options: Callable[[argparse.ArgumentParser], None] = lambda parser: None
 
 
@@ -62,9 +66,15 @@ def main(study: Study, arguments: Sequence[str] | None = None) -> int:
     parser = cli.plain_parser(f"python -m models.{study.name}", study.about)
     cli.run_options(parser)
     add = parser.add_argument
-    add("--epochs", metavar="N", type=cli.count, help="passes over the data; default: as each table says")
+    add("--epochs", metavar="N", type=cli.count, help="passes over the data; default: each part's own")
     add("--pictures", metavar="FOLDER", type=Path, help="draw the pictures into this folder")
     add("--quiet", action="store_true", help="the results alone, no lines on the way")
+    add(
+        "--only",
+        choices=tuple(study.parts),
+        action="append",
+        help="this part alone; may be given several times",
+    )
     study.options(parser)
     return cli.guarded(parser, given, lambda args: _run(study, args))
 
@@ -75,10 +85,30 @@ def _run(study: Study, args: argparse.Namespace) -> int:
     if args.pictures is not None:
         chart.checked(args.pictures / "picture.png")
     page = Page(sys.stderr if args.json else sys.stdout, args.pictures, args.quiet)
-    result = study.run(args, page)
+    settings = cli.Settings(backend=args.backend, dtype=args.dtype, seed=args.seed)
+    found: dict[str, Any] = {"model": study.name}
+    for name, part in study.parts.items():
+        if args.only is None or name in args.only:
+            found[name] = part(args, settings, page)
+            page.say("")
     if args.json:
-        print(json.dumps({"model": study.name, **result}), flush=True)
+        print(json.dumps(plain(found), allow_nan=False), flush=True)
     return cli.DONE
+
+
+def plain(value: Any) -> Any:
+    """What JSON holds of a result: arrays are lists, and a number that is not finite is null.
+
+    >>> plain({"w": np.array([1.0, np.nan]), "rows": ({"loss": np.float32(0.5)},)})
+    {'w': [1.0, None], 'rows': [{'loss': 0.5}]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def table(rows: Sequence[Row], title: str = "") -> str:
@@ -92,13 +122,49 @@ def table(rows: Sequence[Row], title: str = "") -> str:
     heads = list(rows[0])
     cells = [heads, *([_cell(row[head]) for head in heads] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    wide = [isinstance(rows[0][head], str) for head in heads]  # words to the left, numbers to the right
+    words = [isinstance(rows[0][head], str) for head in heads]  # words to the left, numbers to the right
     lines = [
-        "  ".join(f"{c:<{w}}" if left else f"{c:>{w}}" for c, w, left in zip(line, widths, wide, strict=True))
+        "  ".join(
+            f"{c:<{w}}" if left else f"{c:>{w}}" for c, w, left in zip(line, widths, words, strict=True)
+        )
         for line in cells
     ]
     return "\n".join(line.rstrip() for line in ([title, *lines] if title else lines))
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
+
+
+# until sg.train.fit is there
+@attrs.frozen
+class _History:
+    losses: tuple[float, ...]
+    seconds: float
+
+
+def fit(  # noqa: D103
+    session: Any,
+    train: Any,
+    *,
+    epochs: int,
+    batch_size: int,
+    shuffle: bool = True,
+    quiet: bool = True,
+    on_epoch: Any = None,
+) -> Any:
+    from time import perf_counter
+
+    import symgraph as sg
+
+    step, losses, start = (
+        session.prepare("loss", tuple(train), update=[name for name, _ in session.graph.updates]),
+        [],
+        perf_counter(),
+    )
+    for epoch in range(1, epochs + 1):
+        for batch in sg.batches(dict(train), batch_size, shuffle=shuffle, seed=session.seed + epoch):
+            losses.append(float(step(*batch.values())))
+        if on_epoch:
+            on_epoch(epoch, session)
+    return _History(tuple(losses), perf_counter() - start)

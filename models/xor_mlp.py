@@ -100,17 +100,20 @@ def train(run: Run, settings: cli.Settings, epochs: int = EPOCHS, rate: float = 
     x, y = points(dtype=settings.dtype)
     kept = {0, max(1, epochs // 100), max(1, epochs // 10), epochs}
     with sg.Session(graph(run, rate, settings.dtype), settings.backend, settings.seed) as session:
-        step = session.prepare("loss", ("x", "y"), update="train")
-        losses, moments = [], {0: session.variables.snapshot()}
-        for epoch in range(1, epochs + 1):
-            losses.append(float(step(x, y)))
+        moments = {0: session.variables.snapshot()}
+
+        def keep(epoch, session):
             if epoch in kept:
                 moments[epoch] = session.variables.snapshot()
+
+        history = study.fit(
+            session, {"x": x, "y": y}, epochs=epochs, batch_size=len(x), shuffle=False, on_epoch=keep
+        )
         found = [
             float(np.mean(session.run("h2", {"x": a}).argmax(axis=1) == b.argmax(axis=1)))
             for a, b in ((x, y), points(10_000, seed=1, dtype=settings.dtype))
         ]
-    return Trained(run, tuple(losses), moments, *found)
+    return Trained(run, history.losses, moments, *found)
 
 
 # The worked example of the lecture's slides.
@@ -193,34 +196,40 @@ as it should be. Where the minus is lost on the way, each weight of W1 goes up t
 # The program.
 
 
-def run(args: argparse.Namespace, page: study.Page) -> Mapping[str, Any]:
-    """Print the worked example or the table of the runs, and draw their boundaries."""
-    settings = cli.Settings(backend=args.backend, dtype=args.dtype, seed=args.seed)
-    if args.worked_example:
-        found = worked_example(settings)
-        page.say(_beside(found))
-        return {"worked_example": {name: value.tolist() for name, value in found.items()}}
-    rows = []
+def worked_part(args: argparse.Namespace, settings: cli.Settings, page: study.Page) -> Mapping[str, Any]:
+    """Print the worked example beside the slides."""
+    found = worked_example(settings)
+    page.say(_beside(found))
+    return found
+
+
+def runs_part(args: argparse.Namespace, settings: cli.Settings, page: study.Page) -> Mapping[str, Any]:
+    """Train the networks, print their table, and draw their boundaries."""
+    epochs, rows = args.epochs or EPOCHS, []
     for one in RUNS:
         start = perf_counter()
-        done = train(one, settings, args.epochs or EPOCHS, args.learning_rate)
+        done = train(one, settings, epochs, args.learning_rate)
         rows.append({**done.row, "seconds": perf_counter() - start})
-        page.progress(f"{one}: accuracy {done.accuracy:.4f} after {len(done.losses)} epochs")
-    title = (
-        f"300 points, {args.epochs or EPOCHS} epochs of descent with all of them, rate {args.learning_rate:g}"
-    )
+        page.progress(f"{one}: accuracy {done.accuracy:.4f} after {epochs} epochs")
+    title = f"300 points, {epochs} epochs of descent with all of them, learning rate {args.learning_rate:g}"
     page.say(study.table(rows, title))
-    return {"runs": rows}
+    return {"rows": rows}
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """The options that this program has beside the common ones."""
     add = parser.add_argument
     add("--learning-rate", metavar="RATE", type=cli.rate, default=RATE, help=f"default: {RATE:g}")
-    add("--worked-example", action="store_true", help="the step of the lecture's slides, number for number")
+    add(
+        "--worked-example",
+        dest="only",
+        action="store_const",
+        const=["worked-example"],
+        help="the step of the lecture's slides alone, number for number",
+    )
 
 
-STUDY = study.Study("xor_mlp", __doc__, run, options)
+STUDY = study.Study("xor_mlp", __doc__, {"worked-example": worked_part, "runs": runs_part}, options)
 
 if __name__ == "__main__":
     raise SystemExit(study.main(STUDY))
