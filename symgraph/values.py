@@ -143,5 +143,11 @@ def shown(value: Any) -> str:
     if callable(value) and hasattr(value, "__name__"):
         return f"the {'class' if isinstance(value, type) else 'function'} {value.__name__}"
     kind = type(value).__name__
-    known = {"Expr": "an expression", "ndarray": "an array", "Graph": "a graph", "Dim": "a named size"}
+    known = {
+        "Expr": "an expression",
+        "ndarray": "an array",
+        "Graph": "a graph",
+        "Dim": "a named size",
+        "Output": "the output of a layer",
+    }
     return known.get(kind, f"{'an' if kind[0] in 'AEIOUaeiou' else 'a'} {kind}")

@@ -207,7 +207,7 @@ def activation(function: Activation) -> Body:
     >>> activation(ops.relu)
     activation(relu)
     """
-    _check_activation("activation", function)
+    _check_activation("activation", function, required=True)
 
     return lambda x: _activated("activation", function, x)
 
@@ -371,8 +371,8 @@ def _pair(name: str, what: str, value: Pair) -> tuple[int, int]:
     return _whole(name, what, pair[0]), _whole(name, what, pair[1])
 
 
-def _check_activation(name: str, function: object) -> None:
-    if function is None or (
+def _check_activation(name: str, function: object, required: bool = False) -> None:
+    if (function is None and not required) or (
         callable(function)
         and not isinstance(function, type | Build)
         and not hasattr(function, "makes_layers")
