@@ -3,15 +3,16 @@
 minimize : Graph -> name -> Optimizer -> Graph        with the gradients and an update group added
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from symgraph import ops
-from symgraph.autodiff import backward, topological
+from symgraph.autodiff import backward, pull, topological
 from symgraph.collector import paused
 from symgraph.define import lift, number
 from symgraph.errors import GradientError, GraphError
 from symgraph.expr import Expr, describe, variable
 from symgraph.ir import Graph, Placeholder, Variable, require_graph
+from symgraph.train.penalties import Penalty
 from symgraph.train.state import COUNTER, label, replaced, serving
 from symgraph.train.transformations import Optimizer, Transformation
 from symgraph.values import shown
@@ -23,7 +24,7 @@ def minimize(
     optimizer: Optimizer,
     variables: Iterable[str] | str | None = None,
     group: str = "train",
-    penalty: Callable[[Sequence[Expr]], Expr] | None = None,
+    penalty: Penalty | None = None,
 ) -> Graph:
     """The graph with an update group that makes a scalar output smaller.
 
@@ -76,7 +77,7 @@ def _gradients(
     loss: Expr,
     targets: Sequence[Expr],
     exprs: Sequence[Expr],
-    penalty: Callable[[Sequence[Expr]], Expr] | None,
+    penalty: Penalty | None,
     named: bool,
 ) -> tuple[Expr, ...]:
     try:
@@ -88,13 +89,14 @@ def _gradients(
         return gradients
     with serving("penalty"):
         extra = penalty(targets)
-        if not isinstance(extra, Expr):
+        if not isinstance(extra, Expr) or extra.shape != () or not extra.type.is_float:
             raise GraphError(
-                f"a penalty gives a scalar expression of the variables, and this gave {shown(extra)}",
+                f"a penalty gives a float scalar, an expression of the variables, and this gave {shown(extra)}",
+                details=(describe(extra),) if isinstance(extra, Expr) else (),
                 hint="Write penalty=symgraph.train.l2(1e-4), or a function of the list of variables.",
             )
-        more = backward(extra, targets, disconnected="zero")
-        return tuple(ops.add(g, h) for g, h in zip(gradients, more, strict=True))
+        more = pull((extra,), (ops.ones_like(extra),), targets)
+        return tuple(g + more[w] if w in more else g for w, g in zip(targets, gradients, strict=True))
 
 
 def _updates(

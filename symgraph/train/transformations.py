@@ -258,7 +258,7 @@ def _quotient(above: Expr, below: Expr, epsilon: float) -> Expr:
     return ops.where(ops.equal(below, 0.0), 0.0, above / below)
 
 
-def _correction(beta: float) -> Expr | None:
+def correction(beta: float) -> Expr | None:
     """1 - beta ** t at the t-th update, in float64: what an average that began at 0 has seen of its weight."""
     if beta == 0:
         return None
@@ -282,7 +282,7 @@ class ScaleByAdam:
     def __call__(self, variables: Sequence[Expr], directions: Sequence[Expr]) -> Step:
         """The first moment over the root of the second, each freed of its bias to 0."""
         with serving("scale_by_adam"):
-            first, second = _correction(self.beta1), _correction(self.beta2)
+            first, second = correction(self.beta1), correction(self.beta2)
         state: dict[Expr, Expr] = {}
         made = []
         for w, g in zip(variables, directions, strict=True):
