@@ -7,13 +7,14 @@ import attrs
 import numpy as np
 
 from symgraph.ir import Node, Op
-from symgraph.lowering.llvm import checks, extremes, indexing, scans, sorting
+from symgraph.lowering.llvm import checks, extremes, factorisation, indexing, scans, sorting
 from symgraph.lowering.llvm.buffers import Tensor
 from symgraph.lowering.llvm.indexing import filled
 from symgraph.lowering.llvm.region import Shape, broadcast_strides, contiguous, number_of, squeeze
 from symgraph.lowering.plan import concrete
 from symgraph.ops.control import AssertFinite, AssertIndex
 from symgraph.ops.cumulative import CumSum, ExclusiveCumProd, Recurrence
+from symgraph.ops.factorisation import LU, Cholesky, TriangularSolve
 from symgraph.ops.indexing import Gather, Iota, ScatterAdd, ScatterAddAlong, Take
 from symgraph.ops.reduction import ArgMax, ArgMin
 from symgraph.ops.shape import BroadcastTo, Concatenate, Reshape, Transpose
@@ -121,8 +122,11 @@ KERNELS: dict[type[Op], Written] = {
     ArgMax: extremes.argument,
     ArgMin: extremes.argument,
     ArgSort: sorting.argsort,
+    Cholesky: factorisation.cholesky,
+    LU: factorisation.lu,
+    TriangularSolve: factorisation.triangular_solve,
     AssertFinite: checks.assert_finite,
     AssertIndex: checks.assert_index,
 }
 # Kernels that add floats in another order than `evaluate` does. (Scans keep it where bits count.)
-INEXACT: frozenset[type[Op]] = frozenset({ScatterAdd})
+INEXACT: frozenset[type[Op]] = frozenset({ScatterAdd, Cholesky, LU, TriangularSolve})
