@@ -76,6 +76,7 @@ ORACLES: Mapping[str, Callable[..., Any]] = {
     "acosh": jnp.arccosh,
     "atanh": jnp.arctanh,
     "erf": jax.scipy.special.erf,
+    "erfinv": jax.scipy.special.erfinv,
     "sigmoid": jax.nn.sigmoid,
     "softplus": jax.nn.softplus,
     "relu": jax.nn.relu,

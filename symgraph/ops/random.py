@@ -356,6 +356,7 @@ def bernoulli(key: Key, probability: Operand = 0.5, shape: ShapeLike | None = No
         _finite("bernoulli", "the probability", probability)
         if not 0 <= probability <= 1:  # type: ignore[operator]
             raise GraphError(f"bernoulli: a probability is from 0 to 1, and {probability} is not")
+        probability = float(probability)  # type: ignore[arg-type]  # and so of float32, as every number
     (p,) = operands(probability, floating=True)
     sizes = p.shape if shape is None else as_shape(shape)
     return ops.less(_unit("bernoulli", key, sizes, p.dtype), _fitting("bernoulli", "probability", p, sizes))

@@ -1,6 +1,7 @@
 """Cases of `symgraph.ops.transcendental`; the references are those of Python's math library."""
 
 import math
+from statistics import NormalDist
 
 from symgraph import ops
 from tests.cases import Case
@@ -9,6 +10,10 @@ from tests.cases.arithmetic import pointwise, unary
 
 def _sigmoid(x: float) -> float:
     return math.exp(x) / (1 + math.exp(x))
+
+
+def _erfinv(x: float) -> float:
+    return NormalDist().inv_cdf((x + 1) / 2) / math.sqrt(2)
 
 
 CASES = [
@@ -23,6 +28,7 @@ CASES = [
     *unary("sigmoid", ops.sigmoid, pointwise(_sigmoid)),
     *unary("softplus", ops.softplus, pointwise(lambda x: math.log1p(math.exp(x)))),
     *unary("erf", ops.erf, pointwise(math.erf)),
+    *unary("erfinv", ops.erfinv, pointwise(_erfinv), "unit", extra=()),
     Case("erf", ops.erf, ("f64[400]",), pointwise(math.erf), "positive"),
     Case("erf", ops.erf, ("f32[400]",), pointwise(math.erf), "positive"),
 ]

@@ -5,7 +5,7 @@ depends on the data. In a long one records of key and index go from one buffer t
 at a time, the lowest first (Knuth, TAOCP 3, section 5.2.5, algorithm R); bytes that all keys share take no turn.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import attrs
@@ -168,9 +168,8 @@ def _radix(b: Builder, order: Order, x: Value, out: Value, room: Value) -> None:
         bins = b.offset(counters, integer(turn * _BINS * 8))
         first = b.load(I64, b.offset(bins, _digit(b, order, b.load(order.record, here), turn), 8))
         differ = b.compare("ne", first, integer(order.size))
-        here, there = b.unless(
-            differ, [here, there], lambda t=turn, c=bins, h=here, o=there: _turn(b, order, t, c, h, o)
-        )
+        moved = partial(_turn, b, order, turn, bins, here, there)
+        here, there = b.unless(differ, [here, there], moved)
     reading = b.begin_loop(integer(0), integer(order.size), 1)
     record = b.load(order.record, b.offset(here, reading.index, width))
     index = b.extract(record, 1) if order.record.lanes == 2 else b.bits("and", record, integer(0xFFFFFFFF))

@@ -7,12 +7,15 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from symgraph.errors import DTypeError
 from symgraph.ir import Op
 from symgraph.lowering.llvm.maths.elementwise import EMITTERS, EXACT
 from symgraph.ops.arithmetic import Maximum, Minimum, Pow
 from symgraph.ops.base import Elementwise
 from symgraph.ops.logic import Cast, Where
 from symgraph.ops.losses import SigmoidCrossEntropy
+from symgraph.ops.threefry import Threefry
+from symgraph.types import TensorType
 from tests.lowering.llvm.lanes import Job, compiled, hostile, same_bits, targets, ulps
 
 DTYPES = ("float32", "float64", "int32", "int64", "bool")
@@ -26,6 +29,7 @@ class Case(NamedTuple):
 
     def __str__(self):
         to = f" to {self.op.dtype}" if isinstance(self.op, Cast) else ""
+        to += f" {self.op.word}" if isinstance(self.op, Threefry) else ""
         return f"{self.op.name} {self.dtype}{to}"
 
 
@@ -36,8 +40,26 @@ def subclasses(cls):
 def cases():
     for cls, dtype in product(EMITTERS, DTYPES):
         if np.dtype(dtype).kind in cls.kinds:
-            for op in [Cast(np.dtype(d)) for d in DTYPES] if cls is Cast else [cls()]:
-                yield Case(op, dtype)
+            for op in VARIANTS[cls]() if cls in VARIANTS else [cls()]:
+                if takes(op, dtype):
+                    yield Case(op, dtype)
+
+
+VARIANTS = {
+    Cast: lambda: [Cast(np.dtype(d)) for d in DTYPES],
+    Threefry: lambda: [Threefry(word) for word in ("first", "second", "xor", "both")],
+}
+
+
+def takes(op, dtype):
+    """Whether it takes operands of a dtype; some take no other than words of 32, or of 64 bits."""
+    try:
+        op.infer(
+            *[TensorType("bool" if isinstance(op, Where) and not k else dtype, ()) for k in range(op.arity)]
+        )
+    except DTypeError:
+        return False
+    return True
 
 
 CASES = list(cases())
@@ -49,6 +71,9 @@ def arrays(case):
         return [np.resize([False, True, True], len(values)), values, values[::-1]]
     if case.op.arity == 1:
         return [values]
+    if case.op.arity > 2:  # not all combinations: a sample
+        random = np.random.default_rng(1)
+        return [random.choice(values, 20_000) for _ in range(case.op.arity)]
     return [grid.ravel() for grid in np.meshgrid(values, values)]
 
 

@@ -14,6 +14,7 @@ import pytest
 from symgraph.lowering.llvm import jit, maths, target
 from symgraph.lowering.llvm.emit import F32, F64, PTR, Builder, Type, Value, integer
 from symgraph.lowering.llvm.maths import ULP, ULP_UNFUSED
+from symgraph.ops import special
 
 pytest.importorskip("llvmlite", reason="the backend 'llvm' needs llvmlite: pip install 'symgraph[native]'")
 
@@ -95,8 +96,22 @@ def _erf(x: Any) -> Any:
     return np.array(high, Long) + np.array(low, Long)
 
 
+def _erfinv(x: Any) -> Any:
+    """By the formula for doubles where those are exact enough, else from mpmath as a sum of two doubles."""
+    if x.dtype == np.float64:
+        return special.erfinv64(x, np)
+    with mpmath.workdps(30):
+        exact = [
+            mpmath.erfinv(float(v)) if abs(v) < 1 else v * np.inf if abs(v) == 1 else v * np.nan for v in x
+        ]
+        high = [float(v) for v in exact]
+        low = [float(v - h) if math.isfinite(h) else 0.0 for v, h in zip(exact, high, strict=True)]
+    return np.array(high, Long) + np.array(low, Long)
+
+
 NUMPY: dict[str, Callable[[Any], Any]] = {
     "erf": _erf,
+    "erfinv": _erfinv,
     "reciprocal": lambda x: 1 / x,
     "rsqrt": lambda x: 1 / np.sqrt(x),
     "sigmoid": _sigmoid,
@@ -188,8 +203,7 @@ def samples(dtype: Any, count: int, seed: int = 0) -> Any:
 @lru_cache
 def reference(name: str, dtype: Any, count: int) -> tuple[Any, Any]:
     """Inputs and their results, in the next higher precision."""
-    if name == "erf":
-        count //= 20  # from mpmath, which is slow
+    count //= {"erf": 20, "erfinv": 50}.get(name, 1)  # from mpmath, which is slow
     x = samples(dtype, count)
     return x, in_numpy(name, x.astype(np.float64 if dtype is np.float32 else Long))
 
@@ -217,7 +231,11 @@ def precisely(name: str, dtype: Any, count: int) -> tuple[Any, Any]:
     x = samples(dtype, count, seed=1)
     x = x[np.isfinite(x)]
     x = x[{"log": x > 0, "log2": x > 0, "rsqrt": x > 0, "log1p": x > -1}.get(name, x != 0)]
-    x = x[np.abs(x) < 1e4] if name not in ("log", "log2", "log1p", "rsqrt", "reciprocal") else x
+    x = (
+        x[np.abs(x) < (1 if name == "erfinv" else 1e4)]
+        if name not in ("log", "log2", "log1p", "rsqrt", "reciprocal")
+        else x
+    )
     function = EXACT.get(name, getattr(mpmath, name, None))
     with mpmath.workdps(40):
         return x, [function(mpmath.mpf(float(v))) for v in x]
@@ -244,6 +262,7 @@ INF, NAN, ZERO = np.inf, np.nan, -0.0
 SPECIAL: dict[str, list[tuple[float, float]]] = {
     "cosh": [(0, 1), (ZERO, 1), (INF, INF), (-INF, INF)],
     "erf": [(0, 0), (ZERO, ZERO), (INF, 1), (-INF, -1)],
+    "erfinv": [(0, 0), (ZERO, ZERO), (1, INF), (-1, -INF), (1.5, NAN), (INF, NAN), (-INF, NAN)],
     "exp": [(0, 1), (ZERO, 1), (INF, INF), (-INF, 0)],
     "exp2": [(0, 1), (ZERO, 1), (INF, INF), (-INF, 0), (10, 1024), (-3, 0.125)],
     "expm1": [(0, 0), (ZERO, ZERO), (INF, INF), (-INF, -1)],
@@ -270,15 +289,15 @@ def test_special_values(name: str, dtype: Any, width: int) -> None:
     np.testing.assert_array_equal(np.signbit(found[known]), np.signbit(np.array(expected)[known]))
 
 
-@pytest.mark.parametrize("name", ["erf", "expm1", "log1p", "sinh", "tanh"])
+@pytest.mark.parametrize("name", ["erf", "erfinv", "expm1", "log1p", "sinh", "tanh"])
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_tiny_values_stay_whole(name: str, dtype: Any) -> None:
-    """Denormals lose no bit where f(x) is about x (erf: a multiple), and keep their sign."""
+    """Denormals lose no bit where f(x) is about x (erf and its inverse: a multiple), and keep their sign."""
     unit = np.finfo(dtype).smallest_subnormal
     x = np.arange(-50, 51).astype(dtype) * unit
     x[50] = ZERO
     found = compiled(name, dtype, target.host().width)(x)
-    slope = 2 / np.sqrt(np.pi) if name == "erf" else 1
+    slope = {"erf": 2 / np.sqrt(np.pi), "erfinv": np.sqrt(np.pi) / 2}.get(name, 1)
     np.testing.assert_array_equal(found / unit, np.rint(np.arange(-50, 51) * slope))
     np.testing.assert_array_equal(np.signbit(found), np.signbit(x))
 
@@ -296,7 +315,7 @@ def test_underflow_is_gradual(name: str, dtype: Any, x: float, width: int) -> No
     assert abs(mpmath.mpf(float(found)) - exact) <= mpmath.mpf(float(np.finfo(dtype).smallest_subnormal))
 
 
-@pytest.mark.parametrize("name", ["erf", "sinh", "tanh"])
+@pytest.mark.parametrize("name", ["erf", "erfinv", "sinh", "tanh"])
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_odd_functions_are_odd(name: str, dtype: Any) -> None:
     x = samples(dtype, 10_000)
