@@ -7,7 +7,17 @@ from symgraph.compile import compile
 from symgraph.define import define
 from symgraph.expr import placeholder
 from symgraph.lowering import plan
-from symgraph.lowering.llvm import checks, extremes, indexing, loops, planner, scans, sorting, sweeps
+from symgraph.lowering.llvm import (
+    checks,
+    extremes,
+    factorisation,
+    indexing,
+    loops,
+    planner,
+    scans,
+    sorting,
+    sweeps,
+)
 from symgraph.transforms.expand import expand_pass
 from symgraph.transforms.pipeline import optimise
 from tests.cases import Case, all_cases
@@ -46,7 +56,7 @@ def many_pieces(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(loops, "CHUNK_COST", 1e-3)
     patch.setattr(sweeps, "CHUNK_COST", 1e-3)
     # Kernels are remembered by what they do, without the constants that are patched.
-    for module in (scans, indexing, extremes, sorting, checks):
+    for module in (scans, indexing, extremes, factorisation, sorting, checks):
         for function in vars(module).values():
             if hasattr(function, "cache_clear"):
                 function.cache_clear()
