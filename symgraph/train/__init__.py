@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from symgraph.later import later
 
 if TYPE_CHECKING:
-    from symgraph.train import metrics, schedules
+    from symgraph.train import metrics, pictures, schedules
     from symgraph.train.callbacks import Callback, EarlyStopping, LambdaCallback, Progress, Stop
     from symgraph.train.checkpoint import Checkpoint
     from symgraph.train.checkpoints import Checkpoints
@@ -119,6 +119,7 @@ else:
             "nesterov": "symgraph.train.optimizers:nesterov",
             "partition": "symgraph.train.combinators:partition",
             "predict": "symgraph.train.evaluation:predict",
+            "pictures": "symgraph.train.pictures",
             "rmsprop": "symgraph.train.optimizers:rmsprop",
             "scale": "symgraph.train.transformations:scale",
             "scale_by_adam": "symgraph.train.transformations:scale_by_adam",
@@ -185,6 +186,7 @@ __all__ = [
     "named",
     "nesterov",
     "partition",
+    "pictures",
     "predict",
     "rmsprop",
     "scale",
