@@ -220,6 +220,7 @@ if TYPE_CHECKING:  # what a first graph does not need is imported when it is fir
     from symgraph.inspect.diagram import to_dot, to_mermaid
     from symgraph.inspect.drawing import to_svg
     from symgraph.inspect.explain import explain, unfused, why_not
+    from symgraph.inspect.summary import summary
     from symgraph.text import fingerprint, from_text, to_text
 else:
     __getattr__ = later(
@@ -237,6 +238,7 @@ else:
             "jacobian": "symgraph.derivatives:jacobian",
             "jvp": "symgraph.derivatives:jvp",
             "nn": "symgraph.nn",
+            "summary": "symgraph.inspect.summary:summary",
             "to_dot": "symgraph.inspect.diagram:to_dot",
             "to_mermaid": "symgraph.inspect.diagram:to_mermaid",
             "to_svg": "symgraph.inspect.drawing:to_svg",
@@ -451,6 +453,7 @@ __all__ = [
     "stop_gradient",
     "sub",
     "sum",
+    "summary",
     "swapaxes",
     "take",
     "tan",
