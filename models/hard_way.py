@@ -22,6 +22,7 @@ import symgraph as sg
 from models import cli, study, training
 from models.training import Array
 from symgraph.data import Dataset
+from symgraph.train import pictures
 
 EPOCHS, RATE = 10_000, 0.01
 UNITS = (1, 2, 4, 8, 16, 32)
@@ -134,9 +135,7 @@ def graph(
 ) -> sg.Graph:
     """The network for a function, and one step of Adam, whose rate falls from 0.01 to nothing."""
     declared = declare((function.variables, units, units, 1), function.spread, dtype)
-    return sg.train.minimize(
-        declared, "loss", sg.train.adam(lambda step: RATE / 2 * (1 + sg.cos(np.pi * step / epochs)))
-    )
+    return sg.train.minimize(declared, "loss", sg.train.adam(sg.train.schedules.cosine(RATE, epochs)))
 
 
 def approximate(
@@ -152,9 +151,33 @@ def approximate(
     return Approximation(function, units, history.losses[-1], error, {**fine, "y_hat": y_hat})
 
 
+def errors_picture(found: Sequence[Approximation]) -> Any:
+    """The largest error of each function against the number of hidden units."""
+    curves = {
+        function.name: tuple(
+            np.array([(one.units, one.error) for one in found if one.function == function], float).T
+        )
+        for function in FUNCTIONS
+    }
+    return pictures.lines(curves, x="units in each hidden layer", y="largest error", logarithmic=(True, True))
+
+
+def function_picture(found: Sequence[Approximation]) -> Any:
+    """A function, and what networks make of it: one of one variable as curves, one of two as images."""
+    first = found[0]
+    values = {first.function.name: first.points["y"][:, 0]}
+    values |= {f"{one.units} and {one.units} units": one.points["y_hat"][:, 0] for one in found}
+    if first.function.variables == 1:
+        x = first.points["x"][:, 0]
+        return pictures.lines({name: (x, y) for name, y in values.items()})
+    side = round(len(first.points["x"]) ** 0.5)
+    images = np.stack(list(values.values()), axis=1)
+    return pictures.weight_images(images, (side, side), titles=list(values))
+
+
 # Digits.
 
-HIDDEN, BATCH, DIGIT_EPOCHS = 64, 50, 5
+HIDDEN, BATCH, DIGIT_EPOCHS = 64, 50, 10
 
 
 def learn_digits(
@@ -194,6 +217,10 @@ def functions_part(args: argparse.Namespace, settings: cli.Settings, page: study
         page.progress(f"{function.name}: 2 x {units} units, largest error {found[-1].error:.4f}")
     rows = [one.row for one in found]
     page.say(study.table(rows, f"Functions, {epochs} epochs of Adam with all points in each step"))
+    page.picture("errors.png", errors_picture, found)
+    for function in FUNCTIONS:
+        own = [one for one in found if one.function == function]
+        page.picture(f"function-{function.variables}.png", function_picture, own)
     return {"rows": rows}
 
 

@@ -14,6 +14,7 @@ layers      a network of five kinds of layers, with parallel branches and two lo
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
+from shutil import which
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ import symgraph as sg
 from models import cli, study, training
 from models.training import Array
 from symgraph.data import Dataset
+from symgraph.train import pictures
 
 LINE_EPOCHS, SIGMOID_EPOCHS, DESCENT_EPOCHS, LAYER_EPOCHS = 300, 500, 100, 5
 
@@ -151,6 +153,13 @@ def activation_values(z: Array, settings: cli.Settings = cli.DEFAULT) -> dict[st
     return found
 
 
+def activation_picture(derivatives: bool, settings: cli.Settings = cli.DEFAULT) -> Any:
+    """All activations, or all their derivatives, on one picture."""
+    z = np.linspace(-4, 4, 401)
+    found = {name: (z, pair[derivatives]) for name, pair in activation_values(z, settings).items()}
+    return pictures.lines(found, x="z", y="f'(z)" if derivatives else "f(z)")
+
+
 # Momentum: v <- rate * gradient + mu * v; w <- w - v.
 
 STEEP, START = 50.0, (-10.0, 1.0)
@@ -180,6 +189,15 @@ def descents(settings: cli.Settings = cli.DEFAULT, epochs: int = DESCENT_EPOCHS)
 def height(w: Array) -> Array:
     """How high (n, 2) lies in the valley: (n,)."""
     return np.asarray((w[:, 0] ** 2 + STEEP * w[:, 1] ** 2) / 2)
+
+
+def descent_picture(paths: Mapping[str, Array]) -> Any:
+    """The ways down, over the contours of the valley."""
+    figure = pictures.lines({name: tuple(path.T) for name, path in paths.items()}, x="w0", y="w1")
+    w = np.meshgrid(np.linspace(-11, 3, 141), np.linspace(-1.4, 1.4, 121))
+    heights = height(np.stack([axis.ravel() for axis in w], axis=1)).reshape(w[0].shape)
+    figure.axes[0].contour(*w, heights, levels=12, colors="#9ca3af", linewidths=0.5)
+    return figure
 
 
 # Symbols.
@@ -302,6 +320,8 @@ def activations_part(args: argparse.Namespace, settings: cli.Settings, page: stu
         for name, (values, slopes) in found.items()
     ]
     page.say(study.table(rows, "Activations and their derivatives"))
+    page.picture("activations.png", activation_picture, False, settings)
+    page.picture("derivatives.png", activation_picture, True, settings)
     return {"rows": rows}
 
 
@@ -314,6 +334,7 @@ def momentum_part(args: argparse.Namespace, settings: cli.Settings, page: study.
         for name, path in paths.items()
     ]
     page.say(study.table(rows, f"Down a valley that is {STEEP:g} times as steep across as along: the height"))
+    page.picture("momentum.png", descent_picture, paths)
     return {"rows": rows}
 
 
@@ -321,6 +342,11 @@ def symbols_part(args: argparse.Namespace, settings: cli.Settings, page: study.P
     """Print the graph of the symbols and of their gradients, and draw it."""
     declared, derived = graph(dtype=settings.dtype), differentiated(graph(dtype=settings.dtype))
     page.say(f"declared\n{declared}\n\ndifferentiated\n{derived}\n")
+    for name, drawn in (("symbols", declared), ("symbols-differentiated", derived)):
+        page.picture(f"{name}.dot", sg.to_dot, drawn)
+        page.picture(f"{name}.mmd", sg.to_mermaid, drawn)
+        if which("dot"):  # Graphviz lays out the SVG
+            page.picture(f"{name}.svg", sg.to_svg, drawn)
     return {"declared": sg.to_text(declared), "differentiated": sg.to_text(derived)}
 
 

@@ -37,11 +37,16 @@ class Page:
         if not self.quiet:
             self.say(text)
 
-    def picture(self, name: str, draw: Callable[[], Any]) -> None:
-        """Draw a matplotlib figure into the folder, where there is one."""
-        if self.pictures is not None:
-            chart.save(draw(), self.pictures / name)
-            self.say(f"picture         {self.pictures / name}")
+    def picture(self, name: str, draw: Callable[..., Any], *of: Any) -> None:
+        """Write `draw(*of)`, a matplotlib figure or a text such as SVG, into the folder, where there is one."""
+        if self.pictures is None:
+            return
+        path, drawn = self.pictures / name, draw(*of)
+        if isinstance(drawn, str):
+            path.write_text(drawn, encoding="utf-8")
+        else:
+            chart.save(drawn, path)
+        self.say(f"picture         {path}")
 
 
 Part: TypeAlias = Callable[[argparse.Namespace, cli.Settings, Page], Mapping[str, Any]]

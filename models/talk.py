@@ -3,16 +3,34 @@
 logistic_regression         the gradient by hand, in NumPy
 logistic_regression_graph   the same as a graph, its gradient found for it
 one_hidden_layer            one hidden layer of 64 sigmoids
+
+Then the faults of the third, mended one after the other. All its weights start alike, so all 64 hidden units have the
+same gradient in each step, and stay one unit, 64 times: no row of W1 ever differs from another, by not one bit. And
+of each batch of 1000 pictures it takes the first 100, and leaves the rest.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import attrs
+import numpy as np
 
-from models import chart, cli, logistic_regression, logistic_regression_graph, one_hidden_layer, training
+from models import (
+    chart,
+    cli,
+    logistic_regression,
+    logistic_regression_graph,
+    one_hidden_layer,
+    study,
+    training,
+)
+from models.training import Array
+from symgraph.data import Dataset
+from symgraph.train import pictures
 
 MODELS = (logistic_regression.MODEL, logistic_regression_graph.MODEL, one_hidden_layer.MODEL)
 # The loss of the first batch and the accuracy on the 10,000, as the talk gives them, for MNIST.
@@ -20,36 +38,108 @@ TALK = {"logistic_regression": (1.1942, 0.9899), "logistic_regression_graph": (1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train all three, print their table; returns the exit code."""
+    """Train all three, print their table, mend the third; returns the exit code."""
     parser = cli.common_parser("python -m models.talk", __doc__)
+    parser.add_argument(
+        "--pictures", metavar="FOLDER", type=Path, help="draw the test pictures that each network gets wrong"
+    )
     return cli.guarded(parser, list(sys.argv[1:] if arguments is None else arguments), _run)
+
+
+@attrs.frozen
+class Trained:
+    """A network after its training: what came of it, its weights, and its logits for the test pictures."""
+
+    result: training.Result
+    weights: Mapping[str, Array]
+    logits: Array
 
 
 def _run(args: argparse.Namespace) -> int:
     cli.check_common(args)
-    out = sys.stderr if args.json else sys.stdout
-    data = cli.load(args, out)
+    cli.check_folder("--pictures", args.pictures)
+    page = study.Page(sys.stderr if args.json else sys.stdout, args.pictures)
+    data = cli.load(args, page.out)
     settings = cli.Settings(backend=args.backend, dtype=args.dtype, seed=args.seed, epochs=args.epochs)
-    results = []
-    for model in MODELS:
-        size, used = cli.batches_for(len(data.train), model.used)
-        own = attrs.evolve(settings, batch_size=size, used=used)
-        with cli.interruptible() as stopped, cli.progress(out, model.name) as watch:
-            task = own.task(model.name, data)
-            results.append(training.train(model.network(own), task, watch=watch, stopped=stopped))
-        if results[-1].interrupted:
+    talk = [(model, _batches(settings, data, model.used)) for model in MODELS]
+    mended = [(attrs.evolve(MODELS[-1], name=name), own) for name, own in mendings(talk[-1][1]).items()]
+    trained = []
+    for model, own in [*talk, *mended]:
+        trained.append(_train(model, own, data, page))
+        if trained[-1].result.interrupted:
             print("stopped", file=sys.stderr)
             return cli.STOPPED
-    print(f"\n{table(results)}", file=out)
+    results = [one.result for one in trained[: len(talk)]]
+    for model, one in zip(MODELS, trained, strict=False):
+        page.picture(f"wrong-{model.name}.png", wrong_picture, one, data)
+    rows = [mending_row(one) for one in trained[len(talk) - 1 :]]
+    page.say(f"\n{table(results)}")
     if data.name != "MNIST":
         size, _ = cli.batches_for(len(data.train), None)
-        print(f"The talk's figures are for MNIST; these are for {data.name}, in batches of {size}.", file=out)
+        page.say(f"The talk's figures are for MNIST; these are for {data.name}, in batches of {size}.")
+    page.say(f"\n{study.table(rows, 'The faults of one_hidden_layer, mended one after the other')}")
     if args.plot:
         chart.draw(args.plot, {r.model: r.train_loss for r in results}, f"Training loss on {data.name}")
-        print(f"chart           {args.plot}", file=out)
+        page.say(f"chart           {args.plot}")
     if args.json:
-        print(json.dumps({"models": [cli.plain(result) for result in results]}), flush=True)
+        mended_results = [
+            {**cli.plain(one.result), **row} for one, row in zip(trained[3:], rows[1:], strict=True)
+        ]
+        print(json.dumps({"models": [cli.plain(r) for r in results], "mended": mended_results}), flush=True)
     return cli.DONE
+
+
+def _batches(settings: cli.Settings, data: Dataset, used: int | None) -> cli.Settings:
+    size, used = cli.batches_for(len(data.train), used)
+    return attrs.evolve(settings, batch_size=size, used=used)
+
+
+def _train(model: cli.Model, settings: cli.Settings, data: Dataset, page: study.Page) -> Trained:
+    network, task = model.network(settings), settings.task(model.name, data)
+    with cli.interruptible() as stopped, cli.progress(page.out, model.name) as watch:
+        result = training.train(network, task, watch=watch, stopped=stopped)
+    return Trained(result, network.values, training.answers(network, task))
+
+
+def wrong_picture(trained: Trained, data: Dataset) -> Any:
+    """The test pictures that a network gets wrong, those that it was surest of first."""
+    z, truth = trained.logits[:, 0], data.test.y == 0
+    said = z > 0
+    probability = logistic_regression.sigmoid(np.abs(z))  # of what it said
+    return pictures.misclassified(data.test.x, truth, said, probability, names=("another", "0"))
+
+
+# The faults of the third network.
+
+
+def mendings(settings: cli.Settings) -> dict[str, cli.Settings]:
+    """The third network with one fault less, and with none: settings by name."""
+    used = settings.used or settings.batch_size
+    other_start = attrs.evolve(settings, initializer="glorot")
+    all_pictures = attrs.evolve(other_start, batch_size=max(1, used // 2), used=None)
+    return {"units that start apart": other_start, "and every picture used": all_pictures}
+
+
+def spread(rows: Array) -> float:
+    """How far the rows of an array are apart: the largest difference in a column.
+
+    >>> spread(np.full((64, 784), 0.01)), spread(np.array([[1.0, 2.0], [1.0, 2.5]]))
+    (0.0, 0.5)
+    """
+    return float(np.ptp(rows, axis=0).max())
+
+
+def mending_row(trained: Trained) -> dict[str, Any]:
+    """A run of the third network as a line of the table."""
+    result = trained.result
+    return {
+        "network": result.model,
+        "steps": result.steps,
+        "last loss": result.train_loss[-1],
+        "spread of W1's rows": spread(trained.weights["W1"]),
+        "test accuracy": result.test_accuracy,
+        "seconds": result.seconds,
+    }
 
 
 def table(results: Sequence[training.Result]) -> str:

@@ -221,11 +221,15 @@ def checked(data: Dataset) -> Dataset:
     return data
 
 
+def answers(network: Trainable, task: Task) -> Array:
+    """The network's logits for the test examples, one row an example."""
+    stream = batches(task.data.test, _TEST_BATCH)
+    return np.concatenate([network.logits(features(part.x, task.dtype)) for part in stream])
+
+
 def accuracy(network: Trainable, task: Task) -> float:
     """The share of the test examples that the network answers rightly."""
-    stream = batches(task.data.test, _TEST_BATCH)
-    found = [right(network.logits(features(part.x, task.dtype)), part.y) for part in stream]
-    return float(np.concatenate(found).mean())
+    return float(right(answers(network, task), task.data.test.y).mean())
 
 
 def train(

@@ -23,6 +23,7 @@ import numpy as np
 import symgraph as sg
 from models import cli, study
 from models.training import Array
+from symgraph.train import pictures
 
 EPOCHS, RATE = 10_000, 3.0
 
@@ -93,6 +94,20 @@ class Trained:
             "on 10,000 new points": self.fresh,
             "sum of W^2": float(sum(np.sum(weights[name] ** 2) for name in ("W1", "W2"))),
         }
+
+
+def boundaries(done: Trained, settings: cli.Settings = cli.DEFAULT) -> Any:
+    """The regions of both classes at each of the moments, as a figure."""
+    x, y = points(dtype=settings.dtype)
+    places = pictures.grid(x).astype(settings.dtype)
+    with sg.Session(declare(done.run, settings.dtype), settings.backend) as session:
+        panels = {
+            f"after {epoch:,} epochs": session.run("h2", {"x": places, **weights})
+            for epoch, weights in done.moments.items()
+        }
+    return pictures.decision_boundary(
+        panels, x, y, title=str(done.run), names=("same signs", "different signs")
+    )
 
 
 def train(run: Run, settings: cli.Settings, epochs: int = EPOCHS, rate: float = RATE) -> Trained:
@@ -211,6 +226,7 @@ def runs_part(args: argparse.Namespace, settings: cli.Settings, page: study.Page
         done = train(one, settings, epochs, args.learning_rate)
         rows.append({**done.row, "seconds": perf_counter() - start})
         page.progress(f"{one}: accuracy {done.accuracy:.4f} after {epochs} epochs")
+        page.picture(f"xor-{RUNS.index(one) + 1}.png", boundaries, done, settings)
     title = f"300 points, {epochs} epochs of descent with all of them, learning rate {args.learning_rate:g}"
     page.say(study.table(rows, title))
     return {"rows": rows}
