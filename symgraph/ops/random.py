@@ -27,7 +27,7 @@ from symgraph import ops
 from symgraph.errors import DTypeError, GraphError, ShapeError
 from symgraph.expr import Expr, Operand, constant, describe, operands
 from symgraph.ops.base import normalise_axis
-from symgraph.ops.threefry import Threefry, between, multiply_high, unit_float
+from symgraph.ops.threefry import Counter, Threefry, between, multiply_high, unit_float
 from symgraph.types import (
     BOOL,
     FLOAT32,
@@ -44,7 +44,6 @@ from symgraph.types import (
     as_dimension,
     as_shape,
     dtype_of,
-    product,
     show_shape,
 )
 from symgraph.values import shown
@@ -110,7 +109,7 @@ def split(key: Key, count: DimensionLike = 2) -> Expr:
     if isinstance(number, int) and number <= _KNOWN:
         counter = constant(np.arange(number, dtype=np.int32))
     else:
-        counter = _counter("split", (number,))
+        counter = ops.apply(Counter((number,)))
     return ops.stack([_threefry(words, counter, word) for word in ("first", "second")], -1)
 
 
@@ -207,19 +206,7 @@ def bits(key: Key, shape: ShapeLike = (), dtype: DTypeLike = INT32) -> Expr:
 
 
 def _bits(name: str, key: Key, shape: Shape, dtype: DType) -> Expr:
-    return _threefry(_key(name, key), _counter(name, shape), "xor" if dtype == INT32 else "both")
-
-
-def _counter(name: str, shape: Shape) -> Expr:
-    """The number of each element, in C order."""
-    size = product(shape)
-    if isinstance(size, int) and size > _MOST:
-        raise ShapeError(
-            f"{name}: {show_shape(shape)} has {size} elements, and 2**31 is the limit",
-            hint="Draw smaller ones from several keys: symgraph.random.split(key, n).",
-        )
-    flat = ops.iota(size, INT32)
-    return flat if shape == (size,) else ops.reshape(flat, shape)
+    return _threefry(_key(name, key), ops.apply(Counter(shape)), "xor" if dtype == INT32 else "both")
 
 
 # Floats

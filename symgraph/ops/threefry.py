@@ -1,5 +1,6 @@
 """Random bits from a counter, and what makes numbers of bits: elementwise primitives, the same on every backend.
 
+    counter        shape -> 0, 1, 2, ...                  the number of each element
     threefry       (key, counter) -> 32 bits, or 64       a block cipher: equal keys and counters, equal bits
     unit_float     bits -> [0, 1)                         every bit that the dtype holds
     between        ([0, 1), low, high) -> [low, high)     rounded by the same two roundings everywhere
@@ -11,19 +12,54 @@ of `symgraph.ops.random`.
 
 import math
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 import numpy as np
 
 from symgraph import ops
-from symgraph.errors import GraphError
+from symgraph.errors import GraphError, ShapeError
 from symgraph.expr import Expr
-from symgraph.ir import Array
+from symgraph.ir import Array, Op
 from symgraph.ops.base import Elementwise, broadcast_operands, require_kind, require_same_dtype, sum_to
-from symgraph.types import FLOAT32, FLOAT64, INT32, INT64, TensorType, make_type
+from symgraph.types import (
+    FLOAT32,
+    FLOAT64,
+    INT32,
+    INT64,
+    Shape,
+    TensorType,
+    make_type,
+    product,
+    show_shape,
+)
 
 Vjp: TypeAlias = tuple[Expr | None, ...]
+
+MOST = 2**31  # elements of a counter: it is the lower word alone
+
+
+@attrs.frozen
+class Counter(Op):
+    """The number of each element in C order, as int32; a leaf, which native code counts in its loops."""
+
+    name = "counter"
+    arity = 0
+    shape: Shape
+
+    def infer(self, *types: TensorType) -> TensorType:
+        size = product(self.shape)
+        if isinstance(size, int) and size > MOST:
+            raise ShapeError(
+                f"counter: {show_shape(self.shape)} has {size} elements, and 2**31 is the limit",
+                hint="Draw smaller tensors, each from its own of several keys: symgraph.random.split(key, n).",
+            )
+        return make_type(INT32, self.shape)
+
+    def evaluate(self, *arrays: Array) -> Array:
+        shape: Any = self.shape  # bound: all ints
+        return np.arange(math.prod(shape), dtype=np.int32).reshape(shape)
+
 
 # Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011), and their library Random123.
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))

@@ -23,7 +23,7 @@ from symgraph.lowering.llvm.region import (
 )
 from symgraph.lowering.llvm.schedule import Phase, Schedule, domain, schedule
 from symgraph.lowering.llvm.target import Target
-from symgraph.lowering.llvm.vectors import address, fill, join_axes, lanes_of, load, loops, store
+from symgraph.lowering.llvm.vectors import address, counted, fill, join_axes, lanes_of, load, loops, store
 from symgraph.ops.base import Elementwise
 from symgraph.types import DType
 
@@ -61,7 +61,9 @@ class Writer:
         region, plan, b = self.region, self.plan, self.b
         self.pointers = open_kernel(b, len(region.operands) + len(region.outputs) + 1)
         for k, operand in enumerate(region.operands):
-            if count(operand.shape) == 1:
+            if operand.first is not None:
+                self.pointers[k] = counted(operand.first, operand.dtype)
+            elif count(operand.shape) == 1:
                 self.numbers[k] = load(b, operand.dtype, self.pointers[k], 1, None)
         self.chunks = self._pieces()
         self._find_places()

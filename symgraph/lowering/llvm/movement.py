@@ -8,18 +8,23 @@ import numpy as np
 
 from symgraph.ir import Node, Op
 from symgraph.lowering.llvm import checks, extremes, factorisation, indexing, scans, sorting
-from symgraph.lowering.llvm.buffers import Tensor
+from symgraph.lowering.llvm.buffers import Room, Tensor, whole
 from symgraph.lowering.llvm.indexing import filled
-from symgraph.lowering.llvm.region import Shape, broadcast_strides, contiguous, number_of, squeeze
+from symgraph.lowering.llvm.pooling import added, offset_of
+from symgraph.lowering.llvm.region import Shape, broadcast_strides, contiguous, count, number_of, squeeze
 from symgraph.lowering.plan import concrete
 from symgraph.ops.control import AssertFinite, AssertIndex
+from symgraph.ops.convolution import Conv2dKernel
 from symgraph.ops.cumulative import CumSum, ExclusiveCumProd, Recurrence
 from symgraph.ops.factorisation import LU, Cholesky, TriangularSolve
 from symgraph.ops.indexing import Gather, Iota, ScatterAdd, ScatterAddAlong, Take
+from symgraph.ops.pooling import MaxPool2d, MaxPool2dGradient
 from symgraph.ops.reduction import ArgMax, ArgMin
 from symgraph.ops.shape import BroadcastTo, Concatenate, Reshape, Transpose
 from symgraph.ops.slicing import Flip, Pad, Slice
+from symgraph.ops.windows import OverlapAdd, Windows
 from symgraph.ops.sorting import ArgSort
+from symgraph.ops.threefry import Counter
 
 # A view: (op, operand, shape of the result) -> the result, or None where the operand must be contiguous for it.
 View: TypeAlias = Callable[[Any, Tensor, Shape], Tensor | None]
@@ -63,12 +68,21 @@ def _flip(op: Flip, x: Tensor, shape: Shape) -> Tensor:
     return _moved(x, shape, tuple(-s if a in op.axes else s for a, s in enumerate(x.strides)), first)
 
 
+def _windows(op: Windows, x: Tensor, shape: Shape) -> Tensor:
+    strides = list(x.strides)
+    for axis, step in zip(op.axes, op.strides, strict=True):
+        strides[axis] *= step
+    inner = (x.strides[a] * d for a, d in zip(op.axes, op.dilations, strict=True))
+    return _moved(x, shape, (*strides, *inner))
+
+
 VIEWS: dict[type[Op], View] = {
     Reshape: _reshape,
     Transpose: _transpose,
     BroadcastTo: _broadcast,
     Slice: _slice,
     Flip: _flip,
+    Windows: _windows,
 }
 
 
@@ -100,6 +114,18 @@ def _pad(planner: Any, node: Node, operands: list[Tensor]) -> Tensor:
     return out
 
 
+def _overlap_add(planner: Any, node: Node, operands: list[Tensor]) -> Tensor:
+    """Zeros, and then each offset of the windows added in its place."""
+    (y,) = operands
+    op: Any = node.op
+    out: Tensor = planner.array(concrete(node.type.shape), node.type.dtype, node.id, op.name)
+    filled(planner, number_of(np.zeros((), out.dtype)), out, node.id)
+    seen = _windows(Windows(op.axes, op.window(y.shape), op.strides, op.dilations), out, y.shape)
+    for offset in np.ndindex(*op.window(y.shape)):
+        added(planner, offset_of(y, offset), offset_of(seen, offset), node.id)
+    return out
+
+
 def _iota(planner: Any, node: Node, operands: list[Tensor]) -> Tensor:
     """The numbers once, seen along their axis."""
     op: Any = node.op
@@ -108,10 +134,26 @@ def _iota(planner: Any, node: Node, operands: list[Tensor]) -> Tensor:
     return _moved(numbers, shape, tuple(int(a == op.axis) for a in range(len(shape))))
 
 
+COUNTER = "counter"
+
+
+def _counter(planner: Any, node: Node, operands: list[Tensor]) -> Tensor:
+    """Numbers that are their own places: loops count them, and they lie in memory only where another kernel asks."""
+    shape = concrete(node.type.shape)
+    return whole(
+        Room("constant", count(shape) * node.type.dtype.itemsize, node.id, COUNTER), shape, node.type.dtype
+    )
+
+
 KERNELS: dict[type[Op], Written] = {
+    OverlapAdd: _overlap_add,
+    Conv2dKernel: convolution.by_kernel,
+    MaxPool2d: pooling.max_pool,
+    MaxPool2dGradient: pooling.max_pool_gradient,
     Concatenate: _concatenate,
     Pad: _pad,
     Iota: _iota,
+    Counter: _counter,
     Take: indexing.take,
     Gather: indexing.gather,
     ScatterAdd: indexing.scatter_add,

@@ -32,6 +32,7 @@ from symgraph.lowering.llvm.vectors import (
     horizontal,
     join_axes,
     load,
+    place,
     power_of_two,
     store,
 )
@@ -92,6 +93,7 @@ class _Access:
     dtype: DType
     node: int = -1  # what is stored there
     operand: Any = None  # of a reduction: what it reduces
+    counts: bool = False  # an element is the number of its place, and is not read
 
 
 @attrs.define
@@ -141,7 +143,8 @@ class Nest:
         """The results that may lie over operands: an element is read, and then written at the same place."""
         seen: dict[int, list[_Access]] = {}
         for key, k in self._known.items():
-            seen.setdefault(key[0], []).append(self.reads[k])
+            if not self.reads[k].counts:
+                seen.setdefault(key[0], []).append(self.reads[k])
         first = len(self.w.region.operands)
         places = {self.w.plan.same[i]: first + k for k, (i, _) in enumerate(self.w.region.outputs)}
         return [
@@ -191,7 +194,8 @@ class Nest:
             if self.row is not None:
                 base = address(w.b, base, [self.row], [strides[0]], operand.dtype)
                 strides = strides[1:]
-            return self._read((k, strides, moved), base, longer(self._own(shape), strides), operand.dtype)
+            own = longer(self._own(shape), strides)
+            return self._read((k, strides, moved), base, own, operand.dtype, operand.first is not None)
         if root in self.phase.nodes and not moved:
             return root
         if root in w.scalars:
@@ -201,10 +205,12 @@ class Nest:
         strides = contiguous(shape[1:]) if moved else broadcast_strides(nodes[j].shape[1:], within, shape[1:])
         return self._read((~root, strides, moved), base, longer(shape[1:], strides), node.dtype)
 
-    def _read(self, key: Any, base: Value, strides: tuple[int, ...], dtype: DType) -> tuple[str, int]:
+    def _read(
+        self, key: Any, base: Value, strides: tuple[int, ...], dtype: DType, counts: bool = False
+    ) -> tuple[str, int]:
         if key not in self._known:
             self._known[key] = len(self.reads)
-            self.reads.append(_Access(base, strides, dtype))
+            self.reads.append(_Access(base, strides, dtype, counts=counts))
         return "read", self._known[key]
 
     # The loops
@@ -269,7 +275,10 @@ class Nest:
             if deepest != level:
                 continue
             where = address(b, read.base, at, read.strides[: len(at)], read.dtype)
-            if level < depth or not depth:
+            if read.counts:
+                stride = read.strides[-1] if level == depth and depth else 0
+                value = place(b, read.dtype, where, stride, self.lanes)
+            elif level < depth or not depth:
                 value = b.splat(load(b, read.dtype, where, 1, None), self.lanes)
             elif read.strides[-1] == 1:
                 value = load(b, read.dtype, where, self.lanes, mask)

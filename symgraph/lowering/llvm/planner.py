@@ -41,15 +41,16 @@ from symgraph.lowering.llvm.target import Target
 from symgraph.lowering.plan import concrete
 from symgraph.ops.base import Elementwise
 from symgraph.ops.control import Identity
-from symgraph.ops.linalg import MatMul
 from symgraph.ops.reduction import All, Max, Min, Prod, Reduction, Sum
 from symgraph.ops.reduction import Any as AnyOf
 from symgraph.ops.region import Fused, Project
 from symgraph.ops.shape import BroadcastTo, Reshape
+from symgraph.ops.threefry import Counter
 from symgraph.rewrite import Numerics
-from symgraph.types import DType, TensorType, TupleType
+from symgraph.types import INT32, DType, TensorType, TupleType
 
 _LONGEST = 400  # instructions of a kernel's innermost loop, about
+_FEW = 256  # elements up to which a counter is known now, and what is drawn from known keys
 _KNOWN_LIMIT = 1 << 24  # bytes: values known now are computed now up to this size
 REDUCTIONS = (Sum, Prod, Max, Min, AnyOf, All)
 _ORDERED = (Sum, Prod, Max, Min)  # of floats: the order decides the last bits, and which of two zeros it is
@@ -57,21 +58,21 @@ _ORDERED = (Sum, Prod, Max, Min)  # of floats: the order decides the last bits, 
 
 def native() -> frozenset[type[Op]]:
     """The ops that have a kernel here, and so are not expanded."""
-    return frozenset({*EMITTERS, *REDUCTIONS, *movement.KERNELS, *movement.VIEWS, MatMul})
+    return frozenset({*EMITTERS, *REDUCTIONS, *movement.KERNELS, *movement.VIEWS, *products.HEADS})
 
 
 def exact(op: Op, dtype: DType) -> bool:
     """Whether the kernel of an op gives the very bits that its `evaluate` gives."""
     if isinstance(op, Elementwise):
         return type(op) in EXACT
-    if isinstance(op, (MatMul, *_ORDERED)):
+    if isinstance(op, (*products.HEADS, *_ORDERED)):
         return dtype.kind != "f"
     return type(op) not in movement.INEXACT or dtype.kind != "f"
 
 
 def fits(op: Op, operands: Sequence[TensorType], numerics: Numerics) -> bool:
     """Whether a loop kernel, or the epilogue of a product, can hold an op."""
-    if type(op) not in EMITTERS and not isinstance(op, (*REDUCTIONS, MatMul, Reshape, BroadcastTo)):
+    if type(op) not in EMITTERS and not isinstance(op, (*REDUCTIONS, *products.HEADS, Reshape, BroadcastTo)):
         return False
     return numerics != "bitwise" or exact(op, operands[0].dtype)
 
@@ -79,7 +80,9 @@ def fits(op: Op, operands: Sequence[TensorType], numerics: Numerics) -> bool:
 def rounds(node: Node, graph: Graph) -> bool:
     """Whether the kernel of a node may give other bits than its `evaluate`."""
     op, first = node.op, graph.nodes[node.inputs[0]].type
-    ours = type(op) in EMITTERS or isinstance(op, (*REDUCTIONS, MatMul)) or type(op) in movement.KERNELS
+    ours = (
+        type(op) in EMITTERS or isinstance(op, (*REDUCTIONS, *products.HEADS)) or type(op) in movement.KERNELS
+    )
     return ours and not exact(op, first.dtype)
 
 
@@ -126,6 +129,7 @@ class Planner:
     constants: list[Array] = attrs.field(factory=list)
     tensors: dict[int, Any] = attrs.field(factory=dict)
     known: dict[int, Array] = attrs.field(factory=dict)
+    padded: dict[Any, Tensor] = attrs.field(factory=dict)  # images with a number around them
     inputs: int = 0
 
     # Nodes
@@ -147,6 +151,8 @@ class Planner:
             self.tensors[node.id] = self._compute(node, operands)
 
     def _computable(self, node: Node) -> bool:
+        if isinstance(node.op, Counter) and count(concrete(node.type.shape)) > _FEW:
+            return False  # loops count as they go
         return (
             node.op.pure
             and not isinstance(node.op, Fused)
@@ -173,7 +179,7 @@ class Planner:
         kernel = movement.KERNELS.get(type(op))
         if kernel is not None:
             return kernel(self, node, operands)
-        if isinstance(op, MatMul):
+        if isinstance(op, products.HEADS):
             return products.alone(self, node, op, operands)
         nodes = [read(k, t) for k, t in enumerate(operands)]
         inputs = tuple(range(len(nodes)))
@@ -199,7 +205,7 @@ class Planner:
             else:
                 inner.append(Inner(n.op, n.inputs, shape, dtype))
         outputs = [i for _, i in op.graph.outputs]
-        if any(isinstance(n.what, MatMul) for n in inner):
+        if any(isinstance(n.what, products.HEADS) for n in inner):
             made = products.fused(self, inner, given, outputs, node.id)
         else:
             made = self.region(inner, given, outputs, node.id)
@@ -226,6 +232,13 @@ class Planner:
         self.constants.append(array)
         room = Room("constant", array.nbytes, node, "constant", len(self.constants) - 1)
         return whole(room, array.shape, array.dtype)
+
+    def _written(self, tensors: Sequence[Tensor]) -> None:
+        """See to it that what is counted lies in memory, for a kernel that reads it there."""
+        for room in {t.room for t in tensors if _first(t) is not None and t.room.index < 0}:
+            room.index = self.constant(
+                np.arange(room.size // INT32.itemsize, dtype=INT32), room.node
+            ).room.index
 
     def array(self, shape: Shape, dtype: DType, node: int, label: str) -> Tensor:
         """Room in the arena for a value."""
@@ -301,13 +314,14 @@ class Planner:
     ) -> None:
         region = Region(
             tuple(nodes),
-            tuple(Operand(t.shape, t.strides, t.dtype) for t in operands),
+            tuple(Operand(t.shape, t.strides, t.dtype, _first(t)) for t in operands),
             tuple((i, t.strides) for i, t in zip(computed, results, strict=True)),
         )
         kernels = write_region(region, self.target, self.numerics != "bitwise")
         scratch = self.scratch(kernels[0].scratch, node)
+        given = [t if _first(t) is None else scratch for t in operands]
         for kernel in kernels:
-            self.call(kernel, operands, results, node, scratch)
+            self.call(kernel, given, results, node, scratch)
 
     def _ordered(self, nodes: Sequence[Inner], operands: Sequence[Tensor], node: int) -> list[Tensor]:
         """The operands; those that a reshape reads in another shape in order."""
@@ -334,6 +348,7 @@ class Planner:
     ) -> None:
         """One more call. A check needs the node's operands as `tensors`: they are what it reads."""
         number = self.kernels.setdefault(kernel, len(self.kernels))
+        self._written(reads)
         arguments = tuple(Argument(t.room, t.offset) for t in (*reads, *writes, scratch))
         self.calls.append(
             Call(number, arguments, len(reads), len(writes), node, kernel.chunks, kernel.over, tuple(tensors))
@@ -347,6 +362,7 @@ class Planner:
             self.array(concrete(t.shape), t.dtype, node.id, node.op.name)
             for t in (types.items if several else (types,))
         ]
+        self._written(operands)
         arguments = tuple(Argument(t.room, t.offset) for t in (*operands, *results))
         self.calls.append(
             Call(None, arguments, len(operands), len(results), node.id, tensors=(*operands, *results))
@@ -413,6 +429,11 @@ def _apart(nodes: Sequence[Inner], computed: Sequence[int], target: Target) -> l
     costly = sum(map(cost, others)) >= COSTLY
     short = len(shape) > 1 and 2 * shape[-1] < target.lanes(others[0].dtype.itemsize)
     return [i for i in tails if squeeze(nodes[i].shape)] if costly and short else []
+
+
+def _first(tensor: Tensor) -> int | None:
+    """The first number of a counter, or of a view of one; None for what lies in memory alone."""
+    return tensor.offset // tensor.dtype.itemsize if tensor.room.label == movement.COUNTER else None
 
 
 def _empty(node: Node, operands: Sequence[Tensor]) -> bool:

@@ -45,11 +45,12 @@ class Inner:
 
 @attrs.frozen(cache_hash=True)
 class Operand:
-    """How an operand lies in memory."""
+    """How an operand lies in memory; with `first` it does not: its elements count up from there with their place."""
 
     shape: Shape
     strides: tuple[int, ...]
     dtype: DType
+    first: int | None = None
 
 
 @attrs.frozen(cache_hash=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from symgraph.lowering.llvm.emit import I8, Builder, Type, Value, constant, integer
+from symgraph.lowering.llvm.emit import I8, I64, PTR, Builder, Type, Value, constant, integer
 from symgraph.lowering.llvm.region import (
     Shape,
     longer,
@@ -37,6 +37,21 @@ def gather(b: Builder, dtype: DType, address: Value, stride: int, lanes: int, ma
     b.intrinsics[name] = f"declare {type_} @{name}({pointers.type}, i32 immarg, {which.type}, {type_})"
     value = b.emit(type_, f"call {type_} @{name}({pointers}, i32 1, {which}, {type_} zeroinitializer)")
     return b.compare("ne", value, constant(value.type, 0)) if dtype.kind == "b" else value
+
+
+def counted(first: int, dtype: DType) -> Value:
+    """The address where elements would begin that are the numbers of their places, from `first` on."""
+    return Value(f"inttoptr (i64 {first * dtype.itemsize} to ptr)", PTR)
+
+
+def place(b: Builder, dtype: DType, address: Value, stride: int, lanes: int) -> Value:
+    """The numbers of the places of such elements, `stride` apart."""
+    number = b.bits("lshr", b.cast("ptrtoint", address, I64), integer(dtype.itemsize.bit_length() - 1))
+    type_ = register_type(dtype, lanes)
+    first = b.splat(b.cast("trunc", number, register_type(dtype)), lanes)
+    if lanes == 1 or stride == 0:
+        return first
+    return b.add(first, b.mul(b.iota(type_.name, lanes), constant(type_, stride)))
 
 
 def store(b: Builder, value: Value, address: Value, stride: int, mask: Value | None) -> None:
