@@ -152,6 +152,8 @@ def curves(
         axes = figure.add_subplot(1, len(quantities), k + 1)
         _curves_on(axes, found, quantity if split else None)
         axes.set(xlabel=x or ("epoch" if history else "step"), ylabel=quantity or y)
+        if history:
+            axes.xaxis.get_major_locator().set_params(integer=True)
         if logarithmic:
             axes.set_yscale("log")
         axes.grid(alpha=0.3)
@@ -186,8 +188,10 @@ def _curves_on(
             alpha=0.35 if name == EACH_STEP else 1,
             marker="." if len(y) < 4 else "",
         )
-    shown_values = [y[np.isfinite(y)] for _, _, (_, y) in drawn]
-    if any(len(part) for part in shown_values) and min(part.min() for part in shown_values if len(part)) >= 0:
+    values = np.concatenate([y[np.isfinite(y)] for _, _, (_, y) in drawn] or [np.zeros(0)])
+    if (
+        values.size and 0 <= values.min() < values.max() / 2
+    ):  # a curve that stays far above 0 would be a flat line
         axes.set_ylim(bottom=0)
 
 
