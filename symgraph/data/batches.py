@@ -230,7 +230,7 @@ def batches(
     begin = _checked_start(start, examples)
     stream = _stream(plan, begin, parts, rebuild, map or identity)
     per_epoch = examples // plan.size if plan.drop_last else -(-examples // plan.size)
-    return Batches(_prefetched(stream, ahead) if ahead else stream, begin, per_epoch)
+    return Batches(prefetched(stream, ahead) if ahead else stream, begin, per_epoch)
 
 
 def permutation(count: int, *, seed: int, epoch: int = 0) -> NDArray[np.intp]:
@@ -363,7 +363,7 @@ class _End:
     error: BaseException | None = None
 
 
-def _prefetched(source: Iterator[Batch], ahead: int) -> Generator[Batch, None, None]:
+def prefetched(source: Iterator[Batch], ahead: int) -> Generator[Batch, None, None]:
     """The same items, up to `ahead` of them made early on a thread that lives as long as the iterator."""
     slots, ready, stop = Semaphore(ahead), SimpleQueue[Any](), Event()
     # In a copy of the caller's context, so that np.errstate and the like hold for `map` as without a thread.

@@ -1,0 +1,178 @@
+"""Divergence: which node left the finite numbers first, found by doing the step again, node by node.
+
+diagnosis : Graph of the step -> values of its leaves -> (node, what is not finite about it)
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from symgraph.compile import bind
+from symgraph.errors import DivergenceError, ExecutionError, SymgraphError
+from symgraph.ir import Array, Constant, Graph, Node, leaf_name
+from symgraph.lowering.interpreter import interpret
+from symgraph.session import Session, Step
+
+_HINT = (
+    "Take a smaller learning rate, clip the gradients, or keep the operand of exp, log, sqrt and division where "
+    "they are finite."
+)
+
+
+def finite(array: Array) -> bool:
+    """Whether all numbers of an array are finite; integers are.
+
+    >>> finite(np.array([1.0, np.inf])), finite(np.array([1, 2]))
+    (False, True)
+    """
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+
+
+def not_finite(session: Session, watched: Sequence[str]) -> str | None:
+    """The first of these variables that holds a number that is not finite."""
+    values = session.variables.snapshot()
+    return next((name for name in watched if not finite(np.asarray(values[name]))), None)
+
+
+def watched(session: Session) -> tuple[str, ...]:
+    """The variables that are finite now, and should stay so."""
+    return tuple(name for name, value in session.variables.snapshot().items() if finite(np.asarray(value)))
+
+
+def diverged(
+    session: Session, step: Step, feeds: Mapping[str, Array], target: str, found: str, number: int, epoch: int
+) -> DivergenceError:
+    """The error of a step after which `target`, an output or a variable, was not finite.
+
+    The update is taken back; if the values before it are finite they stay, and the step is done again on the
+    interpreter to find the node.
+    """
+    graph = step.executable.declared
+    about = f"{found} at step {number}, in epoch {epoch}"
+    try:
+        session.undo()
+    except ExecutionError:  # another thread has changed the variables since
+        return DivergenceError(about, source=None, hint=_HINT)
+    values = session.variables.snapshot()
+    bad = next(
+        (name for name in values if name in graph.variables and not finite(np.asarray(values[name]))), None
+    )
+    if bad is not None:
+        return _bad_start(session.graph, graph, bad, about)
+    left = "The variables are as they were before that step."
+    try:
+        bound, sizes = bind(graph, {**feeds, **{name: values[name] for name in graph.variables}})
+        leaves = dict(
+            zip(
+                (leaf_name(n.op) or "" for n in graph.nodes if not n.inputs and leaf_name(n.op)),
+                bound,
+                strict=True,
+            )
+        )
+        results = interpret(graph, leaves, sizes)
+    except SymgraphError as error:
+        return DivergenceError(about, source=error.source, details=(error.message, left), hint=_HINT)
+    node = first_bad(graph, results, _root(graph, target))
+    if node is None:
+        return DivergenceError(
+            about, source=None, details=("done again on the interpreter it stays finite", left), hint=_HINT
+        )
+    return _at_node(session.graph, graph, results, node, about, left)
+
+
+def _root(graph: Graph, target: str) -> int:
+    outputs = dict(graph.outputs)
+    if target in outputs:
+        return outputs[target]
+    return next(i for _, pairs in graph.updates for name, i in pairs if name == target)
+
+
+def first_bad(graph: Graph, results: Sequence[Array], root: int) -> Node | None:
+    """The first node that is not finite though its operands are, among those that made `root` so.
+
+    A constant that is infinite by intention, such as that of a mask, is none; where nothing else is found, it is the
+    first node that is NaN without an operand that is.
+    """
+    ancestors, stack = set[int](), [root]
+    while stack:
+        i = stack.pop()
+        if i not in ancestors and not _finite(results[i]):
+            ancestors.add(i)
+            stack.extend(graph.nodes[i].inputs)
+    made = [i for i in sorted(ancestors) if not isinstance(graph.nodes[i].op, Constant)]
+    for is_bad in (lambda value: not _finite(value), _has_nan):
+        for i in made:
+            if is_bad(results[i]) and not any(is_bad(results[k]) for k in graph.nodes[i].inputs):
+                return graph.nodes[i]
+    return None
+
+
+def _finite(value: Array | tuple[Array, ...]) -> bool:
+    return all(finite(np.asarray(part)) for part in (value if isinstance(value, tuple) else (value,)))
+
+
+def _has_nan(value: Array | tuple[Array, ...]) -> bool:
+    parts = [np.asarray(part) for part in (value if isinstance(value, tuple) else (value,))]
+    return any(part.dtype.kind == "f" and bool(np.isnan(part).any()) for part in parts)
+
+
+def _names(whole: Graph, graph: Graph) -> list[str]:
+    """How each node of a graph is called in the `whole` graph that it was cut from: `%w`, `%12`."""
+    structure = {(node.op, node.inputs): node.id for node in whole.nodes}
+    places: list[int | None] = []
+    for node in graph.nodes:
+        inputs = tuple(places[i] for i in node.inputs)
+        places.append(None if None in inputs else structure.get((node.op, inputs)))  # type: ignore[arg-type]
+    numbers = (node.id if place is None else place for node, place in zip(graph.nodes, places, strict=True))
+    return [f"%{leaf_name(node.op) or number}" for node, number in zip(graph.nodes, numbers, strict=True)]
+
+
+def _told(graph: Graph, node: Node, names: Sequence[str]) -> str:
+    operands = " of " + ", ".join(names[i] for i in node.inputs) if node.inputs else ""
+    return f"{names[node.id]} ({node.op.name}{operands}: {node.type})"
+
+
+def _bad_start(whole: Graph, graph: Graph, name: str, about: str) -> DivergenceError:
+    node = graph.nodes[
+        dict(pair for _, pairs in graph.updates for pair in pairs).get(name, graph.variables[name].id)
+    ]
+    return DivergenceError(
+        about,
+        source=node.origin.sources[0] if node.origin.sources else None,
+        details=(
+            f"the variable {name!r} was not finite any more when the step began: the update before it made it so",
+            f"it is updated by {_told(graph, node, _names(whole, graph))}",
+        ),
+        hint=f"{_HINT} The last finite weights are those of the last checkpoint.",
+    )
+
+
+def _at_node(
+    whole: Graph, graph: Graph, results: Sequence[Array], node: Node, about: str, left: str
+) -> DivergenceError:
+    names = _names(whole, graph)
+    parts = results[node.id] if isinstance(results[node.id], tuple) else (results[node.id],)
+    value = next(np.asarray(part) for part in parts if not finite(np.asarray(part)))
+    leaf = leaf_name(node.op)
+    where = tuple(int(i) for i in np.argwhere(~np.isfinite(value))[0])
+    place = f", the first at {list(where)}" if where else ""
+    count = f"{np.count_nonzero(~np.isfinite(value))} of {value.size}" if value.ndim else "the value"
+    held = (
+        f"{count} is {value[where]}" if not value.ndim else f"{count} are not finite{place}: {value[where]}"
+    )
+    if leaf is not None:
+        first = f"what is fed for {leaf!r} is not finite: {held}"
+    else:
+        first = f"the first that is not finite is {_told(graph, node, names)}: {held}"
+    ranges = tuple(f"its operand {names[i]} lies in {_range(results[i])}" for i in dict.fromkeys(node.inputs))
+    return DivergenceError(
+        about,
+        source=node.origin.sources[0] if node.origin.sources else None,
+        details=(first, *ranges, left),
+        hint="Mend the data: find such values with numpy.isfinite." if leaf is not None else _HINT,
+    )
+
+
+def _range(value: Array | tuple[Array, ...]) -> str:
+    array = np.asarray(value[0] if isinstance(value, tuple) else value)
+    return f"{array.min():.4g} to {array.max():.4g}" if array.size else "no range: it is empty"

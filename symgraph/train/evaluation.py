@@ -1,0 +1,305 @@
+"""What a trained network does on data: means and metrics over batches, and predictions.
+
+evaluate : Session -> data -> {name: value}
+predict  : Session -> fetches -> data -> arrays with a row an example
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import attrs
+import numpy as np
+
+from symgraph.errors import DataError, ExecutionError, GraphError
+from symgraph.fetches import flatten
+from symgraph.ir import Array, Placeholder
+from symgraph.session import Session, Step
+from symgraph.train.feeding import Cutting, Map, Source, check_finite, check_missing, check_names, source
+from symgraph.train.metrics import Metric
+from symgraph.values import shown
+
+Outputs: TypeAlias = str | Sequence[str]
+_PLACE = re.compile(r"(-?\d+) at \[(\d+)((?:, \d+)*)\]")
+
+
+@attrs.frozen(eq=False)
+class Measure:
+    """A step over batches that gives scalar outputs, and folds metrics.
+
+    `outputs` are the names of the scalars, `steps` the prepared run whose results are those scalars and then what
+    metrics need; `picks` tells for each metric where its inputs are among (what is fed, results).
+    """
+
+    step: Step
+    source: Source
+    extras: tuple[Any, ...]
+    outputs: tuple[str, ...]
+    metrics: Mapping[str, Metric]
+    picks: tuple[tuple[int, ...], ...]
+
+    def start(self) -> list[Any]:
+        """The metrics' states before the first batch."""
+        return [metric.start() for metric in self.metrics.values()]
+
+    def add(self, states: Sequence[Any], values: Sequence[Any], results: Sequence[Any]) -> list[Any]:
+        """The metrics' states after a batch."""
+        pool = (*values, *self.extras, *results)
+        return [
+            metric.add(state, *[pool[i] for i in picks])
+            for metric, state, picks in zip(self.metrics.values(), states, self.picks, strict=True)
+        ]
+
+    def results(self, states: Sequence[Any]) -> dict[str, Any]:
+        """The metrics' results by name."""
+        return {
+            name: metric.result(state)
+            for (name, metric), state in zip(self.metrics.items(), states, strict=True)
+        }
+
+
+def measure(
+    session: Session,
+    found: Source,
+    outputs: Outputs,
+    metrics: Mapping[str, Metric],
+    feeds: Mapping[str, Any],
+    update: Sequence[str] | None,
+    what: str,
+) -> Measure:
+    """Prepare a run over batches, and check the first; raises FeedError, GraphError and what compiling raises."""
+    graph = session.graph
+    names = (outputs,) if isinstance(outputs, str) else tuple(outputs)
+    for name in names:
+        node = graph[name]
+        if getattr(node.type, "shape", None) != ():
+            raise GraphError(
+                f"the output {name!r} is {node.type}, and what is averaged over batches is a scalar",
+                source=node.origin.sources[0] if node.origin.sources else None,
+                hint="Take its mean in the graph, or use it by a metric.",
+            )
+    check_metrics(metrics, names)
+    check_names(graph, tuple(feeds), "feeds")
+    both = [name for name in feeds if name in found.names]
+    if both:
+        raise DataError(f"{both[0]!r} is in {what} and in feeds", hint="Leave it out of one of them.")
+    fed = (*found.names, *feeds)
+    needed = [name for metric in metrics.values() for name in metric.inputs if name not in fed]
+    fetched = tuple(dict.fromkeys((*names, *needed)))
+    _check_fed(session, fetched, update, fed, what)
+    step = session.prepare(fetched, fed, update)
+    extras = tuple(value(1) if callable(value) else value for value in feeds.values())
+    step.check(*found.first, *extras)
+    pool = (*fed, *fetched)
+    picks = tuple(tuple(pool.index(name) for name in metric.inputs) for metric in metrics.values())
+    return Measure(step, found, extras, names, metrics, picks)
+
+
+def check_metrics(metrics: Any, outputs: Sequence[str]) -> None:
+    """Raise DataError for what is no mapping from names to metrics."""
+    if not isinstance(metrics, Mapping):
+        raise DataError(
+            f"metrics are a mapping from names, and this is {shown(metrics)}",
+            hint='Write metrics={"accuracy": metrics.accuracy("logits", "y")}.',
+        )
+    for name, metric in metrics.items():
+        if not isinstance(name, str) or not all(
+            hasattr(metric, part) for part in ("inputs", "start", "add", "result")
+        ):
+            raise DataError(
+                f"{name!r} is {shown(metric)}, which is no metric",
+                hint='Write such as {"accuracy": symgraph.train.metrics.accuracy("logits", "y")}.',
+            )
+        if name in outputs:
+            raise DataError(
+                f"{name!r} is an output that is watched and a metric", hint="Name the metric otherwise."
+            )
+
+
+def _check_fed(
+    session: Session, fetched: Sequence[str], update: Sequence[str] | None, fed: Sequence[str], what: str
+) -> None:
+    """Raise FeedError for a placeholder that is needed and not fed, with what is fed in its stead."""
+    graph = session.graph
+    stack = [graph[name].id for name in fetched]
+    stack += [i for group in update or () for i in graph.update_group(group).values()]
+    reached = set[int]()
+    while stack:
+        i = stack.pop()
+        if i not in reached:
+            reached.add(i)
+            stack.extend(graph.nodes[i].inputs)
+    ops = [graph.nodes[i].op for i in sorted(reached)]
+    check_missing(
+        graph, [op.label for op in ops if isinstance(op, Placeholder) and op.default is None], fed, what
+    )
+
+
+def about_row(
+    error: ExecutionError,
+    found: Source,
+    values: Sequence[Any],
+    epoch: int,
+    place: int,
+    number: int,
+    what: str,
+) -> str:
+    """Which example an error is about, where its message names an index of what was fed; else which batch."""
+    match = _PLACE.search(error.message)
+    if match:
+        at = (int(match[2]), *(int(i) for i in match[3].split(", ") if i))
+        for name, value in zip(found.names, values, strict=True):
+            array = np.asarray(value)
+            if array.dtype.kind in "iu" and _holds(array, at, int(match[1])):
+                example = found.row(epoch, place, at[0])
+                where = f"example {example} of {what}, " if example is not None else ""
+                return f"it is {name!r} of {where}row {at[0]} of batch {number}"
+    return f"it happened on batch {number} of {what}"
+
+
+def _holds(array: Array, at: tuple[int, ...], value: int) -> bool:
+    if array.ndim < len(at):
+        return False
+    inside = all(i < size for i, size in zip(at, array.shape, strict=False))
+    return inside and bool(np.any(array[at] == value))
+
+
+def weighted_mean(values: Sequence[float], counts: Sequence[int]) -> float:
+    """The mean of batches' means, each with its number of examples.
+
+    >>> weighted_mean([1.0, 4.0], [2, 1])
+    2.0
+    """
+    return math.fsum(value * count for value, count in zip(values, counts, strict=True)) / max(sum(counts), 1)
+
+
+def folded(
+    measured: Measure, what: str, stopped: Callable[[], bool] = lambda: False
+) -> dict[str, Any] | None:
+    """The means of the outputs and the metrics over all batches; None if it was `stopped` on the way."""
+    found, states = measured.source, measured.start()
+    columns: list[list[float]] = [[] for _ in measured.outputs]
+    counts: list[int] = []
+    extras = measured.extras
+    for number, (values, place) in enumerate(found.epoch(0, 0), 1):
+        try:
+            results = measured.step(*values, *extras)
+        except ExecutionError as error:
+            error.details = (*error.details, about_row(error, found, values, 0, place, number, what))
+            raise
+        for column, result in zip(columns, results, strict=False):
+            column.append(float(result))
+        counts.append(len(values[found.lead]))
+        if measured.metrics:
+            states = measured.add(states, values, results)
+        if stopped():
+            return None
+    means = {
+        name: weighted_mean(column, counts) for name, column in zip(measured.outputs, columns, strict=True)
+    }
+    return {**means, **measured.results(states)}
+
+
+def evaluate(
+    session: Session,
+    data: Any,
+    *,
+    metrics: Mapping[str, Metric] | None = None,
+    outputs: Outputs = "loss",
+    batch_size: int = 256,
+    map: Map | None = None,
+    feeds: Mapping[str, Any] | None = None,
+    check_data: bool = True,
+) -> dict[str, Any]:
+    """The means of scalar outputs over the examples of `data`, and metrics; no variable changes.
+
+    `data`, `map` and `feeds` are those of `fit`. `outputs` names the scalars, none by `()`; a batch's value is
+    weighted by its number of examples, so that a last batch that is smaller counts as much as it holds. `metrics`
+    maps names to `symgraph.train.metrics`. Raises DataError, FeedError, GraphError, and what a run raises.
+
+    >>> from symgraph import ops
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import placeholder
+    >>> x = placeholder("x", ("batch",))
+    >>> session = Session(define(loss=ops.mean(x * x)), backend="numpy")
+    >>> evaluate(session, {"x": np.array([1, 2, 3], np.float32)}, batch_size=2)
+    {'loss': 4.666666666666667}
+    """
+    if check_data:
+        check_finite(data, "the data")
+    found = source(session.graph, data, Cutting(batch_size, clip=True), map, 1, "the data")
+    measured = measure(
+        session, found, outputs, {} if metrics is None else metrics, feeds or {}, None, "the data"
+    )
+    made = folded(measured, "the data")
+    assert made is not None
+    return made
+
+
+def predict(
+    session: Session,
+    output: Any,
+    data: Any,
+    *,
+    batch_size: int = 256,
+    map: Map | None = None,
+    feeds: Mapping[str, Any] | None = None,
+) -> Any:
+    """The outputs on all examples of `data`: arrays with a row for each, of the nesting of `output`.
+
+    `output` is a name, or any nesting of what a session fetches; `data`, `map` and `feeds` are those of `fit`, and an
+    array alone is that of the one placeholder that is needed. Raises DataError, FeedError, GraphError, and what a
+    run raises.
+
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import placeholder
+    >>> session = Session(define(y=placeholder("x", ("batch", 2)) * 2.0), backend="numpy")
+    >>> predict(session, "y", np.array([[1, 2], [3, 4], [5, 6]], np.float32), batch_size=2).tolist()
+    [[2.0, 4.0], [6.0, 8.0], [10.0, 12.0]]
+    """
+    leaves, nest = flatten(output)
+    given = dict(feeds or {})
+    ids = tuple(session._fetched(leaf) for leaf in leaves)
+    if isinstance(data, np.ndarray) and map is None:
+        data = {_only(session, ids, given): data}
+    found = source(session.graph, data, Cutting(batch_size, clip=True), map, 1, "the data")
+    check_names(session.graph, tuple(given), "feeds")
+    step = session.prepare(tuple(leaves), (*found.names, *given))
+    extras = tuple(value(1) if callable(value) else value for value in given.values())
+    step.check(*found.first, *extras)
+    parts: list[list[Array]] = [[] for _ in leaves]
+    for number, (values, place) in enumerate(found.epoch(0, 0), 1):
+        try:
+            results = step(*values, *extras)
+        except ExecutionError as error:
+            error.details = (*error.details, about_row(error, found, values, 0, place, number, "the data"))
+            raise
+        count = len(values[found.lead])
+        for column, result, leaf in zip(parts, results, leaves, strict=True):
+            if np.ndim(result) == 0 or len(result) != count:
+                raise DataError(
+                    f"{leaf!r} has the shape {np.shape(result)} on {count} examples: it has no row for each",
+                    hint="Predict an output with a row for each example; for a mean over them write evaluate.",
+                )
+            column.append(result)
+    return nest([np.concatenate(column) for column in parts])
+
+
+def _only(session: Session, ids: Sequence[int], feeds: Mapping[str, Any]) -> str:
+    """The one placeholder that these nodes need."""
+    stack, reached = list(ids), set[int]()
+    while stack:
+        i = stack.pop()
+        if i not in reached:
+            reached.add(i)
+            stack.extend(session.graph.nodes[i].inputs)
+    ops = [session.graph.nodes[i].op for i in sorted(reached)]
+    names = [op.label for op in ops if isinstance(op, Placeholder) and op.label not in feeds]
+    if len(names) != 1:
+        listed = ", ".join(map(repr, names)) or "none"
+        raise DataError(
+            f"an array is the value of one placeholder, and what is predicted needs {listed}",
+            hint="Give arrays by the names of placeholders: {...}.",
+        )
+    return names[0]

@@ -1,0 +1,444 @@
+"""Training: epochs of steps with validation, callbacks and checkpoints, resumed to the bit.
+
+    fit : Session -> data -> History
+
+Everything that decides how training goes on is in one record, `Now`: a checkpoint holds all of it, and the
+variables. What is not in it (the order of an epoch, the batches) is a function of the seed and the place in the data.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import isfinite
+from pathlib import Path
+from time import perf_counter
+from typing import Any, TextIO
+
+import attrs
+import numpy as np
+
+from symgraph.errors import DataError, DivergenceError, ExecutionError, GraphError
+from symgraph.session import Groups, Session
+from symgraph.train.callbacks import Callback, MakesCallback, Stop, require_column, whole
+from symgraph.train.checkpoint import Checkpoint, read
+from symgraph.train.checkpoints import Checkpoints, Target, check_file, check_folder, resumed_from
+from symgraph.train.divergence import diverged, not_finite, watched
+from symgraph.train.evaluation import (
+    Measure,
+    Outputs,
+    about_row,
+    check_metrics,
+    folded,
+    measure,
+    weighted_mean,
+)
+from symgraph.train.feeding import Cutting, Map, check_finite, source
+from symgraph.train.feeding import batch_size as checked_size
+from symgraph.train.history import History
+from symgraph.train.interruption import Interrupted, interruptible
+from symgraph.train.metrics import Metric
+from symgraph.train.progress import Display, display
+from symgraph.train.resumption import names, restored, save, save_epoch
+from symgraph.train.run import Clock, Now, Run
+from symgraph.values import shown
+
+_GROUPS = ("train", "state")
+_RATE = "learning_rate"
+
+
+def fit(
+    session: Session,
+    train: Any,
+    *,
+    validation: Any = None,
+    epochs: int = 1,
+    batch_size: int = 32,
+    shuffle: bool = True,
+    seed: int | None = None,
+    drop_last: bool = False,
+    map: Map | None = None,
+    feeds: Mapping[str, Any] | None = None,
+    outputs: Outputs = "loss",
+    update: Groups = None,
+    metrics: Mapping[str, Metric] | None = None,
+    train_metrics: bool = False,
+    validation_outputs: Mapping[str, str] | None = None,
+    callbacks: Sequence[MakesCallback] = (),
+    checkpoint: Target | None = None,
+    save_every: int | None = None,
+    resume: Any = None,
+    check_data: bool = True,
+    prefetch: int = 0,
+    quiet: bool = False,
+    out: TextIO | None = None,
+) -> History:
+    """Train: for each batch one step that runs the update groups, epoch after epoch.
+
+    `train` holds the examples: a mapping from names of placeholders to arrays of one length, `Examples` (whose `x`
+    and `y` are the placeholders of these names), any record like it, an iterable of such batches, or a function of
+    the epoch's number, from 0, that gives one. `map` makes of a batch what is fed, such as floats of pixels; it is a
+    pure function. `feeds` is what is fed beside the data: values, or functions of the step's number, from 1.
+
+    Arrays are cut into batches of `batch_size`, in an order that `seed` (by default the session's) and the epoch
+    decide; without `shuffle` in their own. The last batch of an epoch holds what is left over, or is left out by
+    `drop_last`. `prefetch` batches are made ahead on a thread.
+
+    `outputs` names scalar outputs that are averaged over an epoch's examples, the first being the loss; `update` the
+    groups, by default those of "train" and "state" that the graph has. `metrics` are folded over the `validation`
+    data after each epoch, and with `train_metrics`, or where there is no validation, over the training batches, as
+    the network was before each update. `validation_outputs` maps names of outputs to those that stand for them in
+    validation, for a network that behaves otherwise then (dropout, batch normalisation).
+
+    `callbacks` see each step and epoch: `EarlyStopping`, `CsvLog`, `TensorBoard`, `LambdaCallback`, `Callback`.
+    `checkpoint` is a file that is replaced after each epoch, at the end, on Ctrl-C and with `save_every` after each
+    so many steps; or a `Checkpoints` folder. `resume` is a checkpoint to go on from, or True: this run's own, if it is
+    there. A run that was killed and resumed gives the same losses, metrics and weights as one that was not, bit for
+    bit; only `epochs` and callbacks may differ.
+
+    On a terminal a bar shows the loss, the speed and the time left, elsewhere lines do (to `out`, by default standard
+    output), nothing does if `quiet`. Ctrl-C ends training between two steps, saves, and raises `Interrupted`, which
+    is a KeyboardInterrupt and has the history; a second one interrupts at once.
+
+    Raises DataError, FeedError and GraphError before anything is trained; DivergenceError for a loss or weights that
+    are not finite, with the node where that began, and with the weights from before that step; CheckpointError.
+
+    >>> from symgraph import ops
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import placeholder, variable
+    >>> from symgraph.train import minimize, sgd
+    >>> x, y, w = placeholder("x", ("batch",)), placeholder("y", ("batch",)), variable("w", ())
+    >>> graph = minimize(define(loss=ops.mean((w * x - y) ** 2)), "loss", sgd(0.1))
+    >>> points = np.linspace(-1, 1, 50, dtype=np.float32)
+    >>> with Session(graph) as session:
+    ...     history = fit(session, {"x": points, "y": 3 * points}, epochs=20, batch_size=10, quiet=True)
+    ...     print(len(history), len(history.losses), f"{session.variables['w']:.3f}")
+    20 100 2.999
+    """
+    epochs = whole("epochs", epochs, 0)
+    found = resumed_from(resume, checkpoint)  # a run that begins anew must not delete an older one's files
+    target, every = _target(checkpoint, save_every)
+    saved = None if found is None else read(found)
+    cutting = Cutting(
+        checked_size(batch_size, None, "train", False),
+        bool(shuffle),
+        (session if saved is None else saved).seed if seed is None else whole("seed", seed, 0),
+        bool(drop_last),
+        whole("prefetch", prefetch, 0),
+    )
+    if check_data:
+        check_finite(train, "train")
+        check_finite(validation, "validation")
+    groups = _groups(session, update)
+    folds = {} if metrics is None else metrics
+    check_metrics(folds, (outputs,) if isinstance(outputs, str) else outputs)
+    data = source(session.graph, train, cutting, map, epochs, "train")
+    own = folds if train_metrics or validation is None else {}
+    training = measure(session, data, outputs, own, feeds or {}, groups, "train")
+    if not training.outputs:
+        raise DataError("fit watches no output", hint='Name the loss: outputs="loss".')
+    validating = None
+    if validation is not None:
+        validating = _validating(
+            session,
+            validation,
+            cutting,
+            map,
+            epochs,
+            training.outputs,
+            folds,
+            feeds or {},
+            validation_outputs or {},
+        )
+    made = tuple(_callback(callback) for callback in callbacks)
+    columns = _columns(session, training, validating, feeds or {})
+    if isinstance(target, Checkpoints) and target.best_by is not None:
+        require_column("Checkpoints", target.best_by, columns)
+    identity = {
+        "data": data.identity,
+        "batch_size": cutting.size,
+        "shuffle": cutting.shuffle,
+        "seed": cutting.seed,
+        "drop_last": cutting.drop_last,
+        "outputs": list(training.outputs),
+        "update": list(groups),
+        "metrics": sorted(own),
+    }
+    run = Run(session, training, validating, epochs, feeds or {}, made, target, every, columns, identity)
+    return _trained(run, saved, found, out or sys.stdout, quiet)
+
+
+# What is made ready before the first step.
+
+
+def _target(checkpoint: Any, save_every: Any) -> tuple[Path | Checkpoints | None, int | None]:
+    """Where checkpoints go, and after how many steps; raises DataError where nothing can be written."""
+    every = None if save_every is None else whole("save_every", save_every)
+    if checkpoint is None:
+        if every is not None:
+            raise DataError(
+                "save_every saves to a checkpoint, and none is named", hint="Write checkpoint=PATH."
+            )
+        return None, None
+    if isinstance(checkpoint, Checkpoints):
+        if every is not None:
+            raise DataError(
+                "save_every and Checkpoints say when to save", hint="Write Checkpoints(..., every=N)."
+            )
+        check_folder("the checkpoint", checkpoint.folder)
+        return checkpoint, checkpoint.every
+    if not isinstance(checkpoint, str | Path):
+        raise DataError(
+            f"checkpoint is a path, and this is {shown(checkpoint)}", hint='Write "run.safetensors".'
+        )
+    check_file("the checkpoint", Path(checkpoint))
+    return Path(checkpoint), every
+
+
+def _groups(session: Session, update: Groups) -> tuple[str, ...]:
+    present = tuple(name for name, _ in session.graph.updates)
+    if update is None:
+        chosen = tuple(name for name in _GROUPS if name in present)
+    else:
+        chosen = (update,) if isinstance(update, str) else tuple(update)
+    if chosen:
+        return chosen
+    listed = ", ".join(map(repr, present))
+    raise GraphError(
+        "there is nothing to train: "
+        + (f"the update groups are {listed}" if present else "the graph has no updates"),
+        hint=f"Name those to run: update=({listed},)."
+        if present
+        else 'Write graph = symgraph.train.minimize(graph, "loss", symgraph.train.sgd(0.1)).',
+    )
+
+
+def _validating(
+    session: Session,
+    validation: Any,
+    cutting: Cutting,
+    map: Map | None,
+    epochs: int,
+    outputs: Sequence[str],
+    metrics: Mapping[str, Metric],
+    feeds: Mapping[str, Any],
+    renamed: Mapping[str, str],
+) -> Measure:
+    whole_data = attrs.evolve(cutting, shuffle=False, drop_last=False, clip=True)
+    found = source(session.graph, validation, whole_data, map, epochs, "validation")
+    needed = {name: value for name, value in feeds.items() if name not in found.names}
+    folds = {
+        name: attrs.evolve(metric, inputs=tuple(renamed.get(part, part) for part in metric.inputs))
+        if renamed
+        else metric
+        for name, metric in metrics.items()
+    }
+    made = measure(
+        session, found, [renamed.get(name, name) for name in outputs], folds, needed, None, "validation"
+    )
+    return attrs.evolve(made, outputs=tuple(outputs))
+
+
+def _callback(given: Any) -> Callback:
+    make = getattr(given, "callback", None)
+    if make is None or isinstance(given, type):
+        raise DataError(
+            f"{shown(given)} is no callback",
+            hint="Write such as EarlyStopping(patience=3), or LambdaCallback(on_epoch=function).",
+        )
+    made: Callback = make()
+    return made
+
+
+def _columns(
+    session: Session, training: Measure, validating: Measure | None, feeds: Mapping[str, Any]
+) -> tuple[str, ...]:
+    names = ["epoch", "step", *training.outputs, *training.metrics]
+    if validating is not None:
+        names += [f"val_{name}" for name in (*validating.outputs, *validating.metrics)]
+    if _has_rate(session, feeds) and _RATE not in names:
+        names.append(_RATE)
+    return (*names, "examples", "seconds")
+
+
+def _has_rate(session: Session, feeds: Mapping[str, Any]) -> bool:
+    graph = session.graph
+    return _RATE in feeds or _RATE in graph.variables or _RATE in dict(graph.outputs)
+
+
+# Training.
+
+
+def _trained(run: Run, saved: Checkpoint | None, path: Path | None, out: TextIO, quiet: bool) -> History:
+    now = Now(run.train.start(), tuple([] for _ in run.train.outputs))
+    states: Mapping[str, Any] = {}
+    if saved is not None and path is not None:
+        states = restored(run, now, saved, path)
+    run = attrs.evolve(run, watched=watched(run.session))
+    clock = Clock(counted=now.step)
+    with _started(run, now, states), interruptible() as stopped, display(out, quiet) as shown_on:
+        while now.epoch < run.epochs and not (now.stopped and now.index == 0):
+            if not (
+                _steps(run, now, clock, shown_on, stopped) and _finished(run, now, clock, shown_on, stopped)
+            ):
+                raise _interrupted(run, now, out, quiet)
+        if now.stopped and not quiet:
+            print(now.stopped, file=out)
+        save(run, now)
+        for place in range(len(run.callbacks)):
+            _hook(run, now, place, "on_end")
+    return History(now.rows, now.columns[0], stopped=now.stopped)
+
+
+@contextmanager
+def _started(run: Run, now: Now, states: Mapping[str, Any]) -> Iterator[None]:
+    """Start the callbacks, and close those that were started in any case."""
+    started: list[int] = []
+    try:
+        for place, (callback, name) in enumerate(zip(run.callbacks, names(run), strict=True)):
+            now.callbacks.append(callback.start(states.get(name), run.progress(now), run.session))
+            started.append(place)
+        yield
+    finally:
+        for place in started:
+            close = run.callbacks[place].close
+            if close is not None:
+                close(now.callbacks[place])
+
+
+def _steps(run: Run, now: Now, clock: Clock, shown_on: Display, stopped: Callable[[], bool]) -> bool:
+    """The steps of an epoch that are left; False if Ctrl-C came."""
+    if now.stopped:
+        return True
+    found, measured, step = run.train.source, run.train, run.train.step
+    many = len(measured.outputs)
+    columns, losses, counts = now.columns, now.columns[0], now.counts
+    extras, changing = measured.extras, any(callable(value) for value in run.feeds.values())
+    hooks = [(place, c.every) for place, c in enumerate(run.callbacks) if c.on_step is not None]
+    begun, first, interval, every = perf_counter(), len(counts), shown_on.interval, run.every
+    then = begun + interval
+    for values, place in found.epoch(now.epoch, now.index):
+        if changing:
+            extras = _extras(run, len(counts) + 1)
+        try:
+            results = step(*values, *extras)
+        except ExecutionError as error:
+            what = about_row(error, found, values, now.epoch, place, len(counts) + 1, "train")
+            error.details = (*error.details, what)
+            raise
+        loss = float(results[0])
+        if not isfinite(loss):
+            raise _diverged(run, now, measured.outputs[0], values, extras, len(counts) + 1, loss)
+        losses.append(loss)
+        counts.append(len(values[found.lead]))
+        now.index = place
+        for k in range(1, many):
+            columns[k].append(float(results[k]))
+        if measured.metrics:
+            now.metrics = measured.add(now.metrics, values, results)
+        for at, each in hooks:
+            if len(counts) % each == 0:
+                _hook(run, now, at, "on_step")
+        if every is not None and len(counts) % every == 0:
+            _check_weights(run, now, values, extras)
+            save(run, now)
+        if perf_counter() >= then:
+            shown_on.step(run.progress(now), clock.speed(run, now, begun))
+            then = perf_counter() + interval
+        if now.stopped or stopped():
+            break
+    now.spent += perf_counter() - begun
+    clock.training += perf_counter() - begun
+    if len(counts) > first:
+        _check_weights(run, now, values, extras)
+    return not stopped()
+
+
+def _extras(run: Run, step: int) -> tuple[Any, ...]:
+    return tuple(value(step) if callable(value) else value for value in run.feeds.values())
+
+
+def _finished(run: Run, now: Now, clock: Clock, shown_on: Display, stopped: Callable[[], bool]) -> bool:
+    """The end of an epoch: validation, its row, the callbacks and a checkpoint; False if Ctrl-C came."""
+    begun, start = perf_counter(), sum(row["step"] for row in now.rows[-1:])
+    row: dict[str, Any] = {"epoch": now.epoch + 1, "step": now.step}
+    for name, column in zip(run.train.outputs, now.columns, strict=True):
+        row[name] = weighted_mean(column[start:], now.counts[start:])
+    row.update(run.train.results(now.metrics))
+    if run.validation is not None:
+        held = folded(run.validation, "validation", stopped)
+        if held is None:
+            return False
+        row.update({f"val_{name}": value for name, value in held.items()})
+    if _RATE in run.columns and _RATE not in row:
+        row[_RATE] = _rate(run, now)
+    row["examples"] = sum(now.counts[start:])
+    row["seconds"] = now.spent + perf_counter() - begun
+    now.rows = (*now.rows, {name: _plain(row[name]) for name in run.columns})
+    shown_on.epoch(run.progress(now), clock.speed(run, now, perf_counter()))
+    for place in range(len(run.callbacks)):
+        _hook(run, now, place, "on_epoch")
+    now.epoch, now.index, now.spent, now.metrics = now.epoch + 1, 0, 0.0, run.train.start()
+    save_epoch(run, now)
+    return True
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _rate(run: Run, now: Now) -> float | None:
+    """The learning rate, where a feed, a variable or an output that needs no data tells it."""
+    if _RATE in run.feeds:
+        value = run.feeds[_RATE]
+        return float(value(now.step) if callable(value) else value)
+    return float(run.session.run(_RATE))
+
+
+# Callbacks, and what ends training before its end.
+
+
+def _hook(run: Run, now: Now, place: int, event: str) -> None:
+    hook = getattr(run.callbacks[place], event)
+    if hook is None:
+        return
+    found = hook(now.callbacks[place], run.progress(now), run.session)
+    if isinstance(found, Stop):
+        now.stopped = now.stopped or found.reason or "stopped by a callback"
+        found = found.state
+    now.callbacks[place] = found
+
+
+def _check_weights(run: Run, now: Now, values: Sequence[Any], extras: Sequence[Any]) -> None:
+    """Raise DivergenceError where a variable has left the finite numbers: no checkpoint is to hold that."""
+    bad = not_finite(run.session, run.watched)
+    if bad is not None:
+        raise _diverged(run, now, bad, values, extras, now.step, None)
+
+
+def _diverged(
+    run: Run,
+    now: Now,
+    target: str,
+    values: Sequence[Any],
+    extras: Sequence[Any],
+    step: int,
+    loss: float | None,
+) -> DivergenceError:
+    found = f"the variable {target!r} became non-finite" if loss is None else f"{target!r} became {loss}"
+    fed = dict(zip((*run.train.source.names, *run.feeds), (*values, *extras), strict=True))
+    return diverged(run.session, run.train.step, fed, target, found, step, now.epoch + 1)
+
+
+def _interrupted(run: Run, now: Now, out: TextIO, quiet: bool) -> Interrupted:
+    where = f"stopped after step {now.step}, in epoch {now.epoch + 1} of {run.epochs}"
+    if run.target is None:
+        message = f"{where}; nothing was saved, since there is no checkpoint=PATH"
+    else:
+        save(run, now)
+        path = run.target.folder if isinstance(run.target, Checkpoints) else run.target
+        message = f"{where}; resume with fit(..., resume={str(path)!r})"
+    if not quiet:
+        print(message, file=out, flush=True)
+    return Interrupted(message, History(now.rows, now.columns[0], interrupted=True))
