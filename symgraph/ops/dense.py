@@ -5,7 +5,7 @@ and raises for a whole stack where one matrix is singular.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -17,6 +17,11 @@ _BLOCK = 64  # rows that are substituted one after another; what they leave is o
 def _finite(a: Array) -> Array:
     """For each matrix whether all its elements are finite."""
     return np.asarray(np.isfinite(a).all((-1, -2)))
+
+
+def _places(chosen: Array) -> Iterator[tuple[int, ...]]:
+    """The indices of the matrices that are chosen."""
+    return (index for index in np.ndindex(chosen.shape) if chosen[index])
 
 
 def of_finite(function: Callable[[Array], Array], a: Array) -> Array:
@@ -36,7 +41,7 @@ def cholesky(a: Array) -> Array:
             return np.linalg.cholesky(lower)
         except np.linalg.LinAlgError:
             pass
-    for index in zip(*np.nonzero(finite), strict=True):
+    for index in _places(finite):
         try:
             made[index] = np.linalg.cholesky(lower[index])
         except np.linalg.LinAlgError:
@@ -94,7 +99,7 @@ def solve(a: Array, b: Array) -> Array:
     finite = np.broadcast_to(finite, batch)
     a, b = np.broadcast_to(a, (*batch, *a.shape[-2:])), np.broadcast_to(b, (*batch, *b.shape[-2:]))
     x = np.full(b.shape, np.nan, b.dtype)
-    for index in zip(*np.nonzero(finite), strict=True) if batch else [()] * bool(finite):
+    for index in _places(finite):
         try:
             x[index] = np.linalg.solve(a[index], b[index])
         except np.linalg.LinAlgError:

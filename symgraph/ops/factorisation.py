@@ -66,7 +66,7 @@ def _differ(name: str, n: Dimension, rows: Dimension) -> ShapeError:
 
 def _matrices(name: str, *values: Operand) -> tuple[Expr, ...]:
     """The operands as floats of one dtype; raises DTypeError for bools."""
-    given = operands(*values)
+    given = [operands(value)[0] for value in values]
     for e in given:
         if e.dtype == BOOL:
             raise DTypeError(
@@ -186,10 +186,11 @@ def _solved(op: Op, a: Operand, b: Operand) -> Expr:
     x, y = _matrices(op.name, a, b)
     if y.rank != 1:
         return ops.apply(op, x, y)
-    if x.rank >= 2 and x.shape[-1] == x.shape[-2] != y.shape[0]:
-        error = _differ(op.name, x.shape[-1], y.shape[0])
-        error.details = (describe(x), describe(y))
-        raise error
+    try:
+        _infer_system(op.name, x.type, make_type(y.dtype, (y.shape[0], 1)))
+    except ShapeError as error:
+        error.details = (describe(x), describe(y))  # and not the column that is made of it
+        raise
     solution = ops.apply(op, x, ops.reshape(y, (y.shape[0], 1)))
     return ops.reshape(solution, solution.shape[:-1])
 
