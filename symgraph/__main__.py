@@ -1,5 +1,5 @@
-"""The command line: `symgraph show` prints a graph at each stage of the compiler, `symgraph cache` tells what
-compiled code is kept on disk.
+"""The command line: `symgraph show` prints a graph at each stage of the compiler, `symgraph summary` its layers,
+`symgraph cache` tells what compiled code is kept on disk.
 
 main : arguments -> exit code      0 done, 2 what the user can mend
 """
@@ -26,6 +26,7 @@ _ABOUT = """\
 A static symbolic graph compiler for tensor programs.
 
     symgraph show models.one_hidden_layer --stage optimised
+    symgraph summary models.one_hidden_layer
     symgraph cache info
 """
 
@@ -54,6 +55,19 @@ examples:
   symgraph show models.one_hidden_layer --stage ledger --size batch=128 --numerics bitwise
   symgraph show models.one_hidden_layer > network.sg; symgraph show network.sg --stage gradient
   symgraph show models.one_hidden_layer --stage optimised --dot - | dot -Tsvg > network.svg
+"""
+
+_SUMMARY = """\
+Print the layers of a graph: what each makes, its parameters, and what it costs.
+
+WHAT is a module with a function graph(), the .py file of one, or a file (.txt, .sg) with the text form of a graph.
+A layer is a scope; what is outside all scopes is grouped by its variables.
+"""
+
+_SUMMARIES = """\
+examples:
+  symgraph summary models.one_hidden_layer
+  symgraph summary models.one_hidden_layer --size batch=128 --of loss
 """
 
 _CACHE = """\
@@ -111,14 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     add = show.add_argument
     add("what", metavar="WHAT", help="a module, or a .py, .txt or .sg file")
     add("--stage", choices=tuple(_STAGE), default="declared", metavar="STAGE", help="see below; declared")
-    add(
-        "--size",
-        metavar="NAME=N",
-        type=_size,
-        action="append",
-        default=[],
-        help="bind a named size; may be given several times",
-    )
+    _add_sizes(show)
     add("--of", metavar="NAME", help="the output that --stage gradient differentiates; default: loss")
     add("--backend", metavar="NAME", default="auto", help="what the graph is compiled for; default: auto")
     add("--numerics", choices=NUMERICS, default="safe", help="which rewrites may run; default: safe")
@@ -126,6 +133,22 @@ def _parser() -> argparse.ArgumentParser:
         "--dot", metavar="FILE", help="write the stage's graph for Graphviz instead; - is the standard output"
     )
     show.set_defaults(run=_show)
+    summary = commands.add_parser(
+        "summary",
+        help="print the layers of a graph",
+        description=_SUMMARY,
+        epilog=_SUMMARIES,
+        formatter_class=raw,
+    )
+    summary.add_argument("what", metavar="WHAT", help="a module, or a .py, .txt or .sg file")
+    _add_sizes(summary)
+    summary.add_argument(
+        "--of",
+        metavar="NAME",
+        action="append",
+        help="count what this output needs, in the place of all; may be given several times",
+    )
+    summary.set_defaults(run=_summary)
     cache = commands.add_parser(
         "cache",
         help="what compiled code is kept on disk",
@@ -140,6 +163,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_sizes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--size",
+        metavar="NAME=N",
+        type=_size,
+        action="append",
+        default=[],
+        help="bind a named size; may be given several times",
+    )
+
+
 def _size(text: str) -> tuple[str, int]:
     name, equals, value = text.partition("=")
     if not (name.isidentifier() and equals and value.isascii() and value.isdigit()):
@@ -149,6 +183,17 @@ def _size(text: str) -> tuple[str, int]:
 
 def _show(args: argparse.Namespace) -> None:
     graph = load(args.what)
+    sizes = _known_sizes(graph, args)
+    shown, text = _STAGE[args.stage](graph, args, sizes)
+    if args.dot is None:
+        print(text())
+        return
+    from symgraph.inspect.diagram import to_dot  # what draws is loaded where something is drawn
+
+    _write(args.dot, to_dot(shown))
+
+
+def _known_sizes(graph: Graph, args: argparse.Namespace) -> dict[str, int]:
     sizes = dict(args.size)
     unknown = sorted(sizes.keys() - graph.names)
     if unknown:
@@ -157,13 +202,18 @@ def _show(args: argparse.Namespace) -> None:
             source=None,
             hint=f"It has {', '.join(sorted(graph.names)) or 'none'}.",
         )
-    shown, text = _STAGE[args.stage](graph, args, sizes)
-    if args.dot is None:
-        print(text())
-        return
-    from symgraph.inspect.diagram import to_dot  # what draws is loaded where something is drawn
+    return sizes
 
-    _write(args.dot, to_dot(shown))
+
+def _summary(args: argparse.Namespace) -> None:
+    graph = load(args.what)
+    sizes = _known_sizes(graph, args)
+    try:
+        made = sg.summary(graph, args.of, **sizes)
+    except sg.GraphError as error:  # its line is in this file
+        error.source = None
+        raise
+    print(made)
 
 
 def _write(path: str, text: str) -> None:

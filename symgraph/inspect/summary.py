@@ -253,7 +253,10 @@ class _Grouping:
             if group is not None:
                 self.of[node.id] = group
                 for name in met:
-                    self.owner.setdefault(name, group)
+                    if self.graph.variables[
+                        name
+                    ].type.is_float:  # else such as the random key, which is of no layer
+                        self.owner.setdefault(name, group)
 
     def _by_variables(self, node: Node, met: Sequence[str]) -> Group | None:
         """The group of a node outside all scopes, or None where it belongs to no variable."""
@@ -280,20 +283,29 @@ def _layers(
     rest = grouping.new([REST])
     for node in forward:
         if node.inputs and node.id not in grouping.of:
-            owners = [grouping.owner[v] for v in grouping.variables.get(node.id, ()) if v in grouping.owner]
+            alone = grouping.variables.get(node.id, ())
+            owners = [grouping.owner[v] for v in alone if v in grouping.owner]
+            if alone and not owners:  # what meets no input
+                owners = [grouping.new(alone)]
+                grouping.owner.update(dict.fromkeys(alone, owners[0]))
             grouping.of[node.id] = owners[0] if owners else rest
     counted = _owned(graph, forward, grouping, rest)
     members: dict[Group, list[Node]] = {group: [] for group in counted}
     for node in forward:
         if node.id in grouping.of:
             members.setdefault(grouping.of[node.id], []).append(node)
-    for group in sorted(members, key=lambda g: (g == rest, g)):
+    # A layer stands where the data first comes to it: a mask of random numbers may be made earlier.
+    first = {
+        group: min([n.id for n in nodes if grouping.inputs[n.id]] or [n.id for n in nodes] or [len(graph)])
+        for group, nodes in members.items()
+    }
+    for group in sorted(members, key=lambda g: (g == rest, first[g], g)):
         nodes = members[group]
+        result = _result(graph, nodes, grouping.of, roots)
         name = ", ".join(grouping.names[group])
-        made = _result(graph, nodes, grouping.of, roots)
         flops = _bound(sum_dimensions(_flops(graph, node) for node in nodes), sizes)
         ops = tuple(dict.fromkeys(node.op.name for node in nodes))
-        yield Layer(name, ops, "" if made is None else _type(made, sizes), counted.get(group, 0), flops)
+        yield Layer(name, ops, "" if result is None else _type(result, sizes), counted.get(group, 0), flops)
 
 
 def _owned(graph: Graph, forward: Sequence[Node], grouping: _Grouping, rest: Group) -> dict[Group, int]:
@@ -305,7 +317,7 @@ def _owned(graph: Graph, forward: Sequence[Node], grouping: _Grouping, rest: Gro
         if node.id not in reached and name not in states:
             continue
         if name not in grouping.owner and not node.origin.scope and name in states:
-            continue  # such as the random key, which is of no layer
+            continue
         group = grouping.owner.get(name)
         if group is None:
             group = grouping.scope(node.origin.scope) if node.origin.scope else rest
@@ -355,7 +367,7 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
 
 def _number(dimension: Dimension) -> str:
     """A number, or the numbers of a polynomial, with commas between thousands."""
-    return re.sub(r"(?<![\w*]{2})\b\d{4,}\b", lambda found: f"{int(found[0]):,}", str(dimension))
+    return re.sub(r"\b\d{4,}\b", lambda found: f"{int(found[0]):,}", str(dimension))
 
 
 def _amount(dimension: Dimension) -> str:

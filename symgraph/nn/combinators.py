@@ -252,7 +252,8 @@ def multi_head(heads: Mapping[str, Head]) -> Body:
     """Several ends of one network with a loss each: the output is a mapping that `nn.graph` takes.
 
     It has the prediction of each head by its name, its loss as `NAME_loss`, and the weighted sum of the losses as
-    `loss`. Each head is in the scope of its name. Raises GraphError, and ShapeError for a loss that is no scalar.
+    `loss`. Each head is in the scope of its name, its loss in the scope `NAME_loss`. Raises GraphError, and ShapeError
+    for a loss that is no scalar.
 
     >>> from symgraph import nn
     >>> from symgraph.expr import placeholder
@@ -285,7 +286,7 @@ def multi_head(heads: Mapping[str, Head]) -> Body:
         total: Expr | None = None
         for name, inner, head in listed:
             prediction, state = yield from inner(x)
-            loss, other = yield from scope(name, _loss(name, head, prediction))
+            loss, other = yield from scope(f"{name}_loss", _loss(name, head, prediction))
             outputs.update({name: prediction, f"{name}_loss": loss})
             states.update({**state, **other})
             total = yield from at(source, partial(_sum, total, loss, head.weight))

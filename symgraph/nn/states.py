@@ -136,7 +136,8 @@ def _root_key(now: BuildState) -> tuple[BuildState, Expr]:
         return now, known
     root = now.known.get(KEY)
     if root is None:
-        root = variable(KEY, (2,), "int32", initializers.random_key)
+        with provenance.made_by(provenance.Origin(provenance.current().sources)):  # it is in no scope
+            root = variable(KEY, (2,), "int32", initializers.random_key)
     return attrs.evolve(now, parameters=now.parameters.set(KEY, root)), root
 
 
