@@ -7,6 +7,9 @@ consumers are its epilogue), and a reduction over the leading axis may be the ta
 
 Nodes get levels, such that an edge inside a region keeps the level and any other edge raises it. Regions are
 thus convex: no path leaves one and comes back. The work is linear in the number of edges.
+
+What reads leaves alone and has one consumer can run at any level, and waits for that of its consumer: the decay of
+a moment runs in the loop that has the gradient.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,6 +22,7 @@ from symgraph.define import body, lift, rebuild
 from symgraph.expr import Expr
 from symgraph.ir import Constant, Graph, Node, Op, Placeholder, Variable
 from symgraph.ops.base import Elementwise
+from symgraph.ops.convolution import Conv2d, Conv2dInput
 from symgraph.ops.linalg import MatMul
 from symgraph.ops.reduction import Reduction
 from symgraph.ops.region import Fused, Project, project
@@ -89,7 +93,7 @@ def role(node: Node, operands: Sequence[TensorType], tails: bool = True) -> Role
         return "alone"
     if isinstance(op, Elementwise):
         return "row"
-    if isinstance(op, MatMul):
+    if isinstance(op, MatMul | Conv2d | Conv2dInput):
         return "head"
     if isinstance(op, Reduction):
         if 0 not in op.axes:
@@ -113,6 +117,8 @@ def _plan(graph: Graph, numerics: Numerics, fits: Fits) -> _Plan:
     plan = _Plan([], [], [], [])
     roles: list[Role] = []
     settled: set[int] = set()
+    waiting: dict[int, list[int]] = {}  # nodes that have no level yet, each with what leads to it
+    alive = set(graph.roots)
     for node in graph.nodes:
         types = [graph.nodes[i].type for i in node.inputs]
         # What sizes and constants alone decide is computed once for each binding: a leaf to the rest.
@@ -128,7 +134,23 @@ def _plan(graph: Graph, numerics: Numerics, fits: Fits) -> _Plan:
             for i, type_ in zip(node.inputs, types, strict=True)
             if roles[i] != "leaf"
         }
-        level = max((plan.level[i] + (why is not None) for i, why in refused.items()), default=0)
+        idle = [i for i, why in refused.items() if why is None and i in waiting]
+        level = max(
+            (plan.level[i] + (why is not None) for i, why in refused.items() if i not in idle), default=0
+        )
+        before = _with_all([waiting.pop(i) for i in idle])
+        if (
+            mine == "row"
+            and isinstance(node.op, Elementwise)
+            and len(idle) == len(refused)
+            and node.id not in alive
+            and len(set(graph.consumers[node.id])) == 1
+        ):
+            before.append(node.id)
+            waiting[node.id] = before
+        else:
+            for i in before:
+                plan.level[i] = level
         joined = [i for i, why in refused.items() if why is None and plan.level[i] == level]
         for i, why in refused.items():
             if i not in joined:
@@ -137,6 +159,17 @@ def _plan(graph: Graph, numerics: Numerics, fits: Fits) -> _Plan:
         plan.level.append(level)
         plan.region.append(_join(plan, joined, mine))
     return plan
+
+
+def _with_all(lists: list[list[int]]) -> list[int]:
+    """All items in one of the lists: the longest, so that no item is moved often."""
+    if not lists:
+        return []
+    most = max(lists, key=len)
+    for other in lists:
+        if other is not most:
+            most.extend(other)
+    return most
 
 
 def _refusal(node: Node, operand: TensorType, mine: Role, theirs: Role) -> str | None:

@@ -7,7 +7,16 @@ import attrs
 import numpy as np
 
 from symgraph.ir import Node, Op
-from symgraph.lowering.llvm import checks, extremes, factorisation, indexing, scans, sorting
+from symgraph.lowering.llvm import (
+    checks,
+    convolution,
+    extremes,
+    factorisation,
+    indexing,
+    pooling,
+    scans,
+    sorting,
+)
 from symgraph.lowering.llvm.buffers import Room, Tensor, whole
 from symgraph.lowering.llvm.indexing import filled
 from symgraph.lowering.llvm.pooling import added, offset_of
@@ -22,9 +31,9 @@ from symgraph.ops.pooling import MaxPool2d, MaxPool2dGradient
 from symgraph.ops.reduction import ArgMax, ArgMin
 from symgraph.ops.shape import BroadcastTo, Concatenate, Reshape, Transpose
 from symgraph.ops.slicing import Flip, Pad, Slice
-from symgraph.ops.windows import OverlapAdd, Windows
 from symgraph.ops.sorting import ArgSort
 from symgraph.ops.threefry import Counter
+from symgraph.ops.windows import OverlapAdd, Windows
 
 # A view: (op, operand, shape of the result) -> the result, or None where the operand must be contiguous for it.
 View: TypeAlias = Callable[[Any, Tensor, Shape], Tensor | None]

@@ -11,12 +11,13 @@ from typing import Any
 import attrs
 import numpy as np
 
-from symgraph.ir import Node
+from symgraph.ir import Node, Op
+from symgraph.lowering.llvm import convolution
 from symgraph.lowering.llvm import matmul as tiles
 from symgraph.lowering.llvm.buffers import Tensor, read
-from symgraph.lowering.llvm.emit import I64, Builder, Type, Value, constant, integer
+from symgraph.lowering.llvm.emit import I64, Builder, Value, integer
+from symgraph.lowering.llvm.epilogue import coordinates, epilogue_at
 from symgraph.lowering.llvm.kernel import Kernel, close, open_kernel
-from symgraph.lowering.llvm.nest import compute
 from symgraph.lowering.llvm.region import (
     COSTLY,
     Inner,
@@ -31,13 +32,13 @@ from symgraph.lowering.llvm.region import (
     extract,
     label,
     reachable,
-    register_type,
 )
 from symgraph.lowering.llvm.target import Target
-from symgraph.lowering.llvm.vectors import address, gather, join_axes, load, store
+from symgraph.lowering.llvm.vectors import address, join_axes
 from symgraph.ops.base import Elementwise
 from symgraph.ops.linalg import MatMul
 
+HEADS = (MatMul, *convolution.HEADS)
 _FILLED = 0.7  # the share of lanes in use, from which the epilogue takes what is costly too
 
 
@@ -59,7 +60,7 @@ class Tile:
     outputs: tuple[tuple[int, tuple[int, ...]], ...]
 
 
-def alone(planner: Any, node: Node, op: MatMul, operands: Sequence[Tensor]) -> Tensor:
+def alone(planner: Any, node: Node, op: Op, operands: Sequence[Tensor]) -> Tensor:
     """A product that is no part of a region."""
     nodes = [read(k, t) for k, t in enumerate(operands)]
     shape: Any = node.type.shape
@@ -72,7 +73,7 @@ def fused(
     planner: Any, nodes: list[Inner], operands: list[Tensor], outputs: Sequence[int], node: int
 ) -> list[Tensor]:
     """The calls of a region with a product at its head, or several; returns the tensors of its outputs."""
-    heads = [i for i, n in enumerate(nodes) if isinstance(n.what, MatMul)]
+    heads = [i for i, n in enumerate(nodes) if isinstance(n.what, HEADS)]
     results: dict[int, Tensor] = {}
     for head in heads:
         # The last has the epilogue: what follows from the others is known by then.
@@ -80,7 +81,7 @@ def fused(
         inside = {head, *members}
         wanted = {i for i in inside if i in outputs}
         wanted |= {j for i, n in enumerate(nodes) if i not in inside for j in n.inputs if j in inside}
-        made = _tile(planner, nodes, operands, head, members, sorted(wanted), node)
+        made = _head(planner, nodes, operands, head, members, sorted(wanted), node)
         for i, tensor in made.items():
             results[i] = tensor
             nodes[i] = read(len(operands), tensor)
@@ -91,6 +92,22 @@ def fused(
         made = planner.region(kept, [operands[k] for k in given], [place[i] for i in later], node)
         results.update(zip(later, made, strict=True))
     return [results[i] for i in outputs]
+
+
+def _head(
+    planner: Any,
+    nodes: Sequence[Inner],
+    operands: Sequence[Tensor],
+    head: int,
+    members: Sequence[int],
+    wanted: Sequence[int],
+    node: int,
+) -> dict[int, Tensor]:
+    """The call of one product, of matrices or of windows, with its epilogue; returns the results that are wanted."""
+    if isinstance(nodes[head].what, MatMul):
+        return _tile(planner, nodes, operands, head, members, wanted, node)
+    x, kernel = (_matrix(planner, nodes[i], operands, node) for i in nodes[head].inputs)
+    return convolution.tile(planner, nodes, operands, head, members, wanted, node, (x, kernel))
 
 
 def _epilogue(nodes: Sequence[Inner], head: int, target: Target) -> list[int]:
@@ -244,88 +261,8 @@ def _one(
     target: Target,
 ) -> None:
     """The product of one batch."""
-    at = _coordinates(b, batch, tile.batches)
-    depth = len(tile.batches)
-    dtype = tile.product.dtype
-    x = address(b, pointers[0], at, tile.steps_a, dtype)
-    y = address(b, pointers[1], at, tile.steps_b, dtype)
-    reads = [
-        address(b, p, at, o.strides[:depth], o.dtype)
-        for p, o in zip(pointers[2:], tile.operands, strict=False)
-    ]
-    first = 2 + len(tile.operands)
-    writes = [
-        address(b, pointers[first + k], at, strides[:depth], tile.nodes[i].dtype)
-        for k, (i, strides) in enumerate(tile.outputs)
-    ]
-    numbers = {
-        k: load(b, o.dtype, read, 1, None)
-        for k, (o, read) in enumerate(zip(tile.operands, reads, strict=True))
-        if not any(o.strides[depth:])
-    }
-    tiles.write(
-        b, tile.product, tiling, x, y, scratch, piece, _Epilogue(tile, reads, writes, numbers), target
-    )
-
-
-def _coordinates(b: Builder, batch: Value, batches: Shape) -> list[Value]:
-    """The indices of a batch by its number."""
-    at: list[Value] = []
-    for size in reversed(batches[1:]):
-        at.append(b.rem(batch, integer(size)))
-        batch = b.div(batch, integer(size))
-    return [*([batch] if batches else []), *reversed(at)]
-
-
-@attrs.frozen
-class _Epilogue:
-    """What is done with each finished vector of the product."""
-
-    tile: Tile
-    reads: list[Value]
-    writes: list[Value]
-    numbers: dict[int, Value]
-
-    def __call__(self, b: Builder, acc: Value, row: Value, column: Value, mask: Value | None) -> None:
-        tile, lanes, depth = self.tile, acc.type.lanes, len(self.tile.batches)
-        values: list[Value] = []
-        loaded: dict[int, Value] = {}
-        for i, node in enumerate(tile.nodes):
-            if i == tile.head:
-                values.append(acc)
-            elif isinstance(node.what, Number):
-                values.append(constant(register_type(node.dtype, lanes), node.what.value))
-            elif isinstance(node.what, Read):
-                k = node.what.operand
-                if k not in loaded:
-                    loaded[k] = self._read(b, k, row, column, lanes, mask)
-                values.append(loaded[k])
-            else:
-                values.append(compute(b, node.what, [values[j] for j in node.inputs]))
-        for (i, strides), base in zip(tile.outputs, self.writes, strict=True):
-            where = address(b, base, [row, column], strides[depth:], tile.nodes[i].dtype)
-            store(b, values[i], where, strides[-1], mask)
-
-    def prefetch(self, b: Builder, type_: Type, row: Value, column: Value, vectors: int) -> None:
-        """Ask for the lines of a row that will be stored to, and for those that will be read beside them."""
-        tile, depth = self.tile, len(self.tile.batches)
-        for (i, strides), base in zip(tile.outputs, self.writes, strict=True):
-            dtype = tile.nodes[i].dtype
-            where = address(b, base, [row, column], strides[depth:], dtype)
-            tiles.prefetch(b, where, vectors * type_.lanes * dtype.itemsize)
-        for k, (operand, base) in enumerate(zip(tile.operands, self.reads, strict=True)):
-            if k not in self.numbers and operand.strides[-1] == 1 and operand.strides[-2]:
-                where = address(b, base, [row, column], operand.strides[depth:], operand.dtype)
-                tiles.prefetch(b, where, vectors * type_.lanes * operand.dtype.itemsize, write=False)
-
-    def _read(self, b: Builder, k: int, row: Value, column: Value, lanes: int, mask: Value | None) -> Value:
-        operand, depth = self.tile.operands[k], len(self.tile.batches)
-        if k in self.numbers:
-            return b.splat(self.numbers[k], lanes)
-        where = address(b, self.reads[k], [row, column], operand.strides[depth:], operand.dtype)
-        stride = operand.strides[-1]
-        if stride == 0:
-            return b.splat(load(b, operand.dtype, where, 1, None), lanes)
-        if stride == 1:
-            return load(b, operand.dtype, where, lanes, mask)
-        return gather(b, operand.dtype, where, stride, lanes, mask)
+    at = coordinates(b, batch, tile.batches)
+    x = address(b, pointers[0], at, tile.steps_a, tile.product.dtype)
+    y = address(b, pointers[1], at, tile.steps_b, tile.product.dtype)
+    epilogue = epilogue_at(b, tile, pointers[2:], at)
+    tiles.write(b, tile.product, tiling, x, y, scratch, piece, epilogue, target)

@@ -1,0 +1,113 @@
+"""Pooling in a plan: each offset of the windows is a strided view of the images, and loops go over those views side
+by side. Nothing is copied, and lanes are channels.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+
+from symgraph.ir import Node
+from symgraph.lowering.llvm.buffers import Tensor, read
+from symgraph.lowering.llvm.convolution import around
+from symgraph.lowering.llvm.indexing import filled
+from symgraph.lowering.llvm.region import Inner, number_of
+from symgraph.lowering.plan import concrete
+from symgraph.ops.arithmetic import Add, Div, Maximum, Mul
+from symgraph.ops.logic import Cast, Equal
+from symgraph.types import BOOL
+
+
+def offset_of(x: Tensor, offset: Sequence[int]) -> Tensor:
+    """What windows, whose offsets are the last axes, have at one offset."""
+    rank = len(x.shape) - len(offset)
+    first = sum(k * s for k, s in zip(offset, x.strides[rank:], strict=True))
+    return attrs.evolve(
+        x, shape=x.shape[:rank], strides=x.strides[:rank], offset=x.offset + first * x.dtype.itemsize
+    )
+
+
+def added(planner: Any, y: Tensor, out: Tensor, node: int) -> None:
+    """Out += y."""
+    nodes = [read(0, out), read(1, y), Inner(Add(), (0, 1), out.shape, out.dtype)]
+    planner.region(nodes, [out, y], [2], node, [out])
+
+
+def _views(op: Any, x: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
+    """The images at each offset of the windows, for each place of them."""
+    n, high, wide, channels = x.strides
+    whole = attrs.evolve(
+        x,
+        shape=(*shape, *op.window),
+        strides=(n, high * op.strides[0], wide * op.strides[1], channels, high, wide),
+    )
+    return [offset_of(whole, offset) for offset in np.ndindex(*op.window)]
+
+
+def max_pool(planner: Any, node: Node, operands: list[Tensor]) -> Tensor:
+    """The largest of all offsets, place by place."""
+    op: Any = node.op
+    (x,) = operands
+    lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    shape = concrete(node.type.shape)
+    views = _views(op, around(planner, x, op.padding, lowest, node.id), shape)
+    nodes = [read(k, view) for k, view in enumerate(views)]
+    best = 0
+    for k in range(1, len(views)):
+        nodes.append(Inner(Maximum(), (best, k), shape, x.dtype))
+        best = len(nodes) - 1
+    out: Tensor = planner.array(shape, x.dtype, node.id, op.name)
+    if len(views) == 1:
+        return planner.copy(views[0], out, node.id)  # type: ignore[no-any-return]
+    planner.region(nodes, views, [best], node.id, [out])
+    return out
+
+
+def max_pool_gradient(planner: Any, node: Node, operands: list[Tensor]) -> Tensor:
+    """A share of the cotangent to each of the largest: to all offsets at once where windows lie side by side, else
+    one after the other.
+    """
+    op: Any = node.op
+    x, y, g = operands
+    n, high, wide, channels = x.shape
+    (top, bottom), (left, right) = op.padding
+    size = (n, top + high + bottom, left + wide + right, channels)
+    out: Tensor = planner.array(size, x.dtype, node.id, op.name)
+    zero = number_of(np.zeros((), x.dtype))
+    views = _views(op, around(planner, x, op.padding, np.nan, node.id), y.shape)
+    places = _views(op, out, y.shape)
+    overlap = any(s < w for s, w in zip(op.strides, op.window, strict=True))
+    covered = all(
+        s == w and c * s == n
+        for s, w, c, n in zip(op.strides, op.window, y.shape[1:3], size[1:3], strict=True)
+    )
+    if not covered:
+        filled(planner, zero, out, node.id)
+    nodes = [*(read(k, view) for k, view in enumerate((*views, y, g)))]
+
+    def add(what: Any, inputs: tuple[int, ...], dtype: Any = x.dtype) -> int:
+        nodes.append(Inner(what, inputs, y.shape, dtype))
+        return len(nodes) - 1
+
+    best, cotangent = len(views), len(views) + 1
+    chosen = [add(Equal(), (k, best), BOOL) for k in range(len(views))]
+    ones = [add(Cast(x.dtype), (k,)) for k in chosen]
+    total = ones[0]
+    for k in ones[1:]:
+        total = add(Add(), (total, k))
+    share = add(Div(), (cotangent, total))
+    shares = [add(Mul(), (k, share)) for k in ones]
+    if not overlap and len(views) <= 9:
+        planner.region(nodes, [*views, y, g], shares, node.id, places)
+    else:
+        (each,) = planner.region(nodes, [*views, y, g], [share], node.id)
+        for view, place in zip(views, places, strict=True):
+            own = [read(0, view), read(1, y), read(2, each), read(3, place)]
+            own.append(Inner(Equal(), (0, 1), y.shape, BOOL))
+            own.append(Inner(Cast(x.dtype), (4,), y.shape, x.dtype))
+            own.append(Inner(Mul(), (5, 2), y.shape, x.dtype))
+            own.append(Inner(Add(), (3, 6), y.shape, x.dtype))
+            planner.region(own, [view, y, each, place], [7], node.id, [place])
+    first = top * out.strides[1] + left * out.strides[2]
+    return attrs.evolve(out, shape=x.shape, offset=out.offset + first * x.dtype.itemsize)
