@@ -110,14 +110,16 @@ def boundaries(done: Trained, settings: cli.Settings = cli.DEFAULT) -> Any:
     )
 
 
-def train(run: Run, settings: cli.Settings, epochs: int = EPOCHS, rate: float = RATE) -> Trained:
+def train(
+    run: Run, settings: cli.Settings = cli.DEFAULT, epochs: int = EPOCHS, rate: float = RATE
+) -> Trained:
     """Descend with all the points in each step; keep the weights after 0, 1/100, 1/10 and all of the epochs."""
     x, y = points(dtype=settings.dtype)
     kept = {0, max(1, epochs // 100), max(1, epochs // 10), epochs}
     with sg.Session(graph(run, rate, settings.dtype), settings.backend, settings.seed) as session:
         moments = {0: session.variables.snapshot()}
 
-        def keep(epoch, session):
+        def keep(epoch: int, session: sg.Session) -> None:
             if epoch in kept:
                 moments[epoch] = session.variables.snapshot()
 
