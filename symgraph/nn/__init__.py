@@ -33,7 +33,17 @@ from symgraph.nn.layers import (
     layer_norm,
     max_pool2d,
 )
-from symgraph.nn.states import Modes, evaluating, graph, is_training, latest, modes, next_key, updated
+from symgraph.nn.states import (
+    Modes,
+    evaluating,
+    graph,
+    is_training,
+    latest,
+    modes,
+    next_key,
+    updated,
+    with_evaluation,
+)
 
 __all__ = [
     "Head",
@@ -67,6 +77,7 @@ __all__ = [
     "sequential",
     "shared",
     "updated",
+    "with_evaluation",
 ]
 
 

@@ -13,11 +13,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, ParamSpec, TypeAlias, TypeVar
 
 import attrs
+import numpy as np
 
 from symgraph import origin as provenance
 from symgraph.build import Build, BuildState, fresh_name, located, pure, run, scope, state
 from symgraph.errors import GraphError, SymgraphError
 from symgraph.expr import Expr, Operand, as_expr
+from symgraph.ir import ArrayValue
 from symgraph.origin import Source
 from symgraph.values import shown
 
@@ -197,6 +199,8 @@ def _frozen(value: Any) -> Any:
     """An option as a value that compares and hashes."""
     if isinstance(value, Mapping):
         return tuple((key, _frozen(item)) for key, item in value.items())
+    if isinstance(value, np.ndarray):
+        return ArrayValue.of(value)
     return tuple(map(_frozen, value)) if type(value) in (list, tuple) else value
 
 

@@ -6,6 +6,8 @@ A layer declares its parameters when it is applied, since their shapes follow fr
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from symgraph import ops
 from symgraph.build import Build, do, parameter
 from symgraph.errors import DTypeError, GraphError, ShapeError
@@ -224,19 +226,21 @@ def dropout(rate: float) -> Body:
     >>> dropout(0.2)
     dropout(0.2)
     """
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
+    if not _is_share(rate) or rate == 1:
         raise GraphError(
             f"dropout: the rate is a number from 0 to below 1, and {shown(rate)} is none",
             hint="It is the share of elements that are dropped: 0.2 for a fifth.",
         )
 
+    share = float(rate)
+
     @do
     def body(x: Expr) -> Any:
         training = yield from is_training()
-        if not training or rate == 0:
+        if not training or share == 0:
             return x
         key, state = yield from next_key("dropout")
-        return Output(ops.dropout(x, rate, key), state)
+        return Output(ops.dropout(x, share, key), state)
 
     return body
 
@@ -262,12 +266,13 @@ def batch_norm(
     >>> batch_norm(0.9)
     batch_norm(0.9)
     """
-    if isinstance(momentum, bool) or not isinstance(momentum, int | float) or not 0 <= momentum <= 1:
+    if not _is_share(momentum):
         raise GraphError(
             f"batch_norm: the momentum is a number from 0 to 1, and {shown(momentum)} is none",
             hint="It is the share of the running statistics that stays in a step: 0.99.",
         )
     positive("batch_norm", "epsilon", epsilon)
+    kept = float(momentum)
 
     @do
     def body(x: Expr) -> Any:
@@ -282,8 +287,8 @@ def batch_norm(
         if not training:
             return ops.normalise(x, mean, variance, gain, shift, place, epsilon)
         made = ops.batch_norm(x, gain, shift, place, epsilon)
-        first = yield from _running(mean, made.mean, momentum)
-        second = yield from _running(variance, made.variance, momentum)
+        first = yield from _running(mean, made.mean, kept)
+        second = yield from _running(variance, made.variance, kept)
         return Output(made.output, {**first, **second})
 
     return body
@@ -354,14 +359,19 @@ def embedding(count: int, units: int, *, init: Any = _TABLE) -> Body:
 
 
 def _whole(name: str, what: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise GraphError(
             f"{name}: {what} is a whole number from 1, and {shown(value)} is none",
             hint=f"Such as {name}({64 if what != 'groups' else 'filters, window, groups=2'})."
             if name in ("dense", "conv2d") and what != "window"
             else "Write it as a number.",
         )
-    return value
+    return int(value)
+
+
+def _is_share(value: object) -> bool:
+    plain = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return plain and 0 <= value <= 1  # type: ignore[operator]
 
 
 def _pair(name: str, what: str, value: Pair) -> tuple[int, int]:

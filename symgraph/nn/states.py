@@ -212,6 +212,31 @@ def modes(build: Build[A]) -> Build[Modes[A]]:
     return state(step)
 
 
+def with_evaluation(build: Build[Any], prefix: str = "evaluation/") -> Build[Output[Mapping[str, Expr]]]:
+    """The outputs of a build for training, and again for evaluation, where `prefix` stands before their names.
+
+    What `symgraph.train.fit` needs for a network that behaves otherwise in evaluation: train by "loss", and validate
+    with `validation_outputs={"loss": "evaluation/loss"}`. The build returns named outputs, as for `nn.graph`; the
+    state is that of training. Raises GraphError.
+
+    >>> from symgraph import nn, ops
+    >>> from symgraph.build import do
+    >>> from symgraph.expr import placeholder
+    >>> @do
+    ... def network():
+    ...     h, state = yield from nn.sequential(nn.dense(3), nn.dropout(0.5))(placeholder("x", ("batch", 4)))
+    ...     return nn.Output({"loss": ops.mean(h * h)}, state)
+    >>> [name for name, _ in nn.graph(nn.with_evaluation(network())).outputs]
+    ['loss', 'evaluation/loss']
+    """
+
+    def joined(both: Modes[Any]) -> Output[Mapping[str, Expr]]:
+        (training, handed), (evaluation, _) = map(_named_outputs, both)
+        return Output({**training, **{f"{prefix}{name}": e for name, e in evaluation.items()}}, handed)
+
+    return modes(build).map(joined)
+
+
 def extended(parameters: PersistentMap[str, Expr], others: Mapping[str, Expr]) -> PersistentMap[str, Expr]:
     """The parameters with those of others that are not among them."""
     for name, declared in others.items():
@@ -284,10 +309,17 @@ def graph(build: Build[Any]) -> Graph:
             hint="Call the function that is decorated with symgraph.do: nn.graph(network()).",
         )
     made, after = run(build)
+    outputs, handed = _named_outputs(made)
+    _check_handed_on(after.pending, handed)
+    return define(outputs, updates={GROUP: handed} if handed else {})
+
+
+def _named_outputs(made: Any) -> tuple[Mapping[str, Expr], State]:
+    """What a build returned as named outputs and a state; raises GraphError for anything else."""
     outputs, handed = made if isinstance(made, Output) else (made, {})
     if not isinstance(outputs, Mapping):
         raise GraphError(
-            f"nn.graph takes named outputs, and the build returned {shown(outputs)}",
+            f"a graph has named outputs, and the build returned {shown(outputs)}",
             hint='Return symgraph.nn.Output({"loss": loss}, state).',
         )
     if not isinstance(handed, Mapping):
@@ -295,8 +327,7 @@ def graph(build: Build[Any]) -> Graph:
             f"a state maps variables to their next values, and this is {shown(handed)}",
             hint="Join the states of layers with {**first, **second}.",
         )
-    _check_handed_on(after.pending, handed)
-    return define(outputs, updates={GROUP: handed} if handed else {})
+    return outputs, handed
 
 
 def _check_handed_on(pending: Mapping[tuple[str, int], Pending], handed: State) -> None:

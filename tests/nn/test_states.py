@@ -317,3 +317,49 @@ def test_the_monad_laws_hold_for_what_layers_thread(a, b) -> None:
     assert seen(first(x).bind(sg.pure)) == seen(first(x))
     chained = first(x).bind(second)
     assert seen(chained.bind(sg.pure)) == seen(first(x).bind(lambda h: second(h).bind(sg.pure)))
+
+
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+def test_training_by_fit_with_validation_in_the_other_mode(backend: str) -> None:
+    if backend == "llvm":
+        pytest.importorskip("llvmlite", reason="the native backend is an extra")
+
+    @sg.do
+    def network():
+        y = sg.placeholder("y", ("batch",), "int64")
+        layers = nn.sequential(
+            nn.dense(32, sg.relu),
+            nn.batch_norm(0.9),
+            nn.dropout(0.2),
+            nn.residual(nn.dense(32, sg.tanh)),
+            nn.dense(2),
+        )
+        logits, state = yield from layers(x)
+        loss = sg.mean(sg.softmax_cross_entropy(logits, y))
+        return nn.Output({"loss": loss, "logits": logits}, state)
+
+    graph = sg.train.minimize(nn.graph(nn.with_evaluation(network())), "loss", sg.train.adam(0.01))
+    rng = np.random.default_rng(1)
+    points = rng.normal(size=(400, 6)).astype(np.float32)
+    data = {"x": points, "y": (points[:, 0] * points[:, 1] > 0).astype(np.int64)}
+    first, second = (
+        {name: array[part] for name, array in data.items()} for part in (np.s_[:300], np.s_[300:])
+    )
+    names = {name: f"evaluation/{name}" for name in ("loss", "logits")}
+    histories = []
+    for _ in range(2):
+        with sg.Session(graph, backend=backend, seed=2) as session:
+            history = sg.train.fit(
+                session,
+                first,
+                validation=second,
+                epochs=12,
+                batch_size=32,
+                validation_outputs=names,
+                quiet=True,
+            )
+            again = session.run("evaluation/logits", {"x": second["x"]})
+            np.testing.assert_array_equal(again, session.run("evaluation/logits", {"x": second["x"]}))
+            assert np.mean(np.argmax(again, -1) == second["y"]) > 0.85
+            histories.append(history.losses)
+    np.testing.assert_array_equal(histories[0], histories[1])
