@@ -15,6 +15,7 @@ from symgraph.ops.nn import LogSoftmax, Softmax
 from symgraph.ops.reduction import LogSumExp, Sum
 from symgraph.ops.transcendental import Exp, Log, Log1p, Sigmoid, Softplus
 from symgraph.rewrite import Pass, Rule, pattern, rule_pass
+from symgraph.transforms import systems
 from symgraph.transforms.products import (
     PARTS,
     exponentials,
@@ -323,4 +324,4 @@ CROSS_ENTROPY: list[Rule] = [
     ),
 ]
 
-RULES: list[Rule] = LOGARITHMS + COMPLEMENTS + SOFTMAX + PRODUCTS + CROSS_ENTROPY
+RULES: list[Rule] = LOGARITHMS + COMPLEMENTS + SOFTMAX + PRODUCTS + CROSS_ENTROPY + systems.RULES

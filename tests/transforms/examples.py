@@ -69,6 +69,10 @@ WRITTEN: dict[str, Builder] = {
         (t("g", (2, 3)) / ops.softmax(t("z", (2, 3))) - t("h", (2, 1))) * ops.softmax(t("z", (2, 3)))
     ),
     "softmax-cross-entropy": lambda t: ops.sum(t("y", (2, 3)) * ops.log_softmax(t("z", (2, 3))), 1),
+    "inverse-times": lambda t: ops.inverse(t("a", (3, 3))) @ t("b", (3, 2)),
+    "times-inverse": lambda t: t("b", (2, 3)) @ ops.inverse(t("a", (3, 3))),
+    "log-determinant": lambda t: ops.log(ops.determinant(t("a", (3, 3)))),
+    "log-of-determinants-magnitude": lambda t: ops.log(ops.abs(ops.determinant(t("a", (3, 3))))),
     # canonicalise: casts and shapes
     "cast-of-cast": lambda t: ops.cast(ops.cast(t("x", (6,)), "float64"), "int32"),
     "cast-to-itself": lambda t: apply(Cast(t("x", (6,)).dtype), t("x", (6,))),

@@ -14,6 +14,7 @@ from symgraph.ir import Graph
 from symgraph.lowering.interpreter import evaluate
 from symgraph.rewrite import Rule, rewrite, rules_rewriter
 from symgraph.text import to_text
+from symgraph.transforms import systems
 from symgraph.types import dimension_names
 from tests.transforms.exactly import exact_value
 from tests.transforms.examples import DTYPES, RULES, Example, examples
@@ -141,8 +142,14 @@ SHIFTED = {"normalised-quotient"}
 NOT_SPECIAL = {"cancel-in-mul", "cancel-in-div", "normalised-product"}
 
 
+# Stable as wholes, and not element by element: see tests/transforms/test_systems.py.
+SYSTEMS = {rule.name for rule in systems.RULES}
+
+
 def check_stabilises(example: Example) -> None:
     """More accurate than before (within 2 ulp), finite where the truth is; NaN stays NaN."""
+    if example.rule.name in SYSTEMS:
+        return
     for values, sizes in feeds(example.before, "finite"):
         before, after = (run(g, values, sizes) for g in (example.before, example.after))
         truth = exact_value(example.before, values, sizes)
