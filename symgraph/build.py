@@ -384,7 +384,8 @@ def parameter(name: str, shape: ShapeLike = (), dtype: DTypeLike = FLOAT32, init
                 details=(f"declared at {provenance.relative(where[0].file)}:{where[0].line}",)
                 if where
                 else (),
-                hint="Wrap one of the layers in symgraph.scope(name, layer), or name it with fresh_name.",
+                hint="Give one of the layers a scope of its own: symgraph.scope(name, build), or "
+                "symgraph.nn.named(name, layer).",
             )
         declared = variable(full, shape, dtype, init)
         if full in now.known:

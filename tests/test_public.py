@@ -30,6 +30,8 @@ def test_all_errors_are_public():
 def test_functions_win_over_modules_of_their_name():
     assert callable(sg.compile)
     assert callable(sg.verify)
+    assert callable(sg.steps)
+    assert callable(sg.nn.layer)
     assert sg.init is initializers
     assert sg.train.sgd is optimizers.sgd
 
@@ -41,7 +43,14 @@ def test_importing_loads_no_heavy_package():
     assert done.stdout.strip() == "[]"
 
 
-LATE = ("symgraph.data", "symgraph.derivatives", "symgraph.gradient_check", "symgraph.inspect.explain")
+LATE = (
+    "symgraph.data",
+    "symgraph.derivatives",
+    "symgraph.gradient_check",
+    "symgraph.inspect.explain",
+    "symgraph.inspect.summary",
+    "symgraph.nn",
+)
 
 
 def test_what_a_first_graph_does_not_need_is_imported_when_it_is_asked_for():
@@ -49,7 +58,9 @@ def test_what_a_first_graph_does_not_need_is_imported_when_it_is_asked_for():
     asked = f"[m for m in {late} if m in sys.modules]"
     text = f"import sys, numpy; before = {asked}; import symgraph as sg; "
     text += f"print([m for m in {asked} if m not in before]); "
-    text += "sg.data, sg.explain, sg.jvp, sg.to_text, sg.check_gradient, sg.train.Checkpoint; "
+    text += (
+        "sg.data, sg.explain, sg.jvp, sg.nn, sg.summary, sg.to_text, sg.check_gradient, sg.train.Checkpoint; "
+    )
     text += f"print([m for m in {LATE} if m not in sys.modules])"
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["[]", "[]"]

@@ -39,7 +39,7 @@ Group: TypeAlias = int
 
 
 @attrs.frozen
-class Layer:
+class LayerSummary:
     """A line of a summary: a layer, the kinds of its ops, the type of what it makes, its size and its cost.
 
     `parameters` counts elements, running statistics included; `flops` are those of its forward ops.
@@ -69,7 +69,7 @@ class Summary:
     `step_flops` of all, with the gradients and the updates. Costs are numbers, or polynomials of named sizes.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerSummary, ...]
     parameters: Parameters
     trainable: Parameters
     other: Parameters
@@ -276,7 +276,7 @@ class _Grouping:
 
 def _layers(
     graph: Graph, forward: Sequence[Node], roots: frozenset[int], sizes: Mapping[str, int]
-) -> Iterator[Layer]:
+) -> Iterator[LayerSummary]:
     grouping = _Grouping(graph)
     for node in forward:
         grouping.place(node)
@@ -305,7 +305,9 @@ def _layers(
         name = ", ".join(grouping.names[group])
         flops = _bound(sum_dimensions(_flops(graph, node) for node in nodes), sizes)
         ops = tuple(dict.fromkeys(node.op.name for node in nodes))
-        yield Layer(name, ops, "" if result is None else _type(result, sizes), counted.get(group, 0), flops)
+        yield LayerSummary(
+            name, ops, "" if result is None else _type(result, sizes), counted.get(group, 0), flops
+        )
 
 
 def _owned(graph: Graph, forward: Sequence[Node], grouping: _Grouping, rest: Group) -> dict[Group, int]:
@@ -351,7 +353,7 @@ def _bound(dimension: Dimension, sizes: Mapping[str, int]) -> Dimension:
     return evaluate_dimension(dimension, sizes) if dimension_names(dimension) <= sizes.keys() else dimension
 
 
-def _cells(row: Layer) -> tuple[str, ...]:
+def _cells(row: LayerSummary) -> tuple[str, ...]:
     ops = ", ".join(row.ops[:_OPS])
     if len(row.ops) > _OPS:
         ops = f"{ops}, {len(row.ops) - _OPS} more"
