@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 
 from symgraph.ir import Node
-from symgraph.lowering.llvm import sliding
+from symgraph.lowering.llvm import sliding, spreading
 from symgraph.lowering.llvm.buffers import Tensor
 from symgraph.lowering.llvm.indexing import filled
 from symgraph.lowering.llvm.region import (
@@ -26,12 +26,15 @@ from symgraph.lowering.llvm.region import (
     number_of,
     reachable,
 )
+from symgraph.lowering.llvm.target import Target
 from symgraph.lowering.llvm.vectors import join_axes
 from symgraph.lowering.plan import concrete
 from symgraph.ops.convolution import Conv2d, Conv2dInput
 from symgraph.ops.windows import Pair, Sides
+from symgraph.types import DType
 
 HEADS = (Conv2d, Conv2dInput)
+_FILLED = 0.6  # the share of lanes in use, from which channels fill them
 
 
 @attrs.frozen
@@ -57,6 +60,8 @@ def tile(
 ) -> dict[int, Tensor]:
     """The call of one convolution with its epilogue; returns the results that are wanted."""
     what: Any = nodes[head].what
+    if spreads(what, nodes[head].shape, given[1].shape, nodes[head].dtype, planner.target):
+        return {head: spread(planner, what, *given, nodes[head].shape, node)}
     slides = (
         _by_images(planner, what, *given, node)
         if isinstance(what, Conv2d)
@@ -134,6 +139,49 @@ def _in_rows(planner: Any, kernel: Tensor, node: int) -> Tensor:
         kernel if kernel.strides[-1] == 1 or kernel.shape[-1] == 1 else planner.in_order(kernel, node)
     )
     return made
+
+
+def spreads(op: Any, shape: Shape, kernel: Shape, dtype: DType, target: Target) -> bool:
+    """Whether the gradient by the images is added up window by window: then nothing follows it in registers."""
+    if not isinstance(op, Conv2dInput) or op.groups > 1:
+        return False
+    lanes, each = target.lanes(dtype.itemsize), shape[3]
+    stepped = max(op.strides) > 1
+    empty = each / (-(-each // lanes) * lanes) < _FILLED
+    return stepped or (empty and kernel[1] > 1)
+
+
+def spread(planner: Any, op: Conv2dInput, y: Tensor, kernel: Tensor, shape: Shape, node: int) -> Tensor:
+    """The gradient by the images, window by window."""
+    tall, broad, each, out = kernel.shape
+    lanes, s = planner.target.lanes(kernel.dtype.itemsize), kernel.strides
+    pitch = -(-broad * each // lanes) * lanes
+    weights: Tensor = planner.array((tall, out, pitch), kernel.dtype, node, "kernel in rows")
+    filled(planner, number_of(np.zeros((), kernel.dtype)), weights, node)
+    turned = attrs.evolve(kernel, shape=(tall, out, broad, each), strides=(s[0], s[3], s[1], s[2]))
+    rows = (out * pitch, pitch, each, 1)
+    planner.copy(turned, attrs.evolve(weights, shape=turned.shape, strides=rows), node)
+    made: Tensor = planner.array(shape, kernel.dtype, node, op.name)
+    spec = spreading.Spread(
+        _four(y.shape),
+        y.strides,
+        (tall, broad),
+        each,
+        pitch,
+        (shape[1], shape[2]),
+        op.strides,
+        (op.padding[0][0], op.padding[1][0]),
+        op.dilation,
+        kernel.dtype,
+    )
+    written = spreading.write_spread(spec, planner.target)
+    planner.call(written, [y, weights], [made], node, planner.scratch(written.scratch, node))
+    return made
+
+
+def _four(shape: Shape) -> tuple[int, int, int, int]:
+    n, high, wide, channels = shape
+    return n, high, wide, channels
 
 
 def _turned(planner: Any, op: Conv2dInput, y: Tensor, kernel: Tensor, node: int) -> _Slides:

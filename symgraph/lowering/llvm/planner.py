@@ -70,8 +70,15 @@ def exact(op: Op, dtype: DType) -> bool:
     return type(op) not in movement.INEXACT or dtype.kind != "f"
 
 
+def laid_out(op: Op) -> bool:
+    """Whether an op on images has its channels where kernels want them: last."""
+    return getattr(op, "layout", "NHWC") == "NHWC"
+
+
 def fits(op: Op, operands: Sequence[TensorType], numerics: Numerics) -> bool:
     """Whether a loop kernel, or the epilogue of a product, can hold an op."""
+    if not laid_out(op):
+        return False
     if type(op) not in EMITTERS and not isinstance(op, (*REDUCTIONS, *products.HEADS, Reshape, BroadcastTo)):
         return False
     return numerics != "bitwise" or exact(op, operands[0].dtype)
@@ -95,7 +102,7 @@ def supported(node: Node, graph: Graph, numerics: Numerics) -> bool:
         return op.pure
     types = [graph.nodes[i].type for i in node.inputs]
     if type(op) in movement.KERNELS:
-        return numerics != "bitwise" or exact(op, types[0].dtype)
+        return laid_out(op) and (numerics != "bitwise" or exact(op, types[0].dtype))
     return op.pure and (isinstance(op, Identity) or type(op) in movement.VIEWS or fits(op, types, numerics))
 
 

@@ -117,6 +117,10 @@ def _epilogue(nodes: Sequence[Inner], head: int, target: Target) -> list[int]:
     columns, lanes = nodes[head].shape[-1], target.lanes(nodes[head].dtype.itemsize)
     filled = columns >= _FILLED * -(-columns // lanes) * lanes
     members: list[int] = []
+    if len(nodes[head].inputs) == 2 and convolution.spreads(
+        nodes[head].what, nodes[head].shape, nodes[nodes[head].inputs[1]].shape, nodes[head].dtype, target
+    ):
+        return members
     inside = {head}
     for i, n in enumerate(nodes):
         if not isinstance(n.what, Elementwise) or n.shape != nodes[head].shape:

@@ -41,13 +41,14 @@ from symgraph.lowering.program import Instance, MemoryPlan, Options
 from symgraph.ops.region import Fused, in_order
 from symgraph.origin import printable, relative, visible
 from symgraph.rewrite import Class, Numerics, Operation, Pass, Rewritten, Row
+from symgraph.transforms.channels_last import channels_last_pass
 from symgraph.transforms.expand import expand_pass
 from symgraph.transforms.fusion import fusion_pass
 
 
 def passes() -> tuple[Pass, ...]:
-    """What prepares a graph: composite ops opened, regions fused, and calls back to Python told."""
-    return (expand_pass(native()), fusion_pass(fits), Pass("native", _tell))
+    """What prepares a graph: channels last, composite ops opened, regions fused, and calls back to Python told."""
+    return (channels_last_pass(), expand_pass(native()), fusion_pass(fits), Pass("native", _tell))
 
 
 def _tell(graph: Graph, numerics: Numerics) -> Rewritten:

@@ -30,6 +30,7 @@ from symgraph.types import DType
 _CHUNKS = 8
 _WORTH = 50_000  # multiply-adds that a piece should have at least
 _UNWOUND = 160  # multiply-adds of an innermost loop that is written out
+_MANY = 256  # rows, of all images, from which what is packed is read often enough
 _LONG = 400  # lines of an epilogue for a block, above which it is a loop
 
 
@@ -82,7 +83,7 @@ class Gathered:
 
 
 @attrs.frozen
-class _Block:
+class Block:
     """`tall` rows of `broad` pixels each, by `vectors` vectors of columns."""
 
     tall: int
@@ -90,7 +91,7 @@ class _Block:
     vectors: int
 
 
-def _block(high: int, wide: int, columns: int, lanes: int, target: Target, once: bool) -> _Block:
+def block_of(high: int, wide: int, columns: int, lanes: int, target: Target, once: bool) -> Block:
     """Blocks of about one size that fit the registers, with vectors of B and an element of A. Where rows are too
     few for the last block, some are done again; with `once` none may be.
     """
@@ -98,15 +99,15 @@ def _block(high: int, wide: int, columns: int, lanes: int, target: Target, once:
     vectors = ceil(across / ceil(across / (4 if target.registers == 32 else 2)))
     most = max(1, (target.registers - 1 - vectors) // vectors)
     if wide > most:
-        return _Block(1, ceil(wide / ceil(wide / most)), vectors)
+        return Block(1, ceil(wide / ceil(wide / most)), vectors)
     # Fewer sums than hide the time of an addition take as long as those; a block costs about one more.
     fitting = [t for t in range(1, min(high, most // wide) + 1) if not once or high % t == 0]
     tall = min(fitting, key=lambda t: ceil(high / t) * (max(t * wide * vectors, 8) + 1))
-    return _Block(tall, wide, vectors)
+    return Block(tall, wide, vectors)
 
 
 @attrs.frozen
-class _Sums:
+class Sums:
     """What the writers of both kernels share: how the sums of one block are made."""
 
     b: Builder
@@ -182,7 +183,7 @@ def _panels(
     Span(integer(0), integer(columns), columns, block).visit(b, visit)
 
 
-def _share(b: Builder, total: int, work: int) -> tuple[int, Value, Value]:
+def share(b: Builder, total: int, work: int) -> tuple[int, Value, Value]:
     """In how many pieces `total` things are done, and which of them this piece does."""
     chunks = max(1, min(_CHUNKS, total, work // _WORTH))
     per = ceil(total / chunks)
@@ -199,18 +200,15 @@ def write_sliding(s: Sliding, target: Target) -> Kernel:
     b = Builder()
     pointers = open_kernel(b, 3 + len(s.operands) + len(s.outputs))
     size, lanes, depth = s.dtype.itemsize, target.lanes(s.dtype.itemsize), len(s.images)
-    block = _block(s.high, s.wide, s.columns, lanes, target, once=False)
+    block = block_of(s.high, s.wide, s.columns, lanes, target, once=False)
     rows = ceil(s.high / block.tall)
     total, deep = count(s.images) * rows, count(s.steps)
     work = count(s.images) * s.high * s.wide * s.columns * deep
-    chunks, start, stop = _share(b, total, work)
+    chunks, start, stop = share(b, total, work)
     vector = memory_type(s.dtype, lanes)
-    # Vectors of B that lie far apart are packed; steps are one axis to who packs them.
-    packs = (
-        s.columns > block.vectors * lanes
-        and not any(s.b[:depth])
-        and len(_joined(s.steps, s.b[depth + 1 :])) == 1
-    )
+    # B is packed, aligned, where many rows read it; its steps are one axis to who packs them.
+    even = len(_joined(s.steps, s.b[depth + 1 :])) == 1 and not any(s.b[:depth])
+    packs = even and count(s.images) * s.high * s.wide >= _MANY
     over = block.tall * block.broad * block.vectors
     sums_room = over * target.width
     scratch = ceil((sums_room + packs * deep * block.vectors * target.width) / 64) * 64
@@ -225,7 +223,7 @@ def write_sliding(s: Sliding, target: Target) -> Kernel:
             pack(b, panel, integer(deep), right, (steps[-1] * size, size), place, target.width)
             right, align = place, target.width
             steps = tuple(n * panel.vectors * lanes for n in contiguous(s.steps))
-        sums = _Sums(b, s.dtype, lanes, s.steps, _three(s.a[depth:]), s.a[depth + 3 :], steps, align)
+        sums = Sums(b, s.dtype, lanes, s.steps, _three(s.a[depth:]), s.a[depth + 3 :], steps, align)
 
         def one(unit: Value) -> None:
             *image, part = coordinates(b, unit, (*s.images, rows))
@@ -323,15 +321,15 @@ def write_gathered(g: Gathered, target: Target) -> list[Kernel]:
     b = Builder()
     pointers = open_kernel(b, 4)
     size, lanes, depth = g.dtype.itemsize, target.lanes(g.dtype.itemsize), len(g.outer)
-    block = _block(g.high, g.wide, g.columns, lanes, target, once=True)
+    block = block_of(g.high, g.wide, g.columns, lanes, target, once=True)
     rows = ceil(g.high / block.tall)
-    chunks, start, stop = _share(b, g.samples, count(g.shape) * g.samples * count(g.steps))
+    chunks, start, stop = share(b, g.samples, count(g.shape) * g.samples * count(g.steps))
     vector = memory_type(g.dtype, lanes)
     scratch = ceil(count(g.shape) * size / 64) * 64 if chunks > 1 else 0
     places = contiguous(g.shape) if chunks > 1 else g.out
     into = b.offset(pointers[3], b.mul(Value("%chunk", I64), integer(scratch))) if chunks > 1 else pointers[2]
     fill(b, into, g.shape, places, g.dtype, 0, target)
-    sums = _Sums(b, g.dtype, lanes, g.steps, _three(g.a[depth:]), g.a[depth + 4 :], g.b[depth + 2 :])
+    sums = Sums(b, g.dtype, lanes, g.steps, _three(g.a[depth:]), g.a[depth + 4 :], g.b[depth + 2 :])
 
     def sample(n: Value) -> None:
         x = at(b, pointers[0], n, g.a[depth + 3] * size)
