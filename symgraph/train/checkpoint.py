@@ -30,6 +30,7 @@ from symgraph.types import DTYPES
 
 FORMAT = 1
 KEY = "symgraph"
+UNFINISHED = ".symgraph-*.tmp"  # the name of a file that is being written
 _RESERVED = "__metadata__"  # what safetensors itself keeps in its header
 _FIELDS = frozenset({"format", "fingerprint", "step", "seed", "position", "names", "extra", "checksum"})
 _OPTIONAL = "arrays"  # the names of arrays that are no variables, and those of their tensors
@@ -119,7 +120,7 @@ def read(path: str | Path) -> Checkpoint:
     """The checkpoint in a file, all of it checked; raises CheckpointError, which names the file."""
     if not isinstance(path, str | os.PathLike):
         raise CheckpointError(f"{path!r} is not a path", hint="Give the name of a file.")
-    safetensors = _safetensors()
+    safetensors = require_safetensors()
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116  path may be a text
     except (OSError, ValueError) as error:
@@ -153,7 +154,8 @@ def read(path: str | Path) -> Checkpoint:
     )
 
 
-def _safetensors() -> ModuleType:
+def require_safetensors() -> ModuleType:
+    """The package that reads and writes the files; raises CheckpointError where it is not installed."""
     try:
         import safetensors
         import safetensors.numpy
@@ -167,7 +169,7 @@ def _safetensors() -> ModuleType:
 
 
 def _encode(path: str | Path, checkpoint: Checkpoint) -> bytes:
-    safetensors = _safetensors()
+    safetensors = require_safetensors()
     fields: dict[str, Any] = {
         "format": FORMAT,
         "fingerprint": checkpoint.fingerprint,
@@ -223,7 +225,7 @@ def _checksum(
 
 def _replace(target: Path, data: bytes) -> None:
     """Put `data` in the place of a file, in one step; after an exception nothing has changed."""
-    temporary = target.with_name(f".symgraph-{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(UNFINISHED.replace("*", secrets.token_hex(8)))
     try:
         _write_synced(temporary, data)
         os.replace(temporary, target)  # noqa: PTH105

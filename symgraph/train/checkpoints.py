@@ -11,6 +11,7 @@ import attrs
 
 from symgraph.errors import CheckpointError, DataError
 from symgraph.train.callbacks import Mode, mode_of, whole
+from symgraph.train.checkpoint import UNFINISHED
 
 _NAME = re.compile(r"step-(\d+)\.safetensors")
 BEST = "best.safetensors"
@@ -53,6 +54,12 @@ class Checkpoints:
     def file(self, step: int) -> Path:
         """The checkpoint after so many steps."""
         return self.folder / f"step-{step:09d}.safetensors"
+
+    def clear(self) -> None:
+        """Delete what a process that was killed within a save has left."""
+        for path in self.folder.glob(UNFINISHED):
+            with suppress(OSError):
+                path.unlink()
 
     def prune(self, step: int) -> None:
         """Delete what is too old, now that the checkpoint after `step` is there. Later ones are left alone."""

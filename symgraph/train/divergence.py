@@ -9,7 +9,7 @@ import numpy as np
 
 from symgraph.compile import bind
 from symgraph.errors import DivergenceError, ExecutionError, SymgraphError
-from symgraph.ir import Array, Constant, Graph, Node, leaf_name
+from symgraph.ir import Array, Constant, Graph, Node, Variable, leaf_name
 from symgraph.lowering.interpreter import interpret
 from symgraph.session import Session, Step
 
@@ -40,23 +40,25 @@ def watched(session: Session) -> tuple[str, ...]:
 
 
 def diverged(
-    session: Session, step: Step, feeds: Mapping[str, Array], target: str, found: str, number: int, epoch: int
+    session: Session,
+    step: Step,
+    feeds: Mapping[str, Array],
+    target: str,
+    about: str,
+    watched: Sequence[str],
 ) -> DivergenceError:
-    """The error of a step after which `target`, an output or a variable, was not finite.
+    """The error of a step after which `target`, an output or a variable, was not finite, as `about` says.
 
     The update is taken back; if the values before it are finite they stay, and the step is done again on the
     interpreter to find the node.
     """
     graph = step.executable.declared
-    about = f"{found} at step {number}, in epoch {epoch}"
     try:
         session.undo()
     except ExecutionError:  # another thread has changed the variables since
         return DivergenceError(about, source=None, hint=_HINT)
     values = session.variables.snapshot()
-    bad = next(
-        (name for name in values if name in graph.variables and not finite(np.asarray(values[name]))), None
-    )
+    bad = next((name for name in values if name in watched and not finite(np.asarray(values[name]))), None)
     if bad is not None:
         return _bad_start(session.graph, graph, bad, about)
     left = "The variables are as they were before that step."
@@ -99,7 +101,8 @@ def first_bad(graph: Graph, results: Sequence[Array], root: int) -> Node | None:
         if i not in ancestors and not _finite(results[i]):
             ancestors.add(i)
             stack.extend(graph.nodes[i].inputs)
-    made = [i for i in sorted(ancestors) if not isinstance(graph.nodes[i].op, Constant)]
+    leaves = (Constant, Variable)  # of variables only those come here that were infinite when training began
+    made = [i for i in sorted(ancestors) if not isinstance(graph.nodes[i].op, leaves)]
     for is_bad in (lambda value: not _finite(value), _has_nan):
         for i in made:
             if is_bad(results[i]) and not any(is_bad(results[k]) for k in graph.nodes[i].inputs):

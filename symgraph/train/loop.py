@@ -20,7 +20,7 @@ import numpy as np
 from symgraph.errors import DataError, DivergenceError, ExecutionError, GraphError
 from symgraph.session import Groups, Session
 from symgraph.train.callbacks import Callback, MakesCallback, Stop, require_column, whole
-from symgraph.train.checkpoint import Checkpoint, read
+from symgraph.train.checkpoint import Checkpoint, read, require_safetensors
 from symgraph.train.checkpoints import Checkpoints, Target, check_file, check_folder, resumed_from
 from symgraph.train.divergence import diverged, not_finite, watched
 from symgraph.train.evaluation import (
@@ -179,12 +179,14 @@ def _target(checkpoint: Any, save_every: Any) -> tuple[Path | Checkpoints | None
                 "save_every saves to a checkpoint, and none is named", hint="Write checkpoint=PATH."
             )
         return None, None
+    require_safetensors()
     if isinstance(checkpoint, Checkpoints):
         if every is not None:
             raise DataError(
                 "save_every and Checkpoints say when to save", hint="Write Checkpoints(..., every=N)."
             )
         check_folder("the checkpoint", checkpoint.folder)
+        checkpoint.clear()
         return checkpoint, checkpoint.every
     if not isinstance(checkpoint, str | Path):
         raise DataError(
@@ -428,7 +430,8 @@ def _diverged(
 ) -> DivergenceError:
     found = f"the variable {target!r} became non-finite" if loss is None else f"{target!r} became {loss}"
     fed = dict(zip((*run.train.source.names, *run.feeds), (*values, *extras), strict=True))
-    return diverged(run.session, run.train.step, fed, target, found, step, now.epoch + 1)
+    about = f"{found} at step {step}, in epoch {now.epoch + 1}"
+    return diverged(run.session, run.train.step, fed, target, about, run.watched)
 
 
 def _interrupted(run: Run, now: Now, out: TextIO, quiet: bool) -> Interrupted:
