@@ -148,12 +148,14 @@ def curves(
         list(dict.fromkeys(quantity_of(name) for run in found.values() for name in run)) if split else [""]
     )
     figure = _start(7, 4.2, save) if len(quantities) < 2 else _start(5 * len(quantities), 3.8, save)
+    from matplotlib.ticker import MaxNLocator  # matplotlib is there, or there were no figure
+
     for k, quantity in enumerate(quantities):
         axes = figure.add_subplot(1, len(quantities), k + 1)
         _curves_on(axes, found, quantity if split else None)
         axes.set(xlabel=x or ("epoch" if history else "step"), ylabel=quantity or y)
         if history:
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if logarithmic:
             axes.set_yscale("log")
         axes.grid(alpha=0.3)
