@@ -7,9 +7,10 @@ vectors and scalars join the one they meet.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -152,12 +153,13 @@ def summary(graph: Graph | Session, outputs: str | Iterable[str] | None = None, 
     roots = [whole[name].id for name in ([names] if isinstance(names, str) else names)]
     forward = _forward(whole, [i for i in roots if not is_gradient(whole.nodes[i])])
     nodes = [node for node in forward if node.inputs]
+    flops = _flops(whole)
     return Summary(
-        tuple(_layers(whole, forward, frozenset(roots), sizes)),
+        tuple(_layers(whole, forward, frozenset(roots), flops, sizes)),
         *_parameters(whole, {node.id for node in forward}),
-        _bound(sum_dimensions(_flops(whole, node) for node in nodes), sizes),
-        _bound(sum_dimensions(node_bytes(node.type) for node in nodes), sizes),
-        _bound(sum_dimensions(_flops(whole, node) for node in whole.nodes), sizes) if whole.updates else None,
+        _bound(_sum(flops[node.id] for node in nodes), sizes),
+        _bound(_sum(node_bytes(node.type) for node in nodes), sizes),
+        _bound(_sum(flops), sizes) if whole.updates else None,
     )
 
 
@@ -170,9 +172,22 @@ def _forward(graph: Graph, roots: Sequence[int]) -> list[Node]:
     return [node for node in graph.nodes if node.id in needed]
 
 
-def _flops(graph: Graph, node: Node) -> Dimension:
-    types = [graph.nodes[i].type for i in node.inputs]
-    return node.op.flops(node.type, *types)
+def _flops(graph: Graph) -> list[Dimension]:
+    """The flops of each node; alike nodes, of which a graph has many, are counted once."""
+    known: dict[tuple[Any, ...], Dimension] = {}
+    found: list[Dimension] = []
+    for node in graph.nodes:
+        types = tuple([graph.nodes[i].type for i in node.inputs])
+        key = (node.op, node.type, types)
+        if key not in known:
+            known[key] = node.op.flops(node.type, *types)
+        found.append(known[key])
+    return found
+
+
+def _sum(dimensions: Iterable[Dimension]) -> Dimension:
+    """The sum of dimensions, of which many are equal."""
+    return sum_dimensions(number * dimension for dimension, number in Counter(dimensions).items())
 
 
 def _parameters(graph: Graph, forward: set[int]) -> tuple[Parameters, Parameters, Parameters]:
@@ -275,7 +290,11 @@ class _Grouping:
 
 
 def _layers(
-    graph: Graph, forward: Sequence[Node], roots: frozenset[int], sizes: Mapping[str, int]
+    graph: Graph,
+    forward: Sequence[Node],
+    roots: frozenset[int],
+    costs: Sequence[Dimension],
+    sizes: Mapping[str, int],
 ) -> Iterator[LayerSummary]:
     grouping = _Grouping(graph)
     for node in forward:
@@ -303,7 +322,7 @@ def _layers(
         nodes = members[group]
         result = _result(graph, nodes, grouping.of, roots)
         name = ", ".join(grouping.names[group])
-        flops = _bound(sum_dimensions(_flops(graph, node) for node in nodes), sizes)
+        flops = _bound(_sum(costs[node.id] for node in nodes), sizes)
         ops = tuple(dict.fromkeys(node.op.name for node in nodes))
         yield LayerSummary(
             name, ops, "" if result is None else _type(result, sizes), counted.get(group, 0), flops

@@ -16,6 +16,7 @@ import attrs
 from symgraph import origin as provenance
 from symgraph.autodiff import topological
 from symgraph.build import Build, BuildState, located, run, state
+from symgraph.collector import paused
 from symgraph.define import define
 from symgraph.errors import GraphError
 from symgraph.expr import Expr, variable
@@ -177,19 +178,20 @@ class Modes(NamedTuple, Generic[A]):
 def modes(build: Build[A]) -> Build[Modes[A]]:
     """Run one build twice: for training, then for evaluation with the parameters of the first run.
 
-    In evaluation dropout does nothing and batch_norm takes its running statistics; both results are parts of one
-    graph. A parameter that the second run declares is the one of that name, and raises GraphError when its type or
-    its initializer is another.
+        In evaluation dropout does nothing and batch_norm takes its running statistics; both results are parts of one
+        graph. A parameter that the second run declares is the one of that name, and raises GraphError when its type or
+        its initializer is another.
 
-    >>> from symgraph import nn
-    >>> from symgraph.expr import placeholder
-    >>> x = placeholder("x", ("batch", 4))
-    >>> both, after = run(modes(nn.dense(3)(x)))
-    >>> both.training.value is both.evaluation.value, list(after.parameters)
-    (False, ['dense/w', 'dense/b'])
-    >>> from symgraph.define import define
-    >>> define(y=both.training.value) == define(y=both.evaluation.value)
-    True
+        >>> from symgraph import nn
+        >>> from symgraph.expr import placeholder
+        >>> x = placeholder("x", ("batch", 4))
+        >>> both, after = run(modes(nn.dense(3)(x)))
+        >>> both.training.value is both.evaluation.value, list(after.parameters)
+        (False, ['dense/w', 'dense/b'])
+        >>> from symgraph.collector import paused
+    from symgraph.define import define
+        >>> define(y=both.training.value) == define(y=both.evaluation.value)
+        True
     """
     if not isinstance(build, Build):
         raise GraphError(
@@ -308,7 +310,8 @@ def graph(build: Build[Any]) -> Graph:
             f"nn.graph takes a build, and this is {shown(build)}",
             hint="Call the function that is decorated with symgraph.do: nn.graph(network()).",
         )
-    made, after = run(build)
+    with paused():
+        made, after = run(build)
     outputs, handed = _named_outputs(made)
     _check_handed_on(after.pending, handed)
     return define(outputs, updates={GROUP: handed} if handed else {})
