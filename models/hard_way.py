@@ -145,7 +145,7 @@ def approximate(
     known, fine = (function.grid(n, settings.dtype) for n in (function.points, 3 * function.points + 1))
     declared = graph(function, units, epochs, settings.dtype)
     with sg.Session(declared, settings.backend, settings.seed) as session:
-        history = study.fit(session, known, epochs=epochs, batch_size=len(known["x"]), shuffle=False)
+        history = study.descend(session, known, epochs)
         y_hat = session.run("y_hat", {"x": fine["x"]})
     error = float(np.abs(y_hat - fine["y"]).max())
     return Approximation(function, units, history.losses[-1], error, {**fine, "y_hat": y_hat})
@@ -181,21 +181,25 @@ HIDDEN, BATCH, DIGIT_EPOCHS = 64, 50, 10
 
 
 def learn_digits(
-    data: Dataset, settings: cli.Settings = cli.DEFAULT, epochs: int = DIGIT_EPOCHS, quiet: bool = True
-) -> tuple[Any, float]:
+    data: Dataset,
+    settings: cli.Settings = cli.DEFAULT,
+    epochs: int = DIGIT_EPOCHS,
+    page: study.Page = study.SILENT,
+) -> tuple[sg.train.History, float]:
     """Learn which digit a picture shows, y being one-hot: what came of training, and the accuracy on the test data."""
     sizes = (training.PIXELS, HIDDEN, HIDDEN, 10)
     declared = declare(sizes, [1 / n**0.5 for n in sizes], settings.dtype)
-    parts = [
+    train, test = (
         {"x": training.features(part.x, settings.dtype), "y": np.eye(10, dtype=settings.dtype)[part.y]}
         for part in (data.train, data.test)
-    ]
-    with sg.Session(
-        sg.train.minimize(declared, "loss", sg.train.adam(0.003)), settings.backend, settings.seed
-    ) as session:
-        history = study.fit(session, parts[0], epochs=epochs, batch_size=BATCH, quiet=quiet)
-        y_hat = session.run("y_hat", {"x": parts[1]["x"]})
-    return history, float(training.right(y_hat, data.test.y).mean())
+    )
+    step = sg.train.minimize(declared, "loss", sg.train.adam(0.003))
+    with sg.Session(step, settings.backend, settings.seed) as session:
+        history = sg.train.fit(
+            session, train, epochs=epochs, batch_size=BATCH, quiet=page.quiet, out=page.out
+        )
+        metrics = {"accuracy": sg.train.metrics.accuracy("y_hat", "y")}
+        return history, sg.train.evaluate(session, test, metrics=metrics)["accuracy"]
 
 
 # The program.
@@ -227,7 +231,7 @@ def functions_part(args: argparse.Namespace, settings: cli.Settings, page: study
 def digits_part(args: argparse.Namespace, settings: cli.Settings, page: study.Page) -> Mapping[str, Any]:
     """Learn digits."""
     data, epochs = cli.load(args, page.out), args.epochs or DIGIT_EPOCHS
-    history, accuracy = learn_digits(data, settings, epochs, args.quiet)
+    history, accuracy = learn_digits(data, settings, epochs, page)
     row = {
         "data": data.name,
         "hidden units": f"2 x {HIDDEN}",

@@ -53,7 +53,7 @@ def fitted_line(settings: cli.Settings = cli.DEFAULT, epochs: int = LINE_EPOCHS)
     """The weights that made the data, those that descent finds, and those in closed form: (4,) each."""
     x, y = line(dtype=settings.dtype)
     with sg.Session(linear(dtype=settings.dtype), settings.backend) as session:
-        study.fit(session, {"x": x, "y": y}, epochs=epochs, batch_size=len(x), shuffle=False)
+        study.descend(session, {"x": x, "y": y}, epochs)
         return {
             "made with": np.array(WEIGHTS, settings.dtype),
             "trained": session.variables["w"].ravel(),
@@ -118,7 +118,7 @@ def learned_decision(
     wanted = decisions(settings)[:, list(DECISIONS).index(name)]
     x, y = INPUTS.astype(settings.dtype), wanted[:, None].astype(settings.dtype)
     with sg.Session(sigmoid_neuron(dtype=settings.dtype), settings.backend) as session:
-        study.fit(session, {"x": x, "y": y}, epochs=epochs, batch_size=len(x), shuffle=False)
+        study.descend(session, {"x": x, "y": y}, epochs)
         return session.run("p", {"x": x}).ravel(), wanted
 
 
@@ -224,10 +224,9 @@ def differentiated(declared: sg.Graph) -> sg.Graph:
 def network(dtype: str = "float32") -> Any:
     """Which digit is in a picture, and is it even? Each question has a loss of its own; two branches see alike."""
     x = sg.placeholder("x", ("batch", 28, 28, 1), dtype)
-    y = sg.placeholder("y", ("batch",), "int64")
-    even = sg.cast(sg.equal(sg.expand_dims(y, 1) % 2, 0), dtype)
-    digit_head = sg.nn.Head(sg.nn.dense(10), lambda z: sg.mean(sg.softmax_cross_entropy(z, y)))
-    even_head = sg.nn.Head(sg.nn.dense(1), lambda z: sg.mean(sg.sigmoid_cross_entropy(z, even)), weight=0.5)
+    y, even = sg.placeholder("y", ("batch",), "int64"), sg.placeholder("even", ("batch", 1), dtype)
+    digit = sg.nn.Head(sg.nn.dense(10), lambda z: sg.mean(sg.softmax_cross_entropy(z, y)))
+    parity = sg.nn.Head(sg.nn.dense(1), lambda z: sg.mean(sg.sigmoid_cross_entropy(z, even)), weight=0.5)
     layers = sg.nn.sequential(
         sg.nn.conv2d(8, 5, sg.relu, strides=2, padding="same"),
         sg.nn.max_pool2d(2),
@@ -236,37 +235,41 @@ def network(dtype: str = "float32") -> Any:
         sg.nn.flatten(),
         sg.nn.dropout(0.2),
         sg.nn.dense(64, sg.relu),
-        sg.nn.multi_head({"digit": digit_head, "even": even_head}),
+        sg.nn.multi_head({"digit": digit, "parity": parity}),
     )
-    training, evaluation = yield from sg.nn.modes(layers(x))
-    answers = {name: evaluation.value[name] for name in ("digit", "even")}
-    return sg.nn.Output({**training.value, **answers}, training.state)
+    return (yield from layers(x))
 
 
 def layers(dtype: str = "float32") -> sg.Graph:
-    """The network and one step of Adam; its running statistics and its random key are the group `state`."""
-    return sg.train.minimize(sg.nn.graph(network(dtype)), "loss", sg.train.adam(0.003))
+    """The network and one step of Adam; outputs `evaluation/NAME` are without dropout and with running statistics."""
+    declared = sg.nn.graph(sg.nn.with_evaluation(network(dtype)))
+    return sg.train.minimize(declared, "loss", sg.train.adam(0.003))
 
 
 def learn_layers(
-    data: Dataset, settings: cli.Settings = cli.DEFAULT, epochs: int = LAYER_EPOCHS
+    data: Dataset,
+    settings: cli.Settings = cli.DEFAULT,
+    epochs: int = LAYER_EPOCHS,
+    page: study.Page = study.SILENT,
 ) -> dict[str, float]:
-    """Train the network: the losses of both heads at the end, and both accuracies on the test data."""
-    parts = [
-        {"x": training.features(part.x, settings.dtype).reshape(-1, 28, 28, 1), "y": part.y.astype("int64")}
+    """Train the network: its losses, and the accuracies of both answers on the test data."""
+    train, test = (
+        {
+            "x": training.features(part.x, settings.dtype).reshape(-1, 28, 28, 1),
+            "y": part.y.astype("int64"),
+            "even": (part.y % 2 == 0).astype(settings.dtype)[:, None],
+        }
         for part in (data.train, data.test)
-    ]
-    with sg.Session(layers(settings.dtype), settings.backend, settings.seed) as session:
-        history = study.fit(session, parts[0], epochs=epochs, batch_size=50)
-        digit, even = session.run(("digit", "even"), {"x": parts[1]["x"]})
-    labels = parts[1]["y"]
-    return {
-        "first loss": history.losses[0],
-        "last loss": history.losses[-1],
-        "which digit": float((digit.argmax(axis=1) == labels).mean()),
-        "even or odd": float(((even[:, 0] > 0) == (labels % 2 == 0)).mean()),
-        "seconds": history.seconds,
+    )
+    metrics = {
+        "which digit": sg.train.metrics.accuracy("evaluation/digit", "y"),
+        "even or odd": sg.train.metrics.binary_accuracy("evaluation/parity", "even"),
     }
+    with sg.Session(layers(settings.dtype), settings.backend, settings.seed) as session:
+        history = sg.train.fit(session, train, epochs=epochs, batch_size=50, quiet=page.quiet, out=page.out)
+        found = sg.train.evaluate(session, test, outputs=(), metrics=metrics)
+    losses = {"first loss": history.losses[0], "last loss": history.losses[-1]}
+    return {**losses, **found, "seconds": history.seconds}
 
 
 # The program: a part of it for each experiment.
@@ -353,7 +356,7 @@ def symbols_part(args: argparse.Namespace, settings: cli.Settings, page: study.P
 def layers_part(args: argparse.Namespace, settings: cli.Settings, page: study.Page) -> Mapping[str, Any]:
     """Train the network of many layers, on digits."""
     data, epochs = cli.load(args, page.out), args.epochs or LAYER_EPOCHS
-    row = {"data": data.name, "epochs": epochs, **learn_layers(data, settings, epochs)}
+    row = {"data": data.name, "epochs": epochs, **learn_layers(data, settings, epochs, page)}
     page.say(study.table([row], "Five kinds of layers, two branches, two losses: test accuracies"))
     return row
 

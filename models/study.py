@@ -14,7 +14,9 @@ from typing import Any, TextIO, TypeAlias
 import attrs
 import numpy as np
 
+import symgraph as sg
 from models import chart, cli
+from models.training import Array
 from symgraph.compile import lowering
 
 Row: TypeAlias = Mapping[str, Any]
@@ -48,6 +50,8 @@ class Page:
             chart.save(drawn, path)
         self.say(f"picture         {path}")
 
+
+SILENT = Page(sys.stderr, quiet=True)  # for functions that are called without a page
 
 Part: TypeAlias = Callable[[argparse.Namespace, cli.Settings, Page], Mapping[str, Any]]
 
@@ -116,6 +120,24 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not isfinite(value) else value
 
 
+def descend(
+    session: sg.Session,
+    points: Mapping[str, Array],
+    epochs: int,
+    on_epoch: Callable[[sg.train.Progress, sg.Session], Any] | None = None,
+) -> sg.train.History:
+    """Train with all the points in each step, in their order; `on_epoch` is called after each."""
+    return sg.train.fit(
+        session,
+        points,
+        epochs=epochs,
+        batch_size=len(points["x"]),
+        shuffle=False,
+        callbacks=[sg.train.LambdaCallback(on_epoch=on_epoch)] if on_epoch else (),
+        quiet=True,
+    )
+
+
 def table(rows: Sequence[Row], title: str = "") -> str:
     """Rows with the same keys as aligned text, under a title; of a float, four significant digits.
 
@@ -139,37 +161,3 @@ def table(rows: Sequence[Row], title: str = "") -> str:
 
 def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
-
-
-# until sg.train.fit is there
-@attrs.frozen
-class _History:
-    losses: tuple[float, ...]
-    seconds: float
-
-
-def fit(  # noqa: D103
-    session: Any,
-    train: Any,
-    *,
-    epochs: int,
-    batch_size: int,
-    shuffle: bool = True,
-    quiet: bool = True,
-    on_epoch: Any = None,
-) -> Any:
-    from time import perf_counter
-
-    import symgraph as sg
-
-    step, losses, start = (
-        session.prepare("loss", tuple(train), update=[name for name, _ in session.graph.updates]),
-        [],
-        perf_counter(),
-    )
-    for epoch in range(1, epochs + 1):
-        for batch in sg.batches(dict(train), batch_size, shuffle=shuffle, seed=session.seed + epoch):
-            losses.append(float(step(*batch.values())))
-        if on_epoch:
-            on_epoch(epoch, session)
-    return _History(tuple(losses), perf_counter() - start)

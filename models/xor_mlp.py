@@ -26,6 +26,7 @@ from models.training import Array
 from symgraph.train import pictures
 
 EPOCHS, RATE = 10_000, 3.0
+_RESOLUTION = 120  # points along each axis of a picture
 
 
 def points(count: int = 300, seed: int = 0, dtype: str = "float64") -> tuple[Array, Array]:
@@ -99,15 +100,14 @@ class Trained:
 def boundaries(done: Trained, settings: cli.Settings = cli.DEFAULT) -> Any:
     """The regions of both classes at each of the moments, as a figure."""
     x, y = points(dtype=settings.dtype)
-    places = pictures.grid(x).astype(settings.dtype)
+    places = pictures.grid(x, _RESOLUTION).astype(settings.dtype)
     with sg.Session(declare(done.run, settings.dtype), settings.backend) as session:
         panels = {
             f"after {epoch:,} epochs": session.run("h2", {"x": places, **weights})
             for epoch, weights in done.moments.items()
         }
-    return pictures.decision_boundary(
-        panels, x, y, title=str(done.run), names=("same signs", "different signs")
-    )
+    names = ("same signs", "different signs")
+    return pictures.decision_boundary(panels, x, y, resolution=_RESOLUTION, title=str(done.run), names=names)
 
 
 def train(
@@ -115,17 +115,15 @@ def train(
 ) -> Trained:
     """Descend with all the points in each step; keep the weights after 0, 1/100, 1/10 and all of the epochs."""
     x, y = points(dtype=settings.dtype)
-    kept = {0, max(1, epochs // 100), max(1, epochs // 10), epochs}
+    kept = {max(1, epochs // 100), max(1, epochs // 10), epochs}
     with sg.Session(graph(run, rate, settings.dtype), settings.backend, settings.seed) as session:
         moments = {0: session.variables.snapshot()}
 
-        def keep(epoch: int, session: sg.Session) -> None:
-            if epoch in kept:
-                moments[epoch] = session.variables.snapshot()
+        def keep(progress: sg.train.Progress, session: sg.Session) -> None:
+            if progress.epoch in kept:
+                moments[progress.epoch] = session.variables.snapshot()
 
-        history = study.fit(
-            session, {"x": x, "y": y}, epochs=epochs, batch_size=len(x), shuffle=False, on_epoch=keep
-        )
+        history = study.descend(session, {"x": x, "y": y}, epochs, keep)
         found = [
             float(np.mean(session.run("h2", {"x": a}).argmax(axis=1) == b.argmax(axis=1)))
             for a, b in ((x, y), points(10_000, seed=1, dtype=settings.dtype))
@@ -152,8 +150,9 @@ _WEIGHTS = {
 def worked_example(settings: cli.Settings = cli.DEFAULT) -> dict[str, Array]:
     """One step on the first point, in float64: what the slides show, under their names, as our graph has it.
 
-    There are three more dW1: `slides` is made of the slides' dLoss/dh1, `sign lost` is what follows where that
-    has (y - h2) in place of -(y - h2), and `differences` are central differences of the loss, which decide.
+    `dW1` is our gradient. `dW1, slides` is made of the slides' dLoss/dh1 as the derivative that it is; `dW1, sign lost`
+    of the same as the error that it is not, by the rule for W2, dW2 = -h1^T ((y - h2) h2 (1 - h2)), whose error has
+    the sign of (y - h2). `dW1, differences` are central differences of the loss, which decide.
     """
     feeds, sums = {"x": _X, "y": _Y}, {"W1": "d_loss/d_W1", "dW2": "d_loss/d_W2", "dLoss/dh1": "d_loss/d_h1"}
     step = sg.gradient(graph(Run(3, biases=False), _RATE), "loss", ["W1", "W2", "h1"])
@@ -169,7 +168,7 @@ def worked_example(settings: cli.Settings = cli.DEFAULT) -> dict[str, Array]:
     return {
         **found,
         "dW1, slides": _X.T @ (SLIDES["dLoss/dh1"] * slopes),
-        "dW1, sign lost": -found["dW1"],
+        "dW1, sign lost": -_X.T @ (SLIDES["dLoss/dh1"] * slopes),
         "dW1, differences": differences,
     }
 
@@ -206,8 +205,9 @@ def _beside(found: Mapping[str, Array]) -> str:
 
 
 VERDICT = """\
-The differences side with ours, and with the slides' dLoss/dh1: to all its digits it is -(y - h2) h2 (1 - h2) W2^T,
-as it should be. Where the minus is lost on the way, each weight of W1 goes up the slope that it should go down."""
+The differences side with our dW1. The slides' dLoss/dh1 is right to all its digits, -(y - h2) h2 (1 - h2) W2^T, and gives
+the same dW1 where it is taken as a derivative. Where it stands in the place of an error, such as (y - h2) in the rule for
+W2, it has lost the sign of (y - h2): then each weight of W1 goes up the slope that it should go down."""
 
 
 # The program.

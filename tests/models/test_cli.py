@@ -239,23 +239,51 @@ def test_the_chart_is_drawn(name, tmp_path, capsys):
     assert str(path) in capsys.readouterr().out
 
 
-def test_the_talk_trains_all_three(tmp_path, capsys):
-    path = tmp_path / "talk.svg"
-    assert talk.main([*ON_DIGITS, "--plot", str(path), "--json"]) == 0
+def test_the_talk_trains_all_three_and_mends_the_third(tmp_path, capsys):
+    path, folder = tmp_path / "talk.svg", tmp_path / "pictures"
+    assert talk.main([*ON_DIGITS, "--plot", str(path), "--pictures", str(folder), "--json"]) == 0
     captured = capsys.readouterr()
-    results = json.loads(captured.out)["models"]
+    found = json.loads(captured.out)
+    results = found["models"]
     assert [result["model"] for result in results] == [model.name for model in MODELS]
     assert results[0]["train_loss"] == pytest.approx(results[1]["train_loss"], abs=1e-12)
     assert (
         "The talk's figures are for MNIST; these are for scikit-learn digits, in batches of 25."
         in captured.err
     )
-    drawn = path.read_text()
-    assert drawn.count('id="line2d') >= 3
+    assert path.read_text().count('id="line2d') >= 3
+    assert {part.name for part in folder.iterdir()} == {f"wrong-{model.name}.png" for model in MODELS}
     for line in captured.err.splitlines():
         if line.startswith("logistic_regression ") and "epoch" not in line:
             assert line.split()[2] == "1.1942"
             assert line.split()[-2] == "0.9899"
+    assert [row["network"] for row in found["mended"]] == ["units that start apart", "and every picture used"]
+    assert min(row["test_accuracy"] for row in found["mended"]) > results[2]["test_accuracy"]
+    assert "The faults of one_hidden_layer, mended one after the other" in captured.err
+
+
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_constant_start_keeps_all_hidden_units_equal(backend, dtype):
+    data = sg.data.digits()
+    settings = cli.Settings(backend=backend, dtype=dtype, batch_size=25, used=25)
+    runs = [settings, *talk.mendings(settings).values()]
+    spreads = []
+    for own in runs:
+        network = one_hidden_layer.network(own)
+        training.train(network, own.task("one_hidden_layer", data))
+        assert np.ptp(network.values["W1"], axis=1).min() > 0  # it did learn
+        spreads.append(talk.spread(network.values["W1"]))
+    assert spreads[0] == 0.0  # not by one bit
+    assert min(spreads[1:]) > 0.1
+
+
+def test_the_talks_pictures_are_refused_before_training(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert talk.main([*ON_DIGITS, "--pictures", str(tmp_path / "file")]) == 2
+    captured = capsys.readouterr()
+    assert "it is a file" in captured.err
+    assert "batch 1/" not in captured.out
 
 
 def test_a_fresh_clone_without_a_network_falls_back_and_says_so(tmp_path):

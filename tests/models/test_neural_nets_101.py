@@ -113,16 +113,16 @@ def test_the_gradients_of_the_symbols():
 def test_the_network_has_layers_branches_and_losses():
     graph = nets.layers()
     outputs = dict(graph.outputs)
-    assert {"digit", "digit_loss", "even", "even_loss", "loss"} <= outputs.keys()
+    assert {"digit", "digit_loss", "parity", "parity_loss", "loss", "evaluation/digit"} <= outputs.keys()
     assert {name for name, _ in graph.updates} == {"train", "state"}
     kinds = {name.split("/")[0].rstrip("_0123456789") for name in dict(graph.update_group("train"))}
-    assert {"conv2d", "batch_norm", "dense", "parallel", "digit", "even"} <= kinds
+    assert {"conv2d", "batch_norm", "dense", "parallel", "digit", "parity"} <= kinds
     x = np.random.default_rng(0).random((4, 28, 28, 1), "float32")
-    y = np.arange(4)
+    feeds = {"x": x, "y": np.arange(4), "even": np.array([[1], [0], [1], [0]], "float32")}
     with sg.Session(graph, "interpreter") as session:
-        loss, digit, even = session.run(("loss", "digit_loss", "even_loss"), {"x": x, "y": y})
-        assert session.run("digit", {"x": x}).shape == (4, 10)
-    np.testing.assert_allclose(loss, digit + 0.5 * even, rtol=1e-6)
+        loss, digit, parity = session.run(("loss", "digit_loss", "parity_loss"), feeds)
+        assert session.run("evaluation/digit", {"x": x}).shape == (4, 10)
+    np.testing.assert_allclose(loss, digit + 0.5 * parity, rtol=1e-6)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
