@@ -205,9 +205,9 @@ def _beside(found: Mapping[str, Array]) -> str:
 
 
 VERDICT = """\
-The differences side with our dW1. The slides' dLoss/dh1 is right to all its digits, -(y - h2) h2 (1 - h2) W2^T, and gives
-the same dW1 where it is taken as a derivative. Where it stands in the place of an error, such as (y - h2) in the rule for
-W2, it has lost the sign of (y - h2): then each weight of W1 goes up the slope that it should go down."""
+The differences side with our dW1. The slides' dLoss/dh1 is right to all its digits, -(y - h2) h2 (1 - h2) W2^T, and
+gives the same dW1 where it is taken as a derivative. Where it stands in the place of an error, such as (y - h2) in the
+rule for W2, it has lost the sign of (y - h2): then each weight of W1 goes up the slope that it should go down."""
 
 
 # The program.
