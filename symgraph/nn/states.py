@@ -188,8 +188,7 @@ def modes(build: Build[A]) -> Build[Modes[A]]:
         >>> both, after = run(modes(nn.dense(3)(x)))
         >>> both.training.value is both.evaluation.value, list(after.parameters)
         (False, ['dense/w', 'dense/b'])
-        >>> from symgraph.collector import paused
-    from symgraph.define import define
+    >>> from symgraph.define import define
         >>> define(y=both.training.value) == define(y=both.evaluation.value)
         True
     """
