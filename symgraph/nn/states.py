@@ -178,19 +178,19 @@ class Modes(NamedTuple, Generic[A]):
 def modes(build: Build[A]) -> Build[Modes[A]]:
     """Run one build twice: for training, then for evaluation with the parameters of the first run.
 
-        In evaluation dropout does nothing and batch_norm takes its running statistics; both results are parts of one
-        graph. A parameter that the second run declares is the one of that name, and raises GraphError when its type or
-        its initializer is another.
+    In evaluation dropout does nothing and batch_norm takes its running statistics; both results are parts of one
+    graph. A parameter that the second run declares is the one of that name, and raises GraphError when its type or
+    its initializer is another.
 
-        >>> from symgraph import nn
-        >>> from symgraph.expr import placeholder
-        >>> x = placeholder("x", ("batch", 4))
-        >>> both, after = run(modes(nn.dense(3)(x)))
-        >>> both.training.value is both.evaluation.value, list(after.parameters)
-        (False, ['dense/w', 'dense/b'])
+    >>> from symgraph import nn
+    >>> from symgraph.expr import placeholder
+    >>> x = placeholder("x", ("batch", 4))
+    >>> both, after = run(modes(nn.dense(3)(x)))
+    >>> both.training.value is both.evaluation.value, list(after.parameters)
+    (False, ['dense/w', 'dense/b'])
     >>> from symgraph.define import define
-        >>> define(y=both.training.value) == define(y=both.evaluation.value)
-        True
+    >>> define(y=both.training.value) == define(y=both.evaluation.value)
+    True
     """
     if not isinstance(build, Build):
         raise GraphError(
