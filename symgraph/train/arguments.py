@@ -7,6 +7,7 @@ Selector = name | pattern | several of them | (variable -> bool)         some of
 import math
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
+from types import FunctionType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -78,9 +79,30 @@ def flag(instance: Any, attribute: Any, value: Any) -> None:
 
 
 def applied(instance: Any, attribute: Any, value: Any) -> None:
-    """A validator: an optimizer or a transformation, which is a function and no class."""
-    good = callable(value) and not isinstance(value, type)
-    _require(good, instance, attribute, value, "an optimizer", "symgraph.train.sgd(0.1)")
+    """A validator: an optimizer or a transformation."""
+    require_part(value, type(instance).__name__)
+
+
+def require_part(value: Any, what: str) -> None:
+    """Raise GraphError for what is no optimizer and no transformation: for a function that makes one, too.
+
+    >>> require_part(lambda variables, gradients: {}, "chain")
+    """
+    maker = _is_ours(value)
+    if callable(value) and not isinstance(value, type | Expr) and not maker:
+        return
+    raise GraphError(
+        f"{what} takes an optimizer, and this is {shown(value)}",
+        hint=f"Call it: symgraph.train.{value.__name__}(...)."
+        if maker
+        else "Write such as symgraph.train.sgd(0.1).",
+    )
+
+
+def _is_ours(value: Any) -> bool:
+    """Whether this is a function of this package, such as `adam`, that was not called."""
+    plain = isinstance(value, FunctionType) and value.__qualname__ == value.__name__ != "<lambda>"
+    return plain and value.__module__.startswith("symgraph.train.")
 
 
 # Learning rates.

@@ -15,9 +15,19 @@ import numpy as np
 from symgraph import ops
 from symgraph.define import lift, rebuild
 from symgraph.errors import GraphError
-from symgraph.expr import Expr, check_name, variable
+from symgraph.expr import Expr, check_name, constant, variable
 from symgraph.ir import Array, Graph, require_graph
-from symgraph.train.arguments import Selector, applied, as_selector, count, flag, fraction, number, selected
+from symgraph.train.arguments import (
+    Selector,
+    applied,
+    as_selector,
+    count,
+    flag,
+    fraction,
+    number,
+    require_part,
+    selected,
+)
 from symgraph.train.state import COUNTED, COUNTER, Step, label, merge, replaced, serving, slot
 from symgraph.train.transformations import Optimizer, correction
 from symgraph.values import shown
@@ -53,11 +63,8 @@ def _rules(value: Any) -> tuple[tuple[Any, Any], ...]:
 
 
 def _optional(value: Any) -> Any:
-    if value is not None and (not callable(value) or isinstance(value, type)):
-        raise GraphError(
-            f"partition gives each variable an optimizer, and {shown(value)} is none",
-            hint="Write such as symgraph.train.sgd(0.1), or None for variables that stay as they are.",
-        )
+    if value is not None:
+        require_part(value, "partition")
     return value
 
 
@@ -224,7 +231,7 @@ class Ema:
         made = _next_values(self.optimizer, variables, gradients)
         with serving("ema"):
             seen = correction(self.decay) if self.debias else None
-            rate = ops.cast(1 - self.decay, "float64") / (1.0 if seen is None else seen)
+            rate = constant(1 - self.decay, "float64") / (1.0 if seen is None else seen)
         averages: dict[Expr, Expr] = {}
         for w in variables:
             if w not in made:

@@ -12,6 +12,7 @@ from symgraph.define import lift, number
 from symgraph.errors import GradientError, GraphError
 from symgraph.expr import Expr, describe, variable
 from symgraph.ir import Graph, Placeholder, Variable, require_graph
+from symgraph.train.arguments import require_part
 from symgraph.train.penalties import Penalty
 from symgraph.train.state import COUNTER, label, replaced, serving
 from symgraph.train.transformations import Optimizer, Transformation
@@ -44,11 +45,7 @@ def minimize(
     [('train', ['w/adam_m', 'w/adam_v', 'train/step', 'w'])]
     """
     require_graph(graph, "minimize")
-    if not callable(optimizer) or isinstance(optimizer, type):
-        raise GraphError(
-            f"minimize takes an optimizer, and this is {shown(optimizer)}",
-            hint="Write symgraph.train.sgd(0.1).",
-        )
+    require_part(optimizer, "minimize")
     if group in dict(graph.updates):
         raise GraphError(
             f"the graph has an update group {group!r} already",
@@ -88,7 +85,7 @@ def _gradients(
     if penalty is None:
         return gradients
     with serving("penalty"):
-        extra = penalty(targets)
+        extra = penalty(targets) if callable(penalty) else penalty
         if not isinstance(extra, Expr) or extra.shape != () or not extra.type.is_float:
             raise GraphError(
                 f"a penalty gives a float scalar, an expression of the variables, and this gave {shown(extra)}",

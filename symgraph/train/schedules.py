@@ -16,7 +16,7 @@ import numpy as np
 
 from symgraph import ops
 from symgraph.errors import GraphError
-from symgraph.expr import Expr, as_expr
+from symgraph.expr import Expr
 from symgraph.train.arguments import count, from_zero, number, positive, share
 from symgraph.types import FLOAT64
 from symgraph.values import shown
@@ -58,16 +58,15 @@ class Schedule:
         0.025
         """
         if isinstance(step, Expr):
-            found = self.rate(ops.cast(step, FLOAT64), ops)
-            return as_expr(found, FLOAT64)
+            return self.rate(ops.cast(step, FLOAT64), ops)
         t = np.asarray(step)
         if t.dtype.kind not in "iu" or (t < 0).any():
             raise GraphError(
                 f"a step is a whole number from 0, and {shown(step)} is none",
                 hint="The first update has the step 0.",
             )
-        found = np.broadcast_to(self.rate(t.astype(np.float64), np), t.shape)
-        return found.copy() if t.ndim else float(found)
+        found = self.rate(t.astype(np.float64), np)
+        return found if t.ndim else float(found)
 
 
 def _rate(value: Any) -> Any:
@@ -85,7 +84,12 @@ def _rate(value: Any) -> Any:
 
 def _at(schedule: Any, t: Any, xp: Any) -> Any:
     """The rate of a part, which may be a function of the user's."""
-    return schedule.rate(t, xp) if isinstance(schedule, Schedule) else schedule(t)
+    return schedule.rate(t, xp) if isinstance(schedule, Schedule) else _beside(t, schedule(t))
+
+
+def _beside(t: Any, rate: Any) -> Any:
+    """A rate in the dtype and the shape of the steps, as numbers among themselves would be float32."""
+    return rate + 0.0 * t
 
 
 @attrs.frozen
@@ -95,7 +99,7 @@ class Constant(Schedule):
     value: float = attrs.field(converter=number, validator=from_zero)
 
     def rate(self, t: Any, xp: Any) -> Any:
-        return self.value
+        return _beside(t, self.value)
 
 
 def constant(value: float) -> Constant:
@@ -137,7 +141,7 @@ class Stairs(Schedule):
     every: int = attrs.field(validator=count)
 
     def rate(self, t: Any, xp: Any) -> Any:
-        return self.initial * self.factor ** xp.floor(t / self.every)
+        return self.initial * self.factor ** xp.floor_divide(t, self.every)
 
 
 def step(initial: float, factor: float, every: int) -> Stairs:
@@ -159,7 +163,7 @@ class Polynomial(Schedule):
     power: float = attrs.field(converter=number, validator=positive)
 
     def rate(self, t: Any, xp: Any) -> Any:
-        left = 1.0 - xp.minimum(t, self.steps) / self.steps
+        left = (self.steps - xp.minimum(t, self.steps)) / self.steps  # exactly 0 at the end, and never below
         return self.end + (self.initial - self.end) * left**self.power
 
 
@@ -223,7 +227,7 @@ class CosineRestarts(Schedule):
 
     def rate(self, t: Any, xp: Any) -> Any:
         if self.multiplier == 1:
-            cycle = xp.floor(t / self.steps)
+            cycle = xp.floor_divide(t, self.steps)
         else:
             cycle = xp.floor(xp.log(1.0 + t * (self.multiplier - 1) / self.steps) / math.log(self.multiplier))
             # The logarithm rounds, and may be one cycle off where one begins.
@@ -291,7 +295,7 @@ class Piecewise(Schedule):
 
     def rate(self, t: Any, xp: Any) -> Any:
         (_, found), *rest = self.values
-        made: Any = found
+        made = _beside(t, found)
         for start, value in rest:
             made = xp.where(t >= start, value, made)
         return made

@@ -34,6 +34,7 @@ from symgraph.train.arguments import (
     positive,
     rate_key,
     rate_now,
+    require_part,
     selected,
 )
 from symgraph.train.state import COUNTED, COUNTER, Step, merge, serving, slot
@@ -86,11 +87,7 @@ def chain(*parts: Any) -> Any:  # type: ignore[misc]  # mypy does not see that A
     if not parts:
         raise GraphError("chain joins transformations, and it was given none", hint="Write chain(a, b).")
     for part in parts:
-        if not callable(part) or isinstance(part, type):
-            raise GraphError(
-                f"chain joins transformations, and {shown(part)} is none",
-                hint="Write chain(symgraph.train.clip_by_global_norm(1.0), symgraph.train.sgd(0.1)).",
-            )
+        require_part(part, "chain")
     return Chain(parts)
 
 

@@ -1,22 +1,27 @@
 """Optimizers: next values against NumPy, and graphs that keep what they had."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import attrs
 import numpy as np
+import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from symgraph import ops
+from symgraph import ops, train
+from symgraph.compile import compile
 from symgraph.define import define
 from symgraph.errors import DTypeError, GradientError, GraphError, ShapeError, SymgraphError
 from symgraph.expr import Expr, constant, placeholder, variable
 from symgraph.ir import Graph
+from symgraph.ops.region import Fused, Project
 from symgraph.session import Session
-from symgraph.train import minimize, sgd
+from symgraph.text import from_text, to_text
+from symgraph.train import combinators, minimize, optimizers, schedules, sgd, transformations
 from symgraph.verify import verify
 
 BACKENDS = ["interpreter", "numpy", "llvm"]
@@ -254,3 +259,382 @@ def test_the_error_of_a_stopped_gradient_says_what_to_write() -> None:
     assert "variables=[" in caught.value.hint
     graph = minimize(stopped(), "loss", sgd(0.1), variables="a")
     assert list(graph.update_group("train")) == ["a"]
+
+
+# Against optax: every optimizer, over 100 steps, in float64.
+
+STEPS = 100
+START = {"w": RNG.normal(size=(5, 3)), "b": RNG.normal(size=3), "s": np.array(0.7)}
+BATCHES = (RNG.normal(size=(STEPS, 7, 5)), RNG.normal(size=(STEPS, 7, 3)))
+
+
+def network(dtype: str = "float64") -> Graph:
+    """A matrix, a vector and a scalar, none of which the loss is linear in."""
+    x, y = placeholder("x", ("n", 5), dtype), placeholder("y", ("n", 3), dtype)
+    w, b, s = (variable(name, value.shape, dtype) for name, value in START.items())
+    return define(loss=ops.mean((ops.tanh(x @ w + b) * s - y) ** 2))
+
+
+def trained(optimizer: Any, backend: str, steps: int = STEPS) -> dict[str, Any]:
+    """All variables after some steps."""
+    with Session(minimize(network(), "loss", optimizer), backend) as session:
+        session.variables.assign(START)
+        step = session.prepare(None, ("x", "y"), "train")
+        for x, y in zip(*(batch[:steps] for batch in BATCHES), strict=True):
+            step(x, y)
+        return session.variables.snapshot()
+
+
+@cache
+def trained_by_optax() -> dict[str, dict[str, Any]]:
+    """The weights after all steps by each of the peers: one function, which is compiled once."""
+    import jax
+    import jax.numpy as jnp
+
+    made = {name: make() for name, (_, make) in PEERS.items()}
+
+    def loss(p: Any, x: Any, y: Any) -> Any:
+        return jnp.mean((jnp.tanh(x @ p["w"] + p["b"]) * p["s"] - y) ** 2)
+
+    def one(name: str, weights: Any, state: Any, batch: Any) -> Any:
+        updates, state = made[name].update(jax.grad(loss)(weights, *batch), state, weights)
+        return optax.apply_updates(weights, updates), state
+
+    def step(states: Any, batch: Any) -> Any:
+        return {name: one(name, *state, batch) for name, state in states.items()}, None
+
+    with jax.enable_x64(True):
+        start = {name: jnp.asarray(value) for name, value in START.items()}
+        states = {name: (start, optimizer.init(start)) for name, optimizer in made.items()}
+        found = jax.jit(partial(jax.lax.scan, step))(states, BATCHES)[0]
+        return {name: jax.tree.map(np.asarray, weights) for name, (weights, _) in found.items()}
+
+
+def _without_b(_: Any) -> dict[str, bool]:
+    return {"w": True, "b": False, "s": True}
+
+
+PEERS: dict[str, tuple[Any, Callable[[], Any]]] = {
+    "sgd": (train.sgd(0.1), lambda: optax.sgd(0.1)),
+    "momentum": (train.momentum(0.05, 0.8), lambda: optax.sgd(0.05, 0.8)),
+    "nesterov": (train.nesterov(0.05), lambda: optax.sgd(0.05, 0.9, nesterov=True)),
+    "adagrad": (train.adagrad(0.1), lambda: optax.adagrad(0.1)),
+    "rmsprop": (train.rmsprop(0.01), lambda: optax.rmsprop(0.01, eps=1e-7)),
+    "rmsprop centered momentum": (
+        train.rmsprop(0.01, decay=0.95, momentum=0.9, centered=True),
+        lambda: optax.rmsprop(0.01, decay=0.95, eps=1e-7, momentum=0.9, centered=True),
+    ),
+    "adam": (train.adam(0.01), lambda: optax.adam(0.01)),
+    "adam betas": (train.adam(0.01, 0.5, 0.9, 1e-3), lambda: optax.adam(0.01, 0.5, 0.9, 1e-3)),
+    "amsgrad": (train.adam(0.01, beta2=0.9, amsgrad=True), lambda: optax.amsgrad(0.01, b2=0.9)),
+    "adamw": (
+        train.adamw(0.01, decay=0.1, exclude="b"),
+        lambda: optax.adamw(0.01, weight_decay=0.1, mask=_without_b),
+    ),
+    "lion": (train.lion(0.003, decay=0.1), lambda: optax.lion(0.003, weight_decay=0.1)),
+    "lars": (
+        train.lars(2.0, decay=0.01, exclude="b"),
+        lambda: optax.lars(2.0, 0.01, weight_decay_mask=_without_b, trust_ratio_mask=_without_b),
+    ),
+    "lars nesterov": (
+        train.lars(1.0, coefficient=0.01, epsilon=0.1, nesterov=True),
+        lambda: optax.lars(1.0, trust_coefficient=0.01, eps=0.1, nesterov=True),
+    ),
+    "adam, cosine": (
+        train.adam(train.schedules.cosine(0.1, 80)),
+        lambda: optax.adam(optax.cosine_decay_schedule(0.1, 80)),
+    ),
+    "clipped adam": (
+        train.chain(train.clip_by_global_norm(0.05), train.adam(0.01, epsilon=1e-2)),
+        lambda: optax.chain(optax.clip_by_global_norm(0.05), optax.adam(0.01, eps=1e-2)),
+    ),
+    "clipped by value": (
+        train.chain(train.clip_by_value(0.01), train.momentum(0.1)),
+        lambda: optax.chain(optax.clip(0.01), optax.sgd(0.1, 0.9)),
+    ),
+    "ema": (train.ema(train.sgd(0.1), 0.9), lambda: optax.sgd(0.1)),
+}
+
+
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+@pytest.mark.parametrize("name", PEERS)
+def test_it_agrees_with_optax(name: str, backend: str) -> None:
+    found, wanted = trained(PEERS[name][0], backend), trained_by_optax()[name]
+    for weight in START:
+        assert not np.array_equal(found[weight], START[weight])
+        np.testing.assert_allclose(found[weight], wanted[weight], rtol=1e-11, atol=1e-12)
+
+
+# The definitions, in NumPy, where they are our own.
+
+
+def gradients(weights: Mapping[str, Any], k: int) -> dict[str, Any]:
+    x, y = BATCHES[0][k], BATCHES[1][k]
+    h = np.tanh(x @ weights["w"] + weights["b"])
+    e = 2 * (h * weights["s"] - y) / y.size
+    dz = e * weights["s"] * (1 - h * h)
+    return {"w": x.T @ dz, "b": dz.sum(0), "s": (e * h).sum()}
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_a_velocity_holds_steps_of_the_rates_that_they_were_made_with(nesterov: bool, backend: str) -> None:
+    """Not as in optax, which multiplies the whole velocity by the rate of now."""
+    schedule = train.schedules.step(0.2, factor=0.1, every=10)
+    weights, velocity = dict(START), dict.fromkeys(START, 0.0)
+    for k in range(25):
+        for name, g in gradients(weights, k).items():
+            velocity[name] = 0.9 * velocity[name] + schedule(k) * g
+            step = 0.9 * velocity[name] + schedule(k) * g if nesterov else velocity[name]
+            weights[name] = weights[name] - step
+    found = trained(train.momentum(schedule, 0.9, nesterov), backend, 25)
+    for name in START:
+        np.testing.assert_allclose(found[name], weights[name], rtol=1e-12)
+        np.testing.assert_allclose(found[f"{name}/momentum"], velocity[name], rtol=1e-10, atol=1e-14)
+
+
+def test_state_is_in_variables_that_are_named_after_those_they_serve() -> None:
+    graph = minimize(network("float32"), "loss", train.adam())
+    served = {f"{name}/adam_{m}": value.shape for name, value in START.items() for m in "mv"}
+    for name, shape in served.items():
+        assert graph.variables[name].type.shape == shape
+        assert graph.variables[name].type.dtype == np.float32
+    assert set(graph.variables) == {*START, *served, "train/step"}
+    assert graph.variables["train/step"].type.dtype == np.int64
+    with Session(graph, "numpy") as session:
+        assert not any(session.variables[name].any() for name in (*served, "train/step"))
+
+
+def test_a_run_that_was_saved_goes_on_with_the_same_bits(backend: str, tmp_path: Path) -> None:
+    optimizer = train.chain(
+        train.clip_by_global_norm(1.0),
+        train.accumulate(train.ema(train.adam(train.schedules.cosine(0.1, 5)), 0.9), 2),
+    )
+    graph = minimize(network(), "loss", optimizer)
+    feeds = [{"x": x, "y": y} for x, y in zip(BATCHES[0][:9], BATCHES[1][:9], strict=True)]
+    with Session(graph, backend, seed=1) as session:
+        for k, one in enumerate(feeds):
+            if k == 5:
+                session.save(tmp_path / "a")
+            session.run(None, one, update="train")
+        wanted = session.variables.snapshot()
+    with Session(graph, backend, seed=2) as session:
+        session.restore(tmp_path / "a")
+        for one in feeds[5:]:
+            session.run(None, one, update="train")
+        for name, value in session.variables.snapshot().items():
+            assert value.tobytes() == wanted[name].tobytes(), name
+
+
+# Numbers at the edge.
+
+ADAPTIVE = {
+    "adam": train.adam(0.1),
+    "adam, epsilon 0": train.adam(0.1, epsilon=0.0),
+    "adam, epsilon that float32 has not": train.adam(0.1, epsilon=1e-300),
+    "adam, beta1 0": train.adam(0.1, beta1=0.0, beta2=0.0),
+    "amsgrad": train.adam(0.1, epsilon=0.0, amsgrad=True),
+    "adamw": train.adamw(0.1),
+    "rmsprop": train.rmsprop(0.1, epsilon=0.0),
+    "rmsprop, centered": train.rmsprop(0.1, epsilon=0.0, centered=True, momentum=0.9),
+    "adagrad": train.adagrad(0.1, initial=0.0, epsilon=0.0),
+    "lion": train.lion(0.1),
+    "lars": train.lars(0.1),
+    "clip_by_norm": train.chain(train.clip_by_norm(1.0), train.sgd(0.1)),
+    "clip_by_global_norm": train.chain(train.clip_by_global_norm(1.0), train.sgd(0.1)),
+}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "backend"), [("float32", "numpy"), ("float32", "llvm"), ("float64", "interpreter")]
+)
+@pytest.mark.parametrize("name", ADAPTIVE)
+def test_a_gradient_of_zeros_makes_no_nan(name: str, dtype: str, backend: str) -> None:
+    w, b, none = (
+        variable("w", (3,), dtype, init=1.0),
+        variable("b", (), dtype),
+        variable("none", (0, 2), dtype),
+    )
+    scale = placeholder("scale", (), dtype)
+    graph = minimize(define(loss=scale * (ops.sum(w) + b + ops.sum(none))), "loss", ADAPTIVE[name])
+    with Session(graph, backend) as session:
+        for value in (0.0, 0.0, 1.0, 0.0, 3.0, 0.0):
+            session.run(None, {"scale": np.array(value, dtype)}, update="train")
+            state = session.variables.snapshot()
+            assert all(np.isfinite(array).all() for array in state.values()), (value, state)
+            if value == 0.0 and not state["b"]:
+                assert name == "adamw" or (state["w"] == 1.0).all()
+        assert state["b"] != 0.0
+
+
+def test_a_nan_is_not_hidden(backend: str) -> None:
+    w, scale = variable("w", (2,)), placeholder("scale", ())
+    for optimizer in ADAPTIVE.values():
+        with Session(minimize(define(loss=ops.sum(w) * scale), "loss", optimizer), backend) as session:
+            session.run(None, {"scale": np.float32("nan")}, update="train")
+            assert np.isnan(session.variables["w"]).all(), optimizer
+
+
+def test_the_correction_of_moments_does_not_cancel_in_float32(backend: str) -> None:
+    """1 - 0.999 ** t loses four digits in float32: the first step would be wrong in its fifth."""
+    w = variable("w", (), init=1.0)
+    graph = minimize(define(loss=w * 3.0), "loss", train.adam(0.1, beta2=0.9999, epsilon=0.0))
+    with Session(graph, backend) as session:
+        session.run(None, update="train")
+        assert session.variables["w"] == pytest.approx(0.9, abs=2e-7)
+
+
+def test_a_large_variable_is_one_loop() -> None:
+    """The moments, the step and the weight in one region behind the product that is the gradient."""
+    x, w = placeholder("x", ("n", 300)), variable("w", (300, 200))
+    for optimizer in (train.adam(), train.adamw(), train.rmsprop(), train.momentum(0.1), train.lion()):
+        graph = minimize(define(loss=ops.mean(ops.tanh(x @ w))), "loss", optimizer)
+        for name in ("numpy", "llvm"):
+            optimised = compile(graph, backend=name).graph
+            large = [
+                node
+                for node in optimised.nodes
+                if node.inputs and not isinstance(node.op, Project) and (300, 200) in _shapes(node.type)
+            ]
+            (region,) = large
+            assert isinstance(region.op, Fused)
+            assert any(node.op.name == "matmul" for node in region.op.graph.nodes)
+
+
+def _shapes(type_: Any) -> list[Any]:
+    return [part.shape for part in getattr(type_, "items", (type_,))]
+
+
+# Several at once.
+
+
+def test_one_optimizer_may_train_two_groups(backend: str) -> None:
+    """As the two networks of an adversarial game are trained: each group has its own counter."""
+    a, b = variable("a", (), "float64", init=1.0), variable("b", (), "float64", init=2.0)
+    optimizer = train.adam(0.1)
+    graph = minimize(define(value=a * b, cost=-(a * b)), "value", optimizer, variables="a", group="first")
+    graph = minimize(graph, "cost", optimizer, variables="b", group="second")
+    assert {"first/step", "second/step", "a/adam_m", "b/adam_m"} < set(graph.variables)
+    with Session(graph, backend) as session:
+        session.run(None, update="first")
+        session.run(None, update=("first", "second"))
+        assert (session.variables["first/step"], session.variables["second/step"]) == (2, 1)
+        assert session.variables["a"] == pytest.approx(0.8)
+        assert session.variables["b"] == pytest.approx(2.1)
+
+
+def test_a_graph_that_trains_is_text_like_any_other() -> None:
+    graph = minimize(network(), "loss", train.ema(train.adam(train.schedules.cosine(0.1, 5))))
+    assert from_text(to_text(graph)) == graph
+    assert minimize(network(), "loss", train.ema(train.adam(train.schedules.cosine(0.1, 5)))) == graph
+
+
+@pytest.mark.parametrize("penalty", [train.l1(0.1), train.l2(0.1), train.l2(0.1, exclude="b")])
+def test_a_penalty_is_a_term_of_what_is_made_smaller(penalty: Any, backend: str) -> None:
+    graph = minimize(network(), "loss", sgd(0.1), penalty=penalty)
+    assert graph["loss"] == network()["loss"]
+    expected = {}
+    for name, g in gradients(START, 0).items():
+        slope = np.sign(START[name]) if isinstance(penalty, train.L1) else 2 * START[name]
+        expected[name] = START[name] - 0.1 * (g + (0.0 if penalty.exclude == name else 0.1) * slope)
+    with Session(graph, backend) as session:
+        session.variables.assign(START)
+        session.run(None, {"x": BATCHES[0][0], "y": BATCHES[1][0]}, update="train")
+        for name, value in expected.items():
+            np.testing.assert_allclose(session.variables[name], value, rtol=1e-12)
+
+
+def test_a_penalty_of_expressions_is_an_expression() -> None:
+    w, b = variable("w", (2,), init=[3.0, -4.0]), variable("b", (), "float64", init=2.0)
+    graph = define(l1=train.l1(0.5)([w, b]), l2=train.l2(0.5)([w, b]), none=train.l2(0.5, ["w", "b"])([w, b]))
+    with Session(graph, "interpreter") as session:
+        assert session.run(("l1", "l2", "none")) == (4.5, 14.5, 0.0)
+
+
+def test_records_print_as_they_are_written_and_compare_by_value() -> None:
+    for optimizer in (*ADAPTIVE.values(), *(ours for ours, _ in PEERS.values())):
+        names = {**vars(optimizers), **vars(transformations), **vars(schedules), **vars(combinators)}
+        if "Chain(" not in repr(optimizer):
+            assert eval(repr(optimizer), names) == optimizer
+        assert hash(optimizer) == hash(optimizer)
+    assert train.adam(0.1) == train.adam(0.1) != train.adam(0.2)
+    rate = placeholder("rate")
+    assert train.adam(rate) == train.adam(rate) != train.adam(placeholder("rate"))
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        train.adam().beta1 = 0.5
+
+
+WRONG: list[tuple[str, str, Any]] = [
+    ("rate", "a learning rate is a number from 0", lambda: train.adam(-1e-3)),
+    ("rate nan", "a learning rate is a number from 0", lambda: train.rmsprop(float("nan"))),
+    ("rate None", "a learning rate is a number from 0", lambda: train.lion(None)),
+    ("rate class", "a learning rate is a number from 0", lambda: train.sgd(float)),
+    ("beta1 1", "beta1 of Adam is a number from 0 and less than 1, and 1.0 is none", lambda: train.adam(beta1=1)),
+    ("beta2 negative", "beta2 of AdamW", lambda: train.adamw(beta2=-0.1)),
+    ("beta2 bool", "beta2 of Lion", lambda: train.lion(beta2=True)),
+    ("beta1 text", "beta1 of Adam", lambda: train.adam(beta1="0.9")),
+    ("beta1 nan", "beta1 of Adam", lambda: train.adam(beta1=float("nan"))),
+    ("epsilon", "epsilon of Adam is a finite number from 0", lambda: train.adam(epsilon=-1e-8)),
+    ("epsilon inf", "epsilon of RmsProp", lambda: train.rmsprop(epsilon=float("inf"))),
+    ("epsilon expression", "epsilon of Adam", lambda: train.adam(epsilon=placeholder("e"))),
+    ("decay 1", "decay of Momentum", lambda: train.momentum(0.1, 1.0)),
+    ("momentum", "momentum of RmsProp", lambda: train.rmsprop(momentum=1.5)),
+    ("weight decay", "decay of AdamW is a finite number from 0", lambda: train.adamw(decay=-0.1)),
+    ("flag", "amsgrad of Adam is True or False, and 1 is none", lambda: train.adam(amsgrad=1)),
+    ("nesterov", "nesterov of Momentum is True or False", lambda: train.momentum(0.1, 0.9, "yes")),
+    ("initial", "initial of Adagrad", lambda: train.adagrad(initial=-1)),
+    ("coefficient", "coefficient of Lars is a finite number above 0", lambda: train.lars(0.1, coefficient=0)),
+    ("exclude", "selected by their names or by a function, not by 3", lambda: train.adamw(exclude=3)),
+    ("exclude numbers", "selected by their names", lambda: train.adamw(exclude=[1, 2])),
+    ("l2", "weight of L2 is a finite number from 0", lambda: train.l2(-1)),
+    ("no call", "this is the function adam", lambda: minimize(network(), "loss", train.adam)),
+    ("class", "this is the class Adam", lambda: minimize(network(), "loss", train.Adam)),
+    ("no mapping", "is no optimizer: it gave a Step",
+        lambda: minimize(network(), "loss", train.scale_by_adam())),
+    ("wrong values", "gives the next values of variables",
+        lambda: minimize(network(), "loss", lambda ws, gs: dict.fromkeys(ws, 1.0))),
+    ("nothing", "trains no variable", lambda: minimize(network(), "loss", lambda ws, gs: {})),
+    ("schedule", "a schedule gives a number from 0 or a scalar",
+        lambda: minimize(network(), "loss", sgd(lambda step: "fast"))),
+    ("schedule below 0", "a schedule gives a number from 0",
+        lambda: minimize(network(), "loss", sgd(lambda step: -1.0))),
+    ("penalty", "a penalty gives a float scalar",
+        lambda: minimize(network(), "loss", sgd(0.1), penalty=lambda ws: ws[0])),
+    ("penalty number", "a penalty gives a float scalar",
+        lambda: minimize(network(), "loss", sgd(0.1), penalty=lambda ws: 0.1)),
+    ("penalty no call", "a penalty gives a float scalar",
+        lambda: minimize(network(), "loss", sgd(0.1), penalty=0.1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("match", "act"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
+def test_what_cannot_be_is_said(match: str, act: Any) -> None:
+    with pytest.raises(SymgraphError, match=match) as caught:
+        act()
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("taken", ["variable", "other variable", "placeholder", "output"])
+def test_state_never_takes_the_place_of_what_the_graph_has(taken: str) -> None:
+    w = variable("w", (2,))
+    own = {
+        "variable": variable("w/adam_m", (2,)) * 1.0,  # of the very type that the state has
+        "other variable": variable("w/adam_m", (), "int64") * 1,
+        "placeholder": placeholder("w/adam_m", (2,)) * 1.0,
+        "output": w * 2.0,
+    }
+    name = "w/adam_m" if taken == "output" else "own"
+    graph = define({"loss": ops.sum(w * w), name: own[taken]})
+    with pytest.raises(GraphError, match="keeps its state in a variable 'w/adam_m'") as caught:
+        minimize(graph, "loss", train.adam())
+    assert "named" in caught.value.hint
+    if taken != "output":
+        made = minimize(graph, "loss", train.named("other", train.adam()))
+        assert "w/other/adam_m" in made.update_group("train")
+
+
+def test_the_counter_does_not_take_the_place_of_a_variable() -> None:
+    w, count = variable("w"), variable("train/step", (), "int64")
+    graph = define(loss=w * w, count=count + 0)
+    with pytest.raises(GraphError, match="'train/step'"):
+        minimize(graph, "loss", train.adam())
+    assert "step" in minimize(define(loss=w * w, count=variable("step") + 0), "loss", train.adam()).variables

@@ -489,7 +489,7 @@ ROWS: list[Row] = [
     ),
     Row(
         sg.GraphError,
-        "the graph has an update group 'train' already",
+        "minimize takes an optimizer, and this is the function sgd",
         lambda: sg.train.minimize(G, "loss", sg.train.sgd),
     ),
     Row(
