@@ -38,7 +38,10 @@ def cholesky(a: Array) -> Array:
     made = np.tril(np.full_like(lower, np.nan))
     if finite.all():
         try:
-            return np.linalg.cholesky(lower)
+            found = np.linalg.cholesky(lower)
+            return (
+                found if not np.isnan(found).any() else np.where(_finite(found)[..., None, None], found, made)
+            )
         except np.linalg.LinAlgError:
             pass
     for index in _places(finite):

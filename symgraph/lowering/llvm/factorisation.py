@@ -1,8 +1,8 @@
 """Factorisations of matrices and systems with triangles, by panels of rows: right-looking, so that most of the work is
 to subtract products of blocks.
 
-A stack is cut into pieces by its matrices. Whether a matrix is fit to be factored is found on the way; what is not is
-NaN as a whole, as `evaluate` says.
+A stack is cut into pieces by its matrices, or by the columns of its right side. Whether a matrix is fit to be factored
+is found on the way; what is not is NaN as a whole, as `evaluate` says.
 """
 
 import math
@@ -19,7 +19,7 @@ from symgraph.lowering.llvm.kernel import Kernel, close, open_kernel
 from symgraph.lowering.llvm.matmul.spans import loop, plus, times
 from symgraph.lowering.llvm.panels import BLOCK, Matrix, Panels
 from symgraph.lowering.llvm.region import Shape, broadcast_strides, count, memory_type
-from symgraph.lowering.llvm.sweeps import Cursor, Pointers, pieces, share, sweep
+from symgraph.lowering.llvm.sweeps import CHUNKS, Cursor, Pointers, pieces, share, sweep
 from symgraph.lowering.llvm.target import Target
 from symgraph.lowering.llvm.vectors import join_axes
 from symgraph.lowering.plan import concrete
@@ -27,6 +27,7 @@ from symgraph.ops.factorisation import TriangularSolve
 from symgraph.types import DType
 
 What: TypeAlias = Literal["cholesky", "lu", "solve", "solve unit"]
+_COLUMNS = 32  # that a piece has at least
 
 
 @attrs.frozen(cache_hash=True)
@@ -79,10 +80,23 @@ def _stacked(
         tuple(batch[a] for a in longer), [tuple(strides[a] for a in longer) for strides in moves]
     )
     strides = tuple((*s, *x.strides[-2:]) for s, x in zip(joined, seen, strict=True))
-    stack = Stack(what, dims, operands[0].shape[-1], shape[-1], strides, out.dtype)
+    stack = _by_columns(Stack(what, dims, operands[0].shape[-1], shape[-1], strides, out.dtype))
     kernel = write_stack(stack, planner.target)
     planner.call(kernel, seen[:-1], seen[-1:], node.id, planner.scratch(kernel.scratch, node.id))
     return out
+
+
+def _by_columns(stack: Stack) -> Stack:
+    """Systems with many columns as several with fewer, where the stack alone would make too few pieces."""
+    if stack.what in ("cholesky", "lu") or (stack.dims and stack.dims[0] >= CHUNKS):
+        return stack
+    parts = max(k for k in range(1, CHUNKS + 1) if stack.m % k == 0 and (k == 1 or stack.m // k >= _COLUMNS))
+    if parts == 1:
+        return stack
+    m = stack.m // parts
+    moves = (0, *(s[-1] * m for s in stack.strides[1:]))
+    strides = tuple((move, *s) for move, s in zip(moves, stack.strides, strict=True))
+    return attrs.evolve(stack, dims=(parts, *stack.dims), m=m, strides=strides)
 
 
 def _from_the_end(x: Tensor, axes: Sequence[int]) -> Tensor:
