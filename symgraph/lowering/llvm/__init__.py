@@ -7,6 +7,7 @@
       region, schedule, loops, nest, vectors     loop kernels: elementwise ops, reductions and what joins them
       products, matmul/                          matrix products with their epilogues
       movement, indexing, scans, extremes, sorting, checks, sweeps     the other kernels, in a table by op
+      factorisation, panels                      triangles of matrices, and systems with them
       maths/                                     an op on vectors in registers: `elementwise.py` is the table
     buffers   tensors, calls, places by liveness
     step      kernels and calls as one module of IR
