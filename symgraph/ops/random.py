@@ -14,20 +14,26 @@ number, such as that of the step.
 
 The bits are those of Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
 2011), laid out as JAX does with `jax_threefry_partitionable`: `key`, `split`, `fold_in` and `bits` give the very
-words of `jax.random` (of its unsigned ones), and `uniform` in [0, 1) its numbers with one more bit. The numbers of a
-tensor depend on its size no more than that element i is drawn from counter i, in C order.
+words of `jax.random` (of its unsigned ones), and `uniform` in [0, 1) its numbers with one more bit. Element i of a
+tensor, in C order, is drawn from counter i, whatever its shape.
+
+What is made of bits alone (`uniform`, `bernoulli`, `integers`, `permutation`) is the same to the last bit everywhere;
+what goes through logarithms (`normal`, `truncated_normal`, `categorical`) is so with `numerics="bitwise"`, and else
+within the accuracy of the backend's functions, a few units in the last place.
 """
 
 import math
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from symgraph import ops
 from symgraph.errors import DTypeError, GraphError, ShapeError
 from symgraph.expr import Expr, Operand, constant, describe, operands
+from symgraph.ir import Constant
 from symgraph.ops.base import normalise_axis
-from symgraph.ops.threefry import Counter, Threefry, between, multiply_high, unit_float
+from symgraph.ops.keys import Key, bits, draw_bits, fold_in, key, split
+from symgraph.ops.threefry import between, multiply_high, unit_float
 from symgraph.types import (
     BOOL,
     FLOAT32,
@@ -43,6 +49,7 @@ from symgraph.types import (
     ShapeLike,
     as_dimension,
     as_shape,
+    broadcast,
     dtype_of,
     show_shape,
 )
@@ -65,148 +72,6 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return __all__
-
-
-Key: TypeAlias = Operand
-Seed: TypeAlias = int | Expr
-
-_MOST = 2**31  # numbers of one tensor: a counter is the lower word alone
-_KNOWN = 1024  # keys that are made when the graph is, where the key they are split from is known
-
-
-# Keys
-
-
-def key(seed: Seed) -> Expr:
-    """A key from a number: the words of a 64-bit integer, the upper first.
-
-    `seed` is an int from -2**63 to 2**64 - 1, or a scalar tensor of integers, known in a run. Returns an int32 tensor
-    of 2 elements. Raises GraphError for what is no whole number, DTypeError and ShapeError for such a tensor.
-
-    >>> key(42)
-    <constant: i32[2]>
-    """
-    if isinstance(seed, Expr):
-        _whole_scalar("key", "a seed", seed)
-        high = ops.floor_divide(ops.cast(seed, INT64), 2**32)
-        return ops.stack([ops.cast(high, INT32), ops.cast(seed, INT32)])
-    number = _whole("key", "a seed", seed, -(2**63), 2**64 - 1)
-    return constant(np.array([number >> 32 & 0xFFFFFFFF, number & 0xFFFFFFFF], np.uint32).view(np.int32))
-
-
-def split(key: Key, count: DimensionLike = 2) -> Expr:
-    """Several keys made of one, which is not used again: an int32 tensor `[count, 2]`, whose rows are keys.
-
-    Row i does not depend on `count`. Raises ShapeError for a key of another shape or a negative count, DTypeError
-    for a key of another dtype.
-
-    >>> keys = split(key(0), 3)
-    >>> keys, keys[0]
-    (<stack: i32[3,2]>, <reshape: i32[2]>)
-    """
-    words = _key("split", key)
-    number = as_dimension(count)
-    if isinstance(number, int) and number <= _KNOWN:
-        counter = constant(np.arange(number, dtype=np.int32))
-    else:
-        counter = ops.apply(Counter((number,)))
-    return ops.stack([_threefry(words, counter, word) for word in ("first", "second")], -1)
-
-
-def fold_in(key: Key, data: Seed) -> Expr:
-    """A key made of a key and a number, such as that of the step or the layer: int32 `[2]`.
-
-    `data` is an int from 0 to 2**32 - 1, or a scalar tensor of integers, of which the lower 32 bits count. Raises
-    ShapeError or DTypeError for a key or a tensor of another type, GraphError for what is no such number.
-
-    >>> fold_in(key(0), 7).type
-    TensorType('i32[2]')
-    """
-    words = _key("fold_in", key)
-    if isinstance(data, Expr):
-        _whole_scalar("fold_in", "what is folded in", data)
-        counter = ops.cast(data, INT32)
-    else:
-        number = _whole("fold_in", "what is folded in", data, 0, 2**32 - 1)
-        counter = constant(np.array(number, np.uint32).view(np.int32))
-    return ops.stack([_threefry(words, counter, word) for word in ("first", "second")])
-
-
-def _threefry(words: tuple[Expr, Expr], counter: Expr, word: str) -> Expr:
-    return ops.apply(Threefry(word), *words, constant(0, INT32), counter)
-
-
-def _key(name: str, key: Key) -> tuple[Expr, Expr]:
-    """The two words of a key; raises for anything else."""
-    hint = "Write symgraph.random.key(0), or a row of symgraph.random.split(key)."
-    if isinstance(key, bool | int | float | np.generic) or key is None:
-        raise GraphError(f"{name}: a key is a tensor of two words, and this is {shown(key)}", hint=hint)
-    if isinstance(key, np.ndarray) and key.dtype == np.uint32:
-        key = key.view(np.int32)
-    (e,) = operands(key)
-    if e.dtype != INT32:
-        raise DTypeError(
-            f"{name}: a key is int32, and this is {SHORT_NAMES[e.dtype.name]}",
-            details=(describe(e),),
-            hint=hint,
-        )
-    if e.shape != (2,):
-        raise ShapeError(
-            f"{name}: a key has the shape [2], and this has {show_shape(e.shape)}",
-            details=(describe(e),),
-            hint=hint,
-        )
-    return e[0], e[1]
-
-
-def _whole(name: str, what: str, value: Any, low: int, high: int) -> int:
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
-        raise GraphError(
-            f"{name}: {what} is a whole number, and this is {shown(value)}", hint="Write such as 0."
-        )
-    if not low <= value <= high:
-        raise GraphError(f"{name}: {what} is from {low} to {high}, and {value} is not")
-    return int(value)
-
-
-def _whole_scalar(name: str, what: str, value: Expr) -> None:
-    if value.dtype.kind != "i":
-        raise DTypeError(
-            f"{name}: {what} is an integer, and this is {SHORT_NAMES[value.dtype.name]}",
-            details=(describe(value),),
-        )
-    if value.shape != ():
-        raise ShapeError(
-            f"{name}: {what} is a scalar, and this has the shape {show_shape(value.shape)}",
-            details=(describe(value),),
-        )
-
-
-# Bits
-
-
-def bits(key: Key, shape: ShapeLike = (), dtype: DTypeLike = INT32) -> Expr:
-    """Random bits: integers each of which is as likely as any other, negative ones too.
-
-    `shape` may hold named sizes; `dtype` is int32 or int64. Raises ShapeError or DTypeError for what is no key, no
-    shape, or for another dtype; a tensor has at most 2**31 of them.
-
-    >>> bits(key(0), ("batch", 512))
-    <threefry: i32[batch,512]>
-    """
-    target = dtype_of(dtype)
-    if target.kind != "i":
-        raise DTypeError(
-            f"bits: they are int32 or int64, not {SHORT_NAMES[target.name]}",
-            hint="For floats write symgraph.random.uniform, for bools bernoulli.",
-        )
-    return _bits("bits", key, as_shape(shape), target)
-
-
-def _bits(name: str, key: Key, shape: Shape, dtype: DType) -> Expr:
-    return _threefry(_key(name, key), ops.apply(Counter(shape)), "xor" if dtype == INT32 else "both")
 
 
 # Floats
@@ -241,7 +106,7 @@ def uniform(
 
 def _unit(name: str, key: Key, shape: Shape, dtype: DType) -> Expr:
     """Floats in [0, 1)."""
-    return unit_float(_bits(name, key, shape, INT32 if dtype == FLOAT32 else INT64))
+    return unit_float(draw_bits(name, key, shape, INT32 if dtype == FLOAT32 else INT64))
 
 
 def _open_unit(name: str, key: Key, shape: Shape, dtype: DType) -> Expr:
@@ -340,11 +205,14 @@ def bernoulli(key: Key, probability: Operand = 0.5, shape: ShapeLike | None = No
     <less: bool[batch,512]>
     """
     if _numbers(probability):
-        _finite("bernoulli", "the probability", probability)
-        if not 0 <= probability <= 1:  # type: ignore[operator]
-            raise GraphError(f"bernoulli: a probability is from 0 to 1, and {probability} is not")
-        probability = float(probability)  # type: ignore[arg-type]  # and so of float32, as every number
+        probability = _finite("bernoulli", "the probability", probability)  # and so float32, as every number
     (p,) = operands(probability, floating=True)
+    if isinstance(p.op, Constant) and not np.all((p.op.value.array >= 0) & (p.op.value.array <= 1)):
+        raise GraphError(
+            f"bernoulli: a probability is from 0 to 1, and {shown(probability)} is not",
+            details=(describe(p),),
+            hint="Of logits write symgraph.sigmoid(logits).",
+        )
     sizes = p.shape if shape is None else as_shape(shape)
     return ops.less(_unit("bernoulli", key, sizes, p.dtype), _fitting("bernoulli", "probability", p, sizes))
 
@@ -392,10 +260,10 @@ def permutation(key: Key, x: DimensionLike | Expr | np.ndarray[Any, Any], axis: 
             raise ShapeError(
                 f"permutation: there is no axis {axis} in a row of numbers", hint="Leave it out."
             )
-        return ops.argsort(_bits("permutation", key, (as_dimension(x),), INT64))
+        return ops.argsort(draw_bits("permutation", key, (as_dimension(x),), INT64))
     (e,) = operands(x)
     a = normalise_axis("permutation", axis, e.rank)
-    order = ops.argsort(_bits("permutation", key, (e.shape[a],), INT64))
+    order = ops.argsort(draw_bits("permutation", key, (e.shape[a],), INT64))
     return ops.take(e, order, a)
 
 
@@ -421,6 +289,8 @@ def integers(
     if isinstance(least, int) and isinstance(most, int):
         if not least < most:
             raise GraphError(f"integers: low is below high, and {least} is not below {most}")
+        if most - least == 2**64:
+            return draw_bits("integers", key, sizes, INT64)
         span: Expr = constant(np.array(most - least & 0xFFFFFFFFFFFFFFFF, np.uint64).view(np.int64))
         wide = most - least > 2**32
     else:
@@ -443,9 +313,9 @@ def _wrapped(value: int) -> int:
 def _below(name: str, key: Key, shape: Shape, span: Expr, wide: bool) -> Expr:
     """Words of 64 bits below an unsigned one; where that is `wide`, of 128 random bits, else of 64."""
     if not wide:
-        return multiply_high(_bits(name, key, shape, INT64), span)
+        return multiply_high(draw_bits(name, key, shape, INT64), span)
     keys = split(key)
-    upper, lower = (_bits(name, keys[i], shape, INT64) for i in range(2))
+    upper, lower = (draw_bits(name, keys[i], shape, INT64) for i in range(2))
     product_low, more = upper * span, multiply_high(lower, span)
     # The carry of the sum of two unsigned words, which are compared as signed ones that are 2**63 less.
     smallest = -(2**63)
@@ -520,8 +390,6 @@ def _parameter(name: str, what: str, value: Operand, shape: Shape, dtype: DType)
 
 def _fitting(name: str, what: str, e: Expr, shape: Shape) -> Expr:
     """A parameter, if it broadcasts to the shape of the draws; else raises ShapeError."""
-    from symgraph.types import broadcast
-
     try:
         fits = broadcast(e.shape, shape) == shape
     except ShapeError:

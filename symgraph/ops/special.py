@@ -6,7 +6,7 @@ what a backend without a kernel computes is the same formula, with the same roun
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -251,19 +251,34 @@ def erfinv32(x: Any, on: Any) -> Any:
     """The inverse of erf for float32 operands, within 3 ulp: infinite at -1 and 1, NaN beyond."""
     w = -on.log((1.0 - x) * (1.0 + x))
     near = _horner(on.minimum(w, 5.0) - 2.5, ERFINV_NEAR32[::-1])
-    far = _horner(on.sqrt(on.minimum(on.maximum(w, 5.0), 16.5)) - 3.0, ERFINV_FAR32[::-1])
-    return _at_the_ends(x, on.where(w < 5.0, near, far), on)
+    return _inverse(x, w, near, 5.0, _far32, on)
+
+
+def _far32(w: Any, on: Any) -> Any:
+    return _horner(on.sqrt(on.minimum(on.maximum(w, 5.0), 16.5)) - 3.0, ERFINV_FAR32[::-1])
 
 
 def erfinv64(x: Any, on: Any) -> Any:
     """The inverse of erf for float64 operands, within 3 ulp: infinite at -1 and 1, NaN beyond."""
     w = -on.log((1.0 - x) * (1.0 + x))
     near = _horner(on.minimum(w, 6.25) - 3.125, ERFINV_NEAR64[::-1])
+    return _inverse(x, w, near, 6.25, _far64, on)
+
+
+def _far64(w: Any, on: Any) -> Any:
     root = on.sqrt(on.minimum(on.maximum(w, 6.25), 36.5))
     middle = _horner(on.minimum(root, 4.0) - 3.25, ERFINV_MIDDLE64[::-1])
     far = _horner(on.maximum(root, 4.0) - 5.0, ERFINV_FAR64[::-1])
-    return _at_the_ends(x, on.where(w < 6.25, near, on.where(w < 16.0, middle, far)), on)
+    return on.where(w < 16.0, middle, far)
 
 
-def _at_the_ends(x: Any, factor: Any, on: Any) -> Any:
-    return x * on.where(on.abs(x) == 1.0 if on is np else on.equal(on.abs(x), 1.0), math.inf, factor)
+def _inverse(x: Any, w: Any, near: Any, bound: float, tail: Callable[[Any, Any], Any], on: Any) -> Any:
+    """The product of x and its factor: `near` below the bound of w, and of few x that of the tail."""
+    if on is not np:
+        factor = on.where(w < bound, near, tail(w, on))
+        return x * on.where(on.equal(on.abs(x), 1.0), math.inf, factor)
+    factor, wide = np.asarray(near), np.asarray(w)
+    far = wide >= bound
+    factor[far] = tail(wide[far], np)
+    factor[np.abs(x) == 1.0] = math.inf
+    return x * factor

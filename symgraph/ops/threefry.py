@@ -65,7 +65,7 @@ class Counter(Op):
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 PARITY = 0x1BD11BDA
 ROUNDS = 20
-_BLOCK = 1 << 13  # words that are worked on at a time: they stay in the cache
+_BLOCK = 1 << 14  # words that are worked on at a time: they stay in the cache
 
 _WORDS = ("first", "second", "xor", "both")
 
@@ -202,7 +202,6 @@ class MultiplyHigh(Elementwise):
     name = "multiply_high"
     kinds = "i"
     arity = 2
-    commutative = True
     cost = 16
 
     def infer(self, *types: TensorType) -> TensorType:

@@ -79,10 +79,11 @@ def write_order(order: Order, target: Target) -> Kernel:
     cursors = [Cursor(x, order.strides[:-1], order.dtype), Cursor(out, order.results[:-1], INT64)]
 
     def body(pointers: Pointers, n: int) -> None:
+        source, result = pointers
         if short:
-            _count(b, order, *pointers, room, lanes)
+            _count(b, order, source, result, room, lanes)
         else:
-            _radix(b, order, *pointers, room)
+            _radix(b, order, source, result, room)
 
     sweep(b, dims, 1, span, cursors, body)
     return close(b, chunks, scratch * chunks)
