@@ -70,9 +70,9 @@ def tie(node: Node, graph: Graph, forward: int | None) -> tuple[int, ...]:
     )
 
 
-def _halves(graph: Graph, forward: int | None) -> Mapping[str, Sequence[Node]]:
-    """The nodes of each part. `forward`, where it is given, is the number of nodes before differentiation; what
-    only updates need, and no derivative made, is the third.
+def parts(graph: Graph, forward: int | None = None) -> tuple[str, ...]:
+    """The part of each node: forward, gradient or update. `forward`, where it is given, is the number of nodes before
+    differentiation; an update is what no output needs and no derivative made.
     """
     updates = _only_for_updates(graph)
 
@@ -82,9 +82,14 @@ def _halves(graph: Graph, forward: int | None) -> Mapping[str, Sequence[Node]]:
         late = is_gradient(node) if forward is None else node.id >= forward
         return "gradient" if late else "forward"
 
+    return tuple(map(part, graph.nodes))
+
+
+def _halves(graph: Graph, forward: int | None) -> Mapping[str, Sequence[Node]]:
+    """The nodes of each part that has some."""
     halves: dict[str, list[Node]] = {"forward": [], "gradient": [], "update": []}
-    for node in graph.nodes:
-        halves[part(node)].append(node)
+    for node, part in zip(graph.nodes, parts(graph, forward), strict=True):
+        halves[part].append(node)
     return {title: nodes for title, nodes in halves.items() if nodes}
 
 

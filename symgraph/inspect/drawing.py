@@ -10,15 +10,13 @@ for XML, and hovering over a node shows its origin.
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import TypeAlias
 
-import attrs
-
 from symgraph.errors import GraphError
-from symgraph.inspect.diagram import DOT_HEAD, FONT, TEXT, dot_box, ends, is_gradient, kind, to_dot
-from symgraph.ir import Graph, Node, Placeholder, Variable, require_graph
+from symgraph.inspect.diagram import DOT_HEAD, FONT, TEXT, dot_box, parts, to_dot
+from symgraph.ir import Constant, Graph, Node, Placeholder, Variable, require_graph
 
 MOST = 200  # nodes that a drawing shows without folding: more cannot be read, and dot takes seconds
 _LINES = 200  # lines of the text form that stand in for a drawing
@@ -90,29 +88,10 @@ def _dot(graph: Graph, most: int | None) -> str | None:
 # Folding.
 
 
-@attrs.frozen
-class _Fold:
-    """Which group each node is in."""
-
-    groups: tuple[Group, ...]
-
-    @property
-    def members(self) -> Mapping[Group, int]:
-        """How many nodes each group has, in the order in which they come."""
-        found: dict[Group, int] = {}
-        for group in self.groups:
-            found[group] = found.get(group, 0) + 1
-        return found
-
-
-def _group(node: Node, depth: int) -> Group:
-    if isinstance(node.op, Placeholder | Variable):
-        return node.id
-    return "gradient" if is_gradient(node) else "forward", node.origin.scope[:depth]
-
-
 def folded(graph: Graph, most: int = MOST) -> str | None:
-    """DOT with a box for each scope, as deep as makes at most `most` boxes; None where no fold has so few.
+    """DOT with a box for each scope of each part, as deep as makes at most `most` boxes; None where no fold has so few.
+
+    Variables are counted in the box of their scope, and the next values of a group of updates are one box.
 
     >>> from symgraph.define import define
     >>> from symgraph.expr import placeholder
@@ -120,44 +99,73 @@ def folded(graph: Graph, most: int = MOST) -> str | None:
     True
     """
     deepest = max((len(node.origin.scope) for node in graph.nodes), default=0)
+    where = _places(graph)
     for depth in range(min(deepest, most), 0, -1):
-        fold = _Fold(tuple(_group(node, depth) for node in graph.nodes))
-        if len(fold.members) <= most:
-            return "\n".join([*_folded_lines(graph, fold), "}", ""])
+        groups = tuple(
+            node.id if isinstance(node.op, Placeholder) else (part, node.origin.scope[:depth])
+            for node, part in zip(graph.nodes, where, strict=True)
+        )
+        if len(set(groups)) <= most:
+            return "\n".join([*_folded_lines(graph, groups), "}", ""])
     return None
 
 
-def _folded_lines(graph: Graph, fold: _Fold) -> Iterator[str]:
+def _places(graph: Graph) -> Sequence[str]:
+    """The part of each node, where a variable that only updates read is in theirs: an optimizer's state."""
+    found = parts(graph)
+    return [
+        "update"
+        if isinstance(node.op, Variable) and readers and all(found[i] == "update" for i in readers)
+        else part
+        for node, part, readers in zip(graph.nodes, found, graph.consumers, strict=True)
+    ]
+
+
+def _folded_lines(graph: Graph, groups: Sequence[Group]) -> Iterator[str]:
     yield from DOT_HEAD
     yield f'  labelloc=t; label="{len(graph):,} nodes, folded by scope; print(graph) shows each one";'
-    names = {group: f"g{k}" for k, group in enumerate(fold.members)}
-    for group, count in fold.members.items():
-        if isinstance(group, int):
-            node = graph.nodes[group]
-            yield f"  {dot_box(names[group], [f'{node.op.name} {_short(node)}', str(node.type)], kind(node))}"
-            continue
-        half, path = group
-        title = "/".join(path) or "outside scopes"
-        lines = [
-            title,
-            f"{count:,} {'node' if count == 1 else 'nodes'}",
-            *(["gradient"] * (half == "gradient")),
-        ]
-        yield f"  {dot_box(names[group], [_cut(line) for line in lines], 'gradient' if half == 'gradient' else 'op')}"
-    pairs = dict.fromkeys(
-        (fold.groups[i], fold.groups[node.id])
+    members: dict[Group, list[Node]] = {}
+    for node, group in zip(graph.nodes, groups, strict=True):
+        members.setdefault(group, []).append(node)
+    names = {group: f"g{k}" for k, group in enumerate(members)}
+    for group, nodes in members.items():
+        yield f"  {_folded_box(names[group], group, nodes)}"
+    # A number is one node for all who take it, and stands in the box of the first: it is no edge between the boxes.
+    edges = [
+        (groups[i], groups[node.id])
         for node in graph.nodes
         for i in node.inputs
-        if fold.groups[i] != fold.groups[node.id]
+        if not isinstance(graph.nodes[i].op, Constant)
+    ]
+    yield from (f"  {names[a]} -> {names[b]};" for a, b in dict.fromkeys(edges) if a != b)
+    for k, (name, i) in enumerate(graph.outputs):
+        yield f"  {dot_box(f'o{k}', [_cut(name)], 'output')}"
+        yield f"  {names[groups[i]]} -> o{k};"
+    for k, (name, pairs) in enumerate(graph.updates):
+        told = f"{_cut(name)}: {_count(len(pairs), 'next value')}"
+        yield f"  {dot_box(f'u{k}', [told], 'output')}"
+        yield from (f"  {names[group]} -> u{k};" for group in dict.fromkeys(groups[i] for _, i in pairs))
+
+
+def _folded_box(name: str, group: Group, nodes: Sequence[Node]) -> str:
+    if isinstance(group, int):
+        (node,) = nodes
+        return dot_box(name, [f"placeholder {_cut(node.op.label)}", str(node.type)], "placeholder")  # type: ignore[attr-defined]
+    part, scope = group
+    variables = sum(isinstance(node.op, Variable) for node in nodes)
+    counts = [_count(len(nodes) - variables, "node"), _count(variables, "variable")]
+    title = "/".join(scope) or ("outside scopes" if part == "forward" else part)
+    told = ", ".join(count for count in counts if not count.startswith("0 "))
+    return dot_box(
+        name, [_cut(title), told, *([part] if part not in ("forward", title) else [])], _FOLDED[part]
     )
-    yield from (f"  {names[a]} -> {names[b]};" for a, b in pairs)
-    for end, name, i in ends(graph):
-        yield f"  {dot_box(end, [name], 'output')}"
-        yield f"  {names[fold.groups[i]]} -> {end};"
 
 
-def _short(node: Node) -> str:
-    return _cut(str(getattr(node.op, "label", "")))
+_FOLDED = {"forward": "op", "gradient": "gradient", "update": "rewritten"}
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _cut(text: str, most: int = 60) -> str:

@@ -135,15 +135,31 @@ def test_a_large_graph_is_folded_by_scope():
     shown = texts(sg.to_svg(graph))
     for k in range(6):
         assert f"layer{k}/inner" in shown
-    assert "40 nodes" in shown and "gradient" in shown
+    assert "40 nodes, 1 variable" in shown and "gradient" in shown
     assert any("folded by scope; print(graph) shows each one" in text for text in shown)
-    assert {"placeholder x", "variable layer5/inner/w", "loss"} <= set(shown)
+    assert {"placeholder x", "loss"} <= set(shown)
     assert f"{len(graph):,} nodes, folded by scope; print(graph) shows each one" in shown
     whole = sg.to_svg(scoped(2, 3), most=None)
     assert "tanh" in texts(whole)
-    counts = [int(t.split()[0]) for t in shown if re.fullmatch(r"\d+ nodes?", t)]
-    leaves = len(graph.placeholders) + len(graph.variables)
-    assert sum(counts) + leaves == len(graph)
+    assert counted(shown) + len(graph.placeholders) == len(graph)
+
+
+def counted(shown: list[str]) -> int:
+    """The nodes and variables that the boxes of a folded drawing tell of."""
+    boxes = [
+        text for text in shown if re.fullmatch(r"[\d,]+ (node|variable).*", text) and "print" not in text
+    ]
+    return sum(int(number.replace(",", "")) for box in boxes for number in re.findall(r"[\d,]*\d", box))
+
+
+@has_dot
+def test_a_folded_training_graph_has_one_box_for_its_updates():
+    graph = sg.train.minimize(scoped(6, 20), "loss", sg.train.adam(0.1))
+    shown = texts(sg.to_svg(graph))
+    (group,) = graph.updates
+    assert f"train: {len(group[1])} next values" in shown
+    assert shown.count("update") >= 1 and shown.count("gradient") >= 6
+    assert counted(shown) + len(graph.placeholders) == len(graph)
 
 
 def test_folding_goes_only_as_deep_as_fits():
