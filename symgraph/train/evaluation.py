@@ -6,21 +6,23 @@ predict  : Session -> fetches -> data -> arrays with a row an example
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import attrs
 import numpy as np
 
-from symgraph.errors import DataError, ExecutionError, GraphError
+from symgraph.errors import DataError, ExecutionError, FeedError, GraphError
 from symgraph.fetches import flatten
-from symgraph.ir import Array, Placeholder
+from symgraph.ir import Array, Graph, Placeholder
 from symgraph.session import Session, Step
 from symgraph.train.feeding import Cutting, Map, Source, check_finite, check_missing, check_names, source
 from symgraph.train.metrics import Metric
 from symgraph.values import shown
 
 Outputs: TypeAlias = str | Sequence[str]
+_PREFIX = "evaluation/"  # of outputs that stand for others in evaluation
 _PLACE = re.compile(r"(-?\d+) at \[(\d+)((?:, \d+)*)\]")
 
 
@@ -67,33 +69,95 @@ def measure(
     feeds: Mapping[str, Any],
     update: Sequence[str] | None,
     what: str,
+    stands_for: Mapping[str, str] = MappingProxyType({}),
 ) -> Measure:
-    """Prepare a run over batches, and check the first; raises FeedError, GraphError and what compiling raises."""
+    """Prepare a run over batches, and check the first and the last; `stands_for` maps outputs to those run instead.
+
+    Raises FeedError, GraphError and what compiling raises.
+    """
     graph = session.graph
     names = (outputs,) if isinstance(outputs, str) else tuple(outputs)
-    for name in names:
-        node = graph[name]
-        if getattr(node.type, "shape", None) != ():
-            raise GraphError(
-                f"the output {name!r} is {node.type}, and what is averaged over batches is a scalar",
-                source=node.origin.sources[0] if node.origin.sources else None,
-                hint="Take its mean in the graph, or use it by a metric.",
-            )
+    scalars = [stands_for.get(name, name) for name in names]
+    for name in scalars:
+        _check_scalar(graph, name)
     check_metrics(metrics, names)
     check_names(graph, tuple(feeds), "feeds")
     both = [name for name in feeds if name in found.names]
     if both:
         raise DataError(f"{both[0]!r} is in {what} and in feeds", hint="Leave it out of one of them.")
     fed = (*found.names, *feeds)
-    needed = [name for metric in metrics.values() for name in metric.inputs if name not in fed]
-    fetched = tuple(dict.fromkeys((*names, *needed)))
-    _check_fed(session, fetched, update, fed, what)
+    inputs = [
+        [part if part in fed else stands_for.get(part, part) for part in metric.inputs]
+        for metric in metrics.values()
+    ]
+    fetched = tuple(
+        dict.fromkeys((*scalars, *(part for parts in inputs for part in parts if part not in fed)))
+    )
+    ids = [graph[name].id for name in fetched]
+    ids += [i for group in update or () for i in graph.update_group(group).values()]
+    check_missing(graph, needed(graph, ids), fed, what)
     step = session.prepare(fetched, fed, update)
     extras = tuple(value(1) if callable(value) else value for value in feeds.values())
-    step.check(*found.first, *extras)
+    _check_batches(step, found, extras)
     pool = (*fed, *fetched)
-    picks = tuple(tuple(pool.index(name) for name in metric.inputs) for metric in metrics.values())
+    picks = tuple(tuple(pool.index(part) for part in parts) for parts in inputs)
     return Measure(step, found, extras, names, metrics, picks)
+
+
+def _check_scalar(graph: Graph, name: str) -> None:
+    node = graph[name]
+    if getattr(node.type, "shape", None) != ():
+        raise GraphError(
+            f"the output {name!r} is {node.type}, and what is averaged over batches is a scalar",
+            source=node.origin.sources[0] if node.origin.sources else None,
+            hint="Take its mean in the graph, or use it by a metric.",
+        )
+
+
+def _check_batches(step: Step, found: Source, extras: Sequence[Any]) -> None:
+    """Compile for the first batch, and for the last where it is smaller; raises FeedError for what does not fit."""
+    try:
+        step.check(*found.first, *extras)
+    except FeedError as error:
+        error.hint += " What comes from the data may be prepared batch by batch: map=function."
+        raise
+    if found.last is None:
+        return
+    try:
+        step.check(*found.last, *extras)
+    except FeedError as error:
+        error.hint = (
+            "It is the last batch, which is smaller: leave it out by drop_last=True, or declare a named size."
+        )
+        raise
+
+
+def evaluated(graph: Graph, given: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The outputs that stand in evaluation for those that training has: `evaluation/loss` for `loss`, or as `given`.
+
+    Raises GraphError for a name that the graph does not have.
+
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import variable
+    >>> evaluated(define({"loss": variable("w", ()), "evaluation/loss": variable("v", ())}))
+    {'loss': 'evaluation/loss'}
+    """
+    for name in (part for pair in (given or {}).items() for part in pair):
+        graph[name]
+    own = {name.removeprefix(_PREFIX): name for name, _ in graph.outputs if name.startswith(_PREFIX)}
+    return {**own, **(given or {})}
+
+
+def needed(graph: Graph, ids: Iterable[int]) -> list[str]:
+    """The placeholders without a default that these nodes depend on, in the order of the graph."""
+    stack, reached = list(ids), set[int]()
+    while stack:
+        i = stack.pop()
+        if i not in reached:
+            reached.add(i)
+            stack.extend(graph.nodes[i].inputs)
+    ops = [graph.nodes[i].op for i in sorted(reached)]
+    return [op.label for op in ops if isinstance(op, Placeholder) and op.default is None]
 
 
 def check_metrics(metrics: Any, outputs: Sequence[str]) -> None:
@@ -115,25 +179,6 @@ def check_metrics(metrics: Any, outputs: Sequence[str]) -> None:
             raise DataError(
                 f"{name!r} is an output that is watched and a metric", hint="Name the metric otherwise."
             )
-
-
-def _check_fed(
-    session: Session, fetched: Sequence[str], update: Sequence[str] | None, fed: Sequence[str], what: str
-) -> None:
-    """Raise FeedError for a placeholder that is needed and not fed, with what is fed in its stead."""
-    graph = session.graph
-    stack = [graph[name].id for name in fetched]
-    stack += [i for group in update or () for i in graph.update_group(group).values()]
-    reached = set[int]()
-    while stack:
-        i = stack.pop()
-        if i not in reached:
-            reached.add(i)
-            stack.extend(graph.nodes[i].inputs)
-    ops = [graph.nodes[i].op for i in sorted(reached)]
-    check_missing(
-        graph, [op.label for op in ops if isinstance(op, Placeholder) and op.default is None], fed, what
-    )
 
 
 def about_row(
@@ -216,7 +261,9 @@ def evaluate(
 
     `data`, `map` and `feeds` are those of `fit`. `outputs` names the scalars, none by `()`; a batch's value is
     weighted by its number of examples, so that a last batch that is smaller counts as much as it holds. `metrics`
-    maps names to `symgraph.train.metrics`. Raises DataError, FeedError, GraphError, and what a run raises.
+    maps names to `symgraph.train.metrics`. Where the graph has an output `evaluation/NAME`, it stands for NAME, as
+    `symgraph.nn.with_evaluation` makes them for networks that behave otherwise in training. Raises DataError,
+    FeedError, GraphError, and what a run raises.
 
     >>> from symgraph import ops
     >>> from symgraph.define import define
@@ -226,12 +273,13 @@ def evaluate(
     >>> evaluate(session, {"x": np.array([1, 2, 3], np.float32)}, batch_size=2)
     {'loss': 4.666666666666667}
     """
+    require_session(session, "evaluate")
     if check_data:
         check_finite(data, "the data")
     found = source(session.graph, data, Cutting(batch_size, clip=True), map, 1, "the data")
-    measured = measure(
-        session, found, outputs, {} if metrics is None else metrics, feeds or {}, None, "the data"
-    )
+    folds = {} if metrics is None else metrics
+    stands_for = evaluated(session.graph)
+    measured = measure(session, found, outputs, folds, feeds or {}, None, "the data", stands_for)
     made = folded(measured, "the data")
     assert made is not None
     return made
@@ -249,8 +297,8 @@ def predict(
     """The outputs on all examples of `data`: arrays with a row for each, of the nesting of `output`.
 
     `output` is a name, or any nesting of what a session fetches; `data`, `map` and `feeds` are those of `fit`, and an
-    array alone is that of the one placeholder that is needed. Raises DataError, FeedError, GraphError, and what a
-    run raises.
+    array alone is that of the one placeholder that is needed. As in `evaluate` an output `evaluation/NAME` stands for
+    NAME. Raises DataError, FeedError, GraphError, and what a run raises.
 
     >>> from symgraph.define import define
     >>> from symgraph.expr import placeholder
@@ -258,16 +306,20 @@ def predict(
     >>> predict(session, "y", np.array([[1, 2], [3, 4], [5, 6]], np.float32), batch_size=2).tolist()
     [[2.0, 4.0], [6.0, 8.0], [10.0, 12.0]]
     """
+    require_session(session, "predict")
     leaves, nest = flatten(output)
+    stands_for = evaluated(session.graph)
+    leaves = tuple(stands_for.get(leaf, leaf) if isinstance(leaf, str) else leaf for leaf in leaves)
     given = dict(feeds or {})
     ids = tuple(session._fetched(leaf) for leaf in leaves)
     if isinstance(data, np.ndarray) and map is None:
         data = {_only(session, ids, given): data}
     found = source(session.graph, data, Cutting(batch_size, clip=True), map, 1, "the data")
     check_names(session.graph, tuple(given), "feeds")
-    step = session.prepare(tuple(leaves), (*found.names, *given))
+    check_missing(session.graph, needed(session.graph, ids), (*found.names, *given), "the data")
+    step = session.prepare(leaves, (*found.names, *given))
     extras = tuple(value(1) if callable(value) else value for value in given.values())
-    step.check(*found.first, *extras)
+    _check_batches(step, found, extras)
     parts: list[list[Array]] = [[] for _ in leaves]
     for number, (values, place) in enumerate(found.epoch(0, 0), 1):
         try:
@@ -288,14 +340,7 @@ def predict(
 
 def _only(session: Session, ids: Sequence[int], feeds: Mapping[str, Any]) -> str:
     """The one placeholder that these nodes need."""
-    stack, reached = list(ids), set[int]()
-    while stack:
-        i = stack.pop()
-        if i not in reached:
-            reached.add(i)
-            stack.extend(session.graph.nodes[i].inputs)
-    ops = [session.graph.nodes[i].op for i in sorted(reached)]
-    names = [op.label for op in ops if isinstance(op, Placeholder) and op.label not in feeds]
+    names = [name for name in needed(session.graph, ids) if name not in feeds]
     if len(names) != 1:
         listed = ", ".join(map(repr, names)) or "none"
         raise DataError(
@@ -303,3 +348,12 @@ def _only(session: Session, ids: Sequence[int], feeds: Mapping[str, Any]) -> str
             hint="Give arrays by the names of placeholders: {...}.",
         )
     return names[0]
+
+
+def require_session(session: Any, what: str) -> None:
+    """Raise GraphError for what is no session."""
+    if not isinstance(session, Session):
+        raise GraphError(
+            f"{what} takes a session, and this is {shown(session)}",
+            hint=f"Write with symgraph.Session(graph) as session: symgraph.train.{what}(session, data).",
+        )

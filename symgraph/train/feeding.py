@@ -32,18 +32,20 @@ class Source:
 
     `epoch(number, place)` gives the batches of an epoch from `place` on, each with the place after it; a place is
     the number of examples that were taken, for a stream that of batches. `names` are the placeholders that a batch
-    feeds, `first` the first batch, `lead` the place of the array whose length is the number of examples.
-    `examples` and `steps` are those of an epoch, None where a stream does not say. `identity` tells data apart.
+    feeds, `first` the first batch, `last` a smaller one at the end where there is one; `lead` is the place of the
+    array whose length is the number of examples. `examples` and `steps` are those of an epoch, None where a stream
+    does not say. `identity` tells data apart, `row(epoch, place, number)` which example is in a row of a batch.
     """
 
     names: tuple[str, ...]
-    epoch: Callable[[int, int], Iterator[tuple[Feeds, int]]]
     first: Feeds
+    last: Feeds | None
+    epoch: Callable[[int, int], Iterator[tuple[Feeds, int]]]
     lead: int
     examples: int | None
     steps: int | None
     identity: str
-    row: Callable[[int, int, int], int | None]  # (epoch, place after the batch, row of the batch) -> example
+    row: Callable[[int, int, int], int | None]
 
 
 @attrs.frozen
@@ -162,10 +164,12 @@ def _of_arrays(
 
     check_names(graph, fed, what)
     made = next(batches(0, 0))[0]
+    left = 0 if cutting.drop_last else examples % size
     return Source(
         names=fed,
-        epoch=_ahead(batches, cutting.prefetch),
         first=made,
+        last=next(batches(0, examples - left))[0] if left else None,
+        epoch=_ahead(batches, cutting.prefetch),
         lead=_lead(graph, fed, made, what),
         examples=examples // size * size if cutting.drop_last else examples,
         steps=examples // size if cutting.drop_last else -(-examples // size),
@@ -291,8 +295,9 @@ def _of_stream(graph: Graph, data: Any, cutting: Cutting, map: Map | None, epoch
     steps = getattr(data, "per_epoch", None) if once else len(data) if hasattr(data, "__len__") else None
     return Source(
         names=names,
-        epoch=_ahead(batches, cutting.prefetch),
         first=made,
+        last=None,
+        epoch=_ahead(batches, cutting.prefetch),
         lead=_lead(graph, names, made, what),
         examples=None,
         steps=steps,

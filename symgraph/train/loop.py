@@ -28,8 +28,11 @@ from symgraph.train.evaluation import (
     Outputs,
     about_row,
     check_metrics,
+    evaluated,
     folded,
     measure,
+    needed,
+    require_session,
     weighted_mean,
 )
 from symgraph.train.feeding import Cutting, Map, check_finite, source
@@ -86,8 +89,9 @@ def fit(
     `outputs` names scalar outputs that are averaged over an epoch's examples, the first being the loss; `update` the
     groups, by default those of "train" and "state" that the graph has. `metrics` are folded over the `validation`
     data after each epoch, and with `train_metrics`, or where there is no validation, over the training batches, as
-    the network was before each update. `validation_outputs` maps names of outputs to those that stand for them in
-    validation, for a network that behaves otherwise then (dropout, batch normalisation).
+    the network was before each update. For a network that behaves otherwise in validation (dropout, batch
+    normalisation) an output `evaluation/NAME` stands there for NAME, as `symgraph.nn.with_evaluation` makes them;
+    `validation_outputs` maps other names to those that stand for them.
 
     `callbacks` see each step and epoch: `EarlyStopping`, `CsvLog`, `TensorBoard`, `LambdaCallback`, `Callback`.
     `checkpoint` is a file that is replaced after each epoch, at the end, on Ctrl-C and with `save_every` after each
@@ -112,8 +116,9 @@ def fit(
     >>> with Session(graph) as session:
     ...     history = fit(session, {"x": points, "y": 3 * points}, epochs=20, batch_size=10, quiet=True)
     ...     print(len(history), len(history.losses), f"{session.variables['w']:.3f}")
-    20 100 2.999
+    20 100 2.998
     """
+    require_session(session, "fit")
     epochs = whole("epochs", epochs, 0)
     found = resumed_from(resume, checkpoint)  # a run that begins anew must not delete an older one's files
     target, every = _target(checkpoint, save_every)
@@ -147,7 +152,7 @@ def fit(
             training.outputs,
             folds,
             feeds or {},
-            validation_outputs or {},
+            validation_outputs,
         )
     made = tuple(_callback(callback) for callback in callbacks)
     columns = _columns(session, training, validating, feeds or {})
@@ -223,21 +228,13 @@ def _validating(
     outputs: Sequence[str],
     metrics: Mapping[str, Metric],
     feeds: Mapping[str, Any],
-    renamed: Mapping[str, str],
+    stands_for: Mapping[str, str] | None,
 ) -> Measure:
-    whole_data = attrs.evolve(cutting, shuffle=False, drop_last=False, clip=True)
-    found = source(session.graph, validation, whole_data, map, epochs, "validation")
-    needed = {name: value for name, value in feeds.items() if name not in found.names}
-    folds = {
-        name: attrs.evolve(metric, inputs=tuple(renamed.get(part, part) for part in metric.inputs))
-        if renamed
-        else metric
-        for name, metric in metrics.items()
-    }
-    made = measure(
-        session, found, [renamed.get(name, name) for name in outputs], folds, needed, None, "validation"
-    )
-    return attrs.evolve(made, outputs=tuple(outputs))
+    unshuffled = attrs.evolve(cutting, shuffle=False, drop_last=False, clip=True)
+    found = source(session.graph, validation, unshuffled, map, epochs, "validation")
+    kept = {name: value for name, value in feeds.items() if name not in found.names}
+    renamed = evaluated(session.graph, stands_for)
+    return measure(session, found, outputs, metrics, kept, None, "validation", renamed)
 
 
 def _callback(given: Any) -> Callback:
@@ -263,8 +260,14 @@ def _columns(
 
 
 def _has_rate(session: Session, feeds: Mapping[str, Any]) -> bool:
+    """Whether a feed, a variable, or a scalar output that needs no data tells the learning rate."""
     graph = session.graph
-    return _RATE in feeds or _RATE in graph.variables or _RATE in dict(graph.outputs)
+    if _RATE in feeds or _RATE in graph.placeholders:
+        return _RATE in feeds
+    if _RATE not in graph.variables and _RATE not in dict(graph.outputs):
+        return False
+    node = graph[_RATE]
+    return getattr(node.type, "shape", None) == () and not needed(graph, [node.id])
 
 
 # Training.

@@ -208,6 +208,61 @@ def test_outputs_of_another_name_stand_in_for_validation() -> None:
         assert (row["loss"], row["val_loss"], row["mean"], row["val_mean"]) == (3.0, 30.0, 3.0, 4.0)
 
 
+def test_evaluation_takes_the_outputs_that_are_made_for_it() -> None:
+    @sg.do
+    def network(x: sg.Expr, y: sg.Expr) -> Any:
+        hidden, state = yield from sg.nn.sequential(
+            sg.nn.dense(16, sg.relu), sg.nn.dropout(0.5), sg.nn.dense(3)
+        )(x)
+        loss = sg.mean(sg.softmax_cross_entropy(hidden, y))
+        return sg.nn.Output({"loss": loss, "logits": hidden}, state)
+
+    x, y = sg.placeholder("x", ("batch", 4)), sg.placeholder("y", ("batch",), dtype="int64")
+    graph = sg.train.minimize(sg.nn.graph(sg.nn.with_evaluation(network(x, y))), "loss", sg.train.sgd(0.1))
+    data = points(60)
+    with sg.Session(graph, "numpy") as session:
+        history = quiet(session, data, validation=data, batch_size=20, epochs=2, metrics=ACCURACY)
+        loss, logits = session.run(("evaluation/loss", "evaluation/logits"), data)
+        assert history["val_loss"][-1] == pytest.approx(float(loss), rel=1e-5)
+        assert history["val_accuracy"][-1] == np.mean(logits.argmax(axis=1) == data["y"])
+        assert history["val_loss"][-1] != pytest.approx(float(session.run("loss", data)), rel=1e-3)
+        np.testing.assert_allclose(predict(session, "logits", data["x"]), logits, rtol=1e-5)
+        assert evaluate(session, data, batch_size=60)["loss"] == pytest.approx(float(loss), rel=1e-6)
+        with pytest.raises(sg.GraphError, match="los"):
+            quiet(
+                session, data, validation=data, batch_size=20, validation_outputs={"los": "evaluation/loss"}
+            )
+
+
+def test_the_learning_rate_of_a_schedule_in_the_graph_is_in_the_history() -> None:
+    x, w = sg.placeholder("x", ("batch",)), sg.variable("w", ())
+    count = sg.variable("count", (), init=0.0)
+    rate = 1.0 / (count + 1.0)
+    outputs = {"loss": sg.mean((x * w - 1.0) ** 2), "learning_rate": rate}
+    plain = sg.define(outputs, updates={"state": {count: count + 1.0}})
+    data = {"x": np.ones(6, np.float32)}
+    with sg.Session(sg.train.minimize(plain, "loss", sg.train.sgd(rate)), "numpy") as session:
+        rates = quiet(session, data, batch_size=2, epochs=2)["learning_rate"]
+        assert rates == (0.25, float(np.float32(1) / np.float32(7)))
+    fed = sg.train.minimize(
+        sg.define(loss=sg.mean(x * w), learning_rate=sg.mean(x)), "loss", sg.train.sgd(0.1)
+    )
+    with sg.Session(fed, "numpy") as session:
+        assert "learning_rate" not in quiet(session, data, batch_size=2).names
+
+
+def test_a_batch_of_fixed_size_needs_no_last_one_that_is_smaller() -> None:
+    x, w = sg.placeholder("x", (4, 2)), sg.variable("w", (2,))
+    graph = sg.train.minimize(sg.define(loss=sg.mean(x @ w), y=x @ w), "loss", sg.train.sgd(0.1))
+    data = {"x": np.ones((10, 2), np.float32)}
+    with sg.Session(graph, "numpy") as session:
+        with pytest.raises(sg.FeedError, match=r"(?s)the feed 'x' has the shape.*drop_last=True"):
+            quiet(session, data, batch_size=4)
+        assert session.step == 0
+        assert quiet(session, data, batch_size=4, drop_last=True)["examples"] == (8,)
+        assert predict(session, "y", data["x"][:8], batch_size=4).shape == (8,)
+
+
 def test_no_epochs_change_nothing() -> None:
     with sg.Session(classifier(), "numpy") as session:
         before = bits(session)
@@ -241,6 +296,14 @@ def test_what_has_no_row_for_each_example_is_not_predicted() -> None:
             predict(session, ("logits", "loss"), points(5)["x"])
         with pytest.raises(sg.GraphError, match="nothing"):
             predict(session, "nothing", points(5))
+
+
+def test_what_is_no_session_is_said() -> None:
+    for function in (fit, evaluate):
+        with pytest.raises(sg.GraphError, match=f"{function.__name__} takes a session, and this is "):
+            function(classifier(), points(5))
+    with pytest.raises(sg.GraphError, match="predict takes a session"):
+        predict(classifier(), "logits", points(5))
 
 
 # Bad input: what is wrong is named, before anything is trained.
