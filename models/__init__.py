@@ -1,1 +1,1 @@
-"""The talk's networks, one a file; each runs as `python -m models.NAME`, and `models.talk` runs them all."""
+"""The networks of the lectures, one a file; each runs as `python -m models.NAME`, the talk's three as `models.talk`."""

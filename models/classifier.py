@@ -4,7 +4,7 @@ train : Network -> Dataset -> Options -> Trained
 """
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ OPTIMIZERS: Mapping[str, Callable[[float], sg.train.Optimizer]] = {
     "lars": sg.train.lars,
 }
 BATCH = 128
-_SHOWN = 36  # wrong predictions in a picture
 
 
 @attrs.frozen
@@ -51,21 +50,22 @@ class Network:
         made = OPTIMIZERS[optimizer or self.optimizer](self.rate if rate is None else rate)
         return sg.train.minimize(self.declare(dtype), "loss", made)
 
-    def fed(self, dtype: str = "float32") -> Callable[[Examples], dict[str, Array]]:
-        """What makes of a batch of images (n, 28, 28), uint8, and labels (n,) what the network is fed."""
 
-        def prepared(batch: Examples) -> dict[str, Array]:
-            pixels = batch.x.reshape(-1, *self.image).astype(dtype)
-            return {"x": pixels / np.array(255, dtype), "y": batch.y.astype("int64")}
+def prepared(image: tuple[int, ...], dtype: str = "float32") -> Callable[[Examples], dict[str, Array]]:
+    """What makes of a batch, images (n, 28, 28), uint8, and labels (n,), what a network is fed."""
 
-        return prepared
+    def fed(batch: Examples) -> dict[str, Array]:
+        pixels = batch.x.reshape(-1, *image).astype(dtype)
+        return {"x": pixels / np.array(255, dtype), "y": batch.y.astype("int64")}
+
+    return fed
 
 
-def classes(x: sg.Expr, logits: sg.Expr) -> sg.Graph:
-    """The graph of a classifier: `loss`, the mean cross-entropy with the fed classes, `logits` and `probabilities`."""
+def outputs(x: sg.Expr, logits: sg.Expr) -> dict[str, sg.Expr]:
+    """The outputs of a classifier: `loss`, the mean cross-entropy with the fed classes, `logits`, `probabilities`."""
     y = sg.placeholder("y", (x.shape[0],), "int64")
     loss = sg.mean(sg.softmax_cross_entropy(logits, y))
-    return sg.define(loss=loss, logits=logits, probabilities=sg.softmax(logits))
+    return {"loss": loss, "logits": logits, "probabilities": sg.softmax(logits)}
 
 
 @attrs.frozen
@@ -85,7 +85,7 @@ class Trained:
 def train(network: Network, data: Dataset, args: argparse.Namespace, page: study.Page) -> Trained:
     """Train by the options, with the test images as validation."""
     graph = network.graph(args.optimizer, args.learning_rate, args.dtype)
-    fed = network.fed(args.dtype)
+    fed = prepared(network.image, args.dtype)
     page.progress(f"{sg.summary(graph, 'loss')}\n")
     with sg.Session(graph, args.backend, args.seed) as session:
         history = sg.train.fit(
@@ -134,18 +134,13 @@ def part(network: Network) -> study.Part:
         matrix = np.zeros((10, 10), int)
         np.add.at(matrix, (data.test.y, done.probabilities.argmax(axis=1)), 1)
         page.picture(f"{network.name}-confusion.png", pictures.confusion, matrix)
-        page.picture(f"{network.name}-wrong.png", _wrong, data.test, done)
+        found, test = done.probabilities, data.test
+        page.picture(
+            f"{network.name}-wrong.png", pictures.misclassified, test.x, test.y, found.argmax(axis=1), found
+        )
         return {**row, "history": done.history.to_dict()}
 
     return run
-
-
-def _wrong(test: Examples, done: Trained) -> Any:
-    """The images that were told wrongly, those that the network was surest of first."""
-    surest = np.argsort(-done.probabilities.max(axis=1), kind="stable")
-    shown = surest[~done.right[surest]][:_SHOWN]
-    found = done.probabilities[shown]
-    return pictures.misclassified(test.x[shown], test.y[shown], found.argmax(axis=1), found)
 
 
 def options(parser: argparse.ArgumentParser) -> None:

@@ -26,7 +26,7 @@ def declare(dtype: str = "float32") -> sg.Graph:
     """The network: its outputs are `loss`, `logits` and `probabilities`."""
     x = sg.placeholder("x", ("batch", 28, 28, 1), dtype)
     (logits, _), _ = sg.run_build(LAYERS(x))
-    return classifier.classes(x, logits)
+    return sg.define(classifier.outputs(x, logits))
 
 
 NETWORK = classifier.Network("lenet", declare, (28, 28, 1), "adam", 0.001)

@@ -5,7 +5,7 @@ python -m models.mnist_dense --pictures FOLDER     and the lecture's experiments
 """
 
 import symgraph as sg
-from models import classifier, study
+from models import classifier, descent, study
 from symgraph import nn
 
 
@@ -13,11 +13,12 @@ def declare(dtype: str = "float32", units: int = 512) -> sg.Graph:
     """The network: its outputs are `loss`, `logits` and `probabilities`."""
     x = sg.placeholder("x", ("batch", 784), dtype)
     (logits, _), _ = sg.run_build(nn.sequential(nn.dense(units, sg.relu), nn.dense(10))(x))
-    return classifier.classes(x, logits)
+    return sg.define(classifier.outputs(x, logits))
 
 
 NETWORK = classifier.Network("mnist_dense", declare, (784,), "rmsprop", 0.001)
-STUDY = study.Study("mnist_dense", __doc__, {"network": classifier.part(NETWORK)}, classifier.options)
+PARTS = {"network": classifier.part(NETWORK), **descent.parts(declare)}
+STUDY = study.Study("mnist_dense", __doc__, PARTS, classifier.options)
 
 if __name__ == "__main__":
     raise SystemExit(study.main(STUDY))

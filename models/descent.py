@@ -1,0 +1,310 @@
+"""How networks learn: the Keras lecture's experiments, parts of `python -m models.mnist_dense`.
+
+naive        each weight is moved by a small step, up or down as it helps, beside backpropagation, with their costs
+descents     batch, stochastic and mini-batch descent
+optimizers   the optimizers on one picture
+overfitting  a network that learns its examples by heart, and what helps against that
+"""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
+from typing import Any, TypeAlias
+
+import attrs
+import numpy as np
+
+import symgraph as sg
+from models import classifier, cli, study, xor_mlp
+from models.training import Array
+from symgraph import nn
+from symgraph.data import Dataset, Examples
+from symgraph.train import EarlyStopping, History, metrics, pictures
+
+_NAIVE_UPDATES, _STEP = 100, 0.02
+_FEW, _UNITS = 1000, 64  # examples and hidden units of the descents
+_EPOCHS, _HEART_EPOCHS = 10, 40
+_HEART_UNITS, _PENALTY = 512, 1e-3
+# The learning rate at which each optimizer does well here.
+RATES: Mapping[str, float] = {
+    "sgd": 0.1,
+    "momentum": 0.02,
+    "nesterov": 0.02,
+    "adagrad": 0.02,
+    "rmsprop": 0.001,
+    "adam": 0.001,
+    "adamw": 0.001,
+    "lion": 0.0002,
+    "lars": 10.0,
+}
+DESCENTS: Mapping[str, tuple[int | None, float]] = {  # examples in a step, all where it is None, and the rate
+    "batch": (None, 0.2),
+    "mini-batch": (32, 0.1),
+    "stochastic": (1, 0.01),
+}
+
+
+# The naive update: move each weight by +e and by -e, see which loss is smaller, and go there.
+
+
+def naive_update(
+    loss: Callable[[Mapping[str, Array]], float], weights: Mapping[str, Array], step: float
+) -> tuple[dict[str, Array], int]:
+    """The weights after each was moved by `step`, up, down or not at all, with the loss evaluations that it took.
+
+    >>> naive_update(lambda weights: float(np.sum(weights["w"] ** 2)), {"w": np.array([1.0, -2.0])}, 0.5)
+    ({'w': array([ 0.5, -1.5])}, 6)
+    """
+    best, evaluations = {name: value.copy() for name, value in weights.items()}, 0
+    for value in best.values():
+        for i in np.ndindex(value.shape):
+            here = value[i]
+            losses = []
+            for moved in (here, here + step, here - step):
+                value[i] = moved
+                losses.append(loss(best))
+            value[i] = (here, here + step, here - step)[int(np.argmin(losses))]
+            evaluations += len(losses)
+    return best, evaluations
+
+
+@attrs.frozen
+class Way:
+    """A way of learning: the loss before each update and after the last, and what an update costs."""
+
+    name: str
+    losses: tuple[float, ...]
+    evaluations: int
+    seconds: float
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The way as a line of the table."""
+        updates = len(self.losses) - 1
+        return {
+            "update": self.name,
+            "evaluations of the loss": self.evaluations,
+            "ms an update": 1e3 * self.seconds / updates,
+            "updates": updates,
+            "first loss": self.losses[0],
+            "last loss": self.losses[-1],
+        }
+
+
+def ways(
+    settings: cli.Settings = cli.DEFAULT, updates: int = _NAIVE_UPDATES, units: int = 8
+) -> tuple[Way, Way]:
+    """XOR by the naive update and by backpropagation, from the same weights."""
+    x, y = xor_mlp.points(dtype=settings.dtype)
+    graph = xor_mlp.graph(xor_mlp.Run(units), dtype=settings.dtype)
+    with sg.Session(graph, settings.backend, settings.seed) as session:
+        start = session.variables.snapshot()
+        names = tuple(start)
+        evaluate = session.prepare("loss", ("x", "y", *names))
+        train = session.prepare("loss", ("x", "y"), update="train")
+
+        def loss(weights: Mapping[str, Array]) -> float:
+            return float(evaluate(x, y, *(weights[name] for name in names)))
+
+        weights, losses, begun, evaluations = dict(start), [loss(start)], perf_counter(), 0
+        for _ in range(updates):
+            weights, evaluations = naive_update(loss, weights, _STEP)
+            losses.append(loss(weights))
+        naive = Way(f"each weight by {_STEP:g}", tuple(losses), evaluations, perf_counter() - begun)
+        train.executable.bound({"batch": len(x)})  # compiled before the clock starts
+        begun = perf_counter()
+        losses = [float(train(x, y)) for _ in range(updates)]
+        seconds = perf_counter() - begun
+        return naive, Way("backpropagation", (*losses, loss(session.variables.snapshot())), 1, seconds)
+
+
+def naive_part(args: argparse.Namespace, settings: cli.Settings, page: study.Page) -> Mapping[str, Any]:
+    """Print what both updates cost, and draw their losses."""
+    found = ways(settings, args.epochs or _NAIVE_UPDATES)
+    rows = [way.row for way in found]
+    page.say(
+        study.table(
+            rows, "XOR with 8 hidden units: one pass forward for each step of each weight, or one back"
+        )
+    )
+    page.picture(
+        "naive.png", _curves, {way.name: (np.arange(len(way.losses)), way.losses) for way in found}, "update"
+    )
+    return {"rows": rows}
+
+
+# Descents, optimizers and overfitting, on the lecture's network, large or small.
+
+Declare: TypeAlias = Callable[[str, int], sg.Graph]  # (dtype, hidden units) -> the network
+
+
+def descents(
+    declare: Declare, data: Dataset, settings: cli.Settings = cli.DEFAULT, epochs: int = _EPOCHS
+) -> dict[str, History]:
+    """Descent with all examples in each step, a few, and one; the rows have the loss on all after each epoch."""
+    train = data.train[:_FEW]
+    return {
+        name: _fit(
+            declare(settings.dtype, _UNITS),
+            sg.train.sgd(rate),
+            train,
+            train,
+            settings,
+            epochs,
+            size or len(train),
+        )
+        for name, (size, rate) in DESCENTS.items()
+    }
+
+
+def optimizers(
+    declare: Declare, data: Dataset, settings: cli.Settings = cli.DEFAULT, epochs: int = 1
+) -> dict[str, History]:
+    """The lecture's network by each optimizer, from the same weights, through the same batches."""
+    return {
+        name: _fit(
+            declare(settings.dtype, _HEART_UNITS),
+            make(RATES[name]),
+            data.train,
+            data.test,
+            settings,
+            epochs,
+            classifier.BATCH,
+        )
+        for name, make in classifier.OPTIMIZERS.items()
+    }
+
+
+def overfitting(
+    declare: Declare, data: Dataset, settings: cli.Settings = cli.DEFAULT, epochs: int = _HEART_EPOCHS
+) -> dict[str, History]:
+    """The lecture's network on few examples: plain, with a penalty, with dropout, and stopped early."""
+    train, step = data.train[:_FEW], sg.train.rmsprop(RATES["rmsprop"])
+
+    def fit(graph: sg.Graph, **options: Any) -> History:
+        return _fit(graph, step, train, data.test, settings, epochs, classifier.BATCH, **options)
+
+    plain = declare(settings.dtype, _HEART_UNITS)
+    return {
+        "plain": fit(plain),
+        "penalty": fit(plain, penalty=sg.train.l2(_PENALTY, exclude="*/b")),
+        "dropout": fit(
+            dropped(settings.dtype, _HEART_UNITS),
+            metrics={"accuracy": metrics.accuracy()},
+            validation_outputs={name: f"evaluation/{name}" for name in ("loss", "logits")},
+        ),
+        "stopped early": fit(plain, callbacks=[EarlyStopping("val_loss", patience=3)]),
+    }
+
+
+def dropped(dtype: str = "float32", units: int = 512, rate: float = 0.5) -> sg.Graph:
+    """The lecture's network with dropout of the hidden units; `evaluation/loss` and the like are without it."""
+
+    @sg.do
+    def network() -> Any:
+        x = sg.placeholder("x", ("batch", 784), dtype)
+        logits, state = yield from nn.sequential(nn.dense(units, sg.relu), nn.dropout(rate), nn.dense(10))(x)
+        return nn.Output(classifier.outputs(x, logits), state)
+
+    return nn.graph(nn.with_evaluation(network()))
+
+
+def _fit(
+    graph: sg.Graph,
+    optimizer: sg.train.Optimizer,
+    train: Examples,
+    validation: Examples,
+    settings: cli.Settings,
+    epochs: int,
+    size: int,
+    penalty: sg.train.Penalty | None = None,
+    **options: Any,
+) -> History:
+    trained = sg.train.minimize(graph, "loss", optimizer, penalty=penalty)
+    with sg.Session(trained, settings.backend, settings.seed) as session:
+        return sg.train.fit(
+            session,
+            train,
+            validation=validation,
+            epochs=epochs,
+            batch_size=min(size, len(train)),
+            map=classifier.prepared((784,), settings.dtype),
+            quiet=True,
+            **{"metrics": {"accuracy": metrics.accuracy()}, "train_metrics": True, **options},
+        )
+
+
+# Their tables and pictures.
+
+
+def _row(name: str, history: History) -> dict[str, Any]:
+    best = history.best("val_loss")
+    return {
+        "run": name,
+        "steps": len(history.losses),
+        "loss": history["loss"][-1],
+        "accuracy": history["accuracy"][-1],
+        "validation loss": history["val_loss"][-1],
+        "best": best["val_loss"],
+        "in epoch": best["epoch"],
+        "validation accuracy": history["val_accuracy"][-1],
+        "seconds": history.seconds,
+    }
+
+
+def _curves(curves: Mapping[str, tuple[Array, Any]], x: str, y: str = "loss") -> Any:
+    return pictures.curves(curves, x=x, y=y, logarithmic=True)
+
+
+def _by_epoch(found: Mapping[str, History], column: str) -> dict[str, tuple[Array, Any]]:
+    return {name: (np.arange(1, len(history) + 1), history[column]) for name, history in found.items()}
+
+
+def _smooth(losses: Sequence[float], width: int = 20) -> tuple[Array, Array]:
+    """The means of so many steps, and the steps at their ends."""
+    width = max(1, min(width, len(losses)))
+    means = np.asarray(losses)[: len(losses) // width * width].reshape(-1, width).mean(axis=1)
+    return width * np.arange(1, len(means) + 1), means
+
+
+def parts(declare: Declare) -> dict[str, study.Part]:
+    """The parts of a program, whose networks are those of `declare`."""
+
+    def shown(
+        run: Callable[..., dict[str, History]],
+        epochs: int,
+        title: str,
+        draw: Callable[[study.Page, dict[str, History]], None],
+    ) -> study.Part:
+        def part(args: argparse.Namespace, settings: cli.Settings, page: study.Page) -> Mapping[str, Any]:
+            found = run(declare, cli.load(args, page.out), settings, args.epochs or epochs)
+            rows = [_row(name, history) for name, history in found.items()]
+            page.say(study.table(rows, title))
+            draw(page, found)
+            return {"rows": rows}
+
+        return part
+
+    def draw_descents(page: study.Page, found: dict[str, History]) -> None:
+        page.picture("descents.png", _curves, _by_epoch(found, "val_loss"), "epoch", "loss on all examples")
+
+    def draw_optimizers(page: study.Page, found: dict[str, History]) -> None:
+        curves = {name: _smooth(history.losses) for name, history in found.items()}
+        page.picture("optimizers.png", _curves, curves, "step", "loss, mean of 20 steps")
+
+    def draw_overfitting(page: study.Page, found: dict[str, History]) -> None:
+        page.picture("overfitting.png", pictures.curves, found)
+
+    return {
+        "naive": naive_part,
+        "descents": shown(
+            descents, _EPOCHS, f"{_UNITS} units, {_FEW} examples: all in each step, 32, or one", draw_descents
+        ),
+        "optimizers": shown(optimizers, 1, "The optimizers, from the same weights", draw_optimizers),
+        "overfitting": shown(
+            overfitting,
+            _HEART_EPOCHS,
+            f"{_HEART_UNITS} units, {_FEW} examples: learned by heart, and not",
+            draw_overfitting,
+        ),
+    }
