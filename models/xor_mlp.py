@@ -26,7 +26,7 @@ from models.training import Array
 from symgraph.train import pictures
 
 EPOCHS, RATE = 10_000, 3.0
-_RESOLUTION = 120  # points along each axis of a picture
+RESOLUTION = 120  # points along each axis of a picture
 
 
 def points(count: int = 300, seed: int = 0, dtype: str = "float64") -> tuple[Array, Array]:
@@ -100,14 +100,14 @@ class Trained:
 def boundaries(done: Trained, settings: cli.Settings = cli.DEFAULT) -> Any:
     """The regions of both classes at each of the moments, as a figure."""
     x, y = points(dtype=settings.dtype)
-    places = pictures.grid(x, _RESOLUTION).astype(settings.dtype)
+    places = pictures.grid(x, RESOLUTION).astype(settings.dtype)
     with sg.Session(declare(done.run, settings.dtype), settings.backend) as session:
         panels = {
             f"after {epoch:,} epochs": session.run("h2", {"x": places, **weights})
             for epoch, weights in done.moments.items()
         }
     names = ("same signs", "different signs")
-    return pictures.decision_boundary(panels, x, y, resolution=_RESOLUTION, title=str(done.run), names=names)
+    return pictures.decision_boundary(panels, x, y, resolution=RESOLUTION, title=str(done.run), names=names)
 
 
 def train(

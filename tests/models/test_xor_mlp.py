@@ -104,7 +104,8 @@ def test_backends_and_dtypes_agree():
         np.testing.assert_allclose(found.losses, wanted.losses, rtol=tolerance)
 
 
-def test_boundaries_show_each_moment():
+def test_boundaries_show_each_moment(monkeypatch):
+    monkeypatch.setattr(xor_mlp, "RESOLUTION", 15)
     done = xor_mlp.train(Run(3), epochs=30)
     titles = [axes.get_title() for axes in xor_mlp.boundaries(done).axes]
     assert titles == ["after 0 epochs", "after 1 epochs", "after 3 epochs", "after 30 epochs"]
