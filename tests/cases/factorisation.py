@@ -84,7 +84,7 @@ CASES += [
         ("determinant", ops.determinant, np.linalg.det),
         ("log_determinant", lambda a: ops.slogdet(a).logabsdet, lambda a: np.linalg.slogdet(a)[1]),
     )
-    for t in SQUARES
+    for t in ("f64[3,3]", "f64[0,0]", "f64[2,3,3]", "f32[5,5]")
 ]
 
 CASES += [
@@ -112,7 +112,7 @@ CASES += [
         lambda a, b, o=options: solved(triangle_of(heavy(a), **o), b),
     )
     for options, listed in (
-        ({}, SYSTEMS),
+        ({}, (*SYSTEMS[:2], SYSTEMS[5], *SYSTEMS[7:9], *SYSTEMS[12:])),
         ({"lower": False}, (SYSTEMS[0], SYSTEMS[5], SYSTEMS[11], SYSTEMS[12], SYSTEMS[13])),
         ({"transposed": True}, (SYSTEMS[1], SYSTEMS[5], SYSTEMS[11], SYSTEMS[13])),
         ({"lower": False, "transposed": True}, (SYSTEMS[0], SYSTEMS[5], SYSTEMS[11])),
