@@ -1,8 +1,8 @@
 """The error function and its inverse, which NumPy lacks: approximations in arithmetic alone.
 
-They are written once, for NumPy arrays and for expressions: `on` is the module whose `abs`, `exp`, `log`,
-`sqrt`, `where`, `minimum` and `maximum` they call, `numpy` or `symgraph.ops`. So what `evaluate` computes and
-what a backend without a kernel computes is the same formula, with the same rounding.
+Those of erf are written once, for NumPy arrays and for expressions: `on` is the module whose `abs`, `exp`,
+`where`, `minimum` and `maximum` they call, `numpy` or `symgraph.ops`. So what `evaluate` computes and what a
+backend without a kernel computes is the same formula, with the same rounding. The inverse is for arrays.
 """
 
 import math
@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
+from symgraph.ir import Array
 
 # Float32: a single odd rational function on [-4, 4], beyond which erf rounds to 1. The coefficients are those
 # of XLA and Eigen (unsupported/Eigen/src/SpecialFunctions), highest power of x**2 first.
@@ -247,38 +249,40 @@ def erf64(x: Any, on: Any) -> Any:
     return on.where(a < 0.84375, small, on.where(x < 0.0, -far, far))
 
 
-def erfinv32(x: Any, on: Any) -> Any:
-    """The inverse of erf for float32 operands, within 3 ulp: infinite at -1 and 1, NaN beyond."""
-    w = -on.log((1.0 - x) * (1.0 + x))
-    near = _horner(on.minimum(w, 5.0) - 2.5, ERFINV_NEAR32[::-1])
-    return _inverse(x, w, near, 5.0, _far32, on)
+def erfinv32(x: Array) -> Array:
+    """The inverse of erf for float32 arrays, within 3 ulp: infinite at -1 and 1, NaN beyond."""
+    w = -np.log((1.0 - x) * (1.0 + x))
+    near = _evaluated(np.minimum(w, 5.0) - 2.5, ERFINV_NEAR32)
+    return _inverse(x, w, near, 5.0, lambda w: _evaluated(np.sqrt(np.minimum(w, 16.5)) - 3.0, ERFINV_FAR32))
 
 
-def _far32(w: Any, on: Any) -> Any:
-    return _horner(on.sqrt(on.minimum(on.maximum(w, 5.0), 16.5)) - 3.0, ERFINV_FAR32[::-1])
+def erfinv64(x: Array) -> Array:
+    """The inverse of erf for float64 arrays, within 3 ulp: infinite at -1 and 1, NaN beyond."""
+    w = -np.log((1.0 - x) * (1.0 + x))
+    near = _evaluated(np.minimum(w, 6.25) - 3.125, ERFINV_NEAR64)
+    return _inverse(x, w, near, 6.25, _far64)
 
 
-def erfinv64(x: Any, on: Any) -> Any:
-    """The inverse of erf for float64 operands, within 3 ulp: infinite at -1 and 1, NaN beyond."""
-    w = -on.log((1.0 - x) * (1.0 + x))
-    near = _horner(on.minimum(w, 6.25) - 3.125, ERFINV_NEAR64[::-1])
-    return _inverse(x, w, near, 6.25, _far64, on)
+def _far64(w: Array) -> Array:
+    root = np.sqrt(np.minimum(w, 36.5))
+    middle = _evaluated(np.minimum(root, 4.0) - 3.25, ERFINV_MIDDLE64)
+    return np.where(w < 16.0, middle, _evaluated(np.maximum(root, 4.0) - 5.0, ERFINV_FAR64))
 
 
-def _far64(w: Any, on: Any) -> Any:
-    root = on.sqrt(on.minimum(on.maximum(w, 6.25), 36.5))
-    middle = _horner(on.minimum(root, 4.0) - 3.25, ERFINV_MIDDLE64[::-1])
-    far = _horner(on.maximum(root, 4.0) - 5.0, ERFINV_FAR64[::-1])
-    return on.where(w < 16.0, middle, far)
+def _evaluated(x: Array, coefficients: Sequence[float]) -> Array:
+    """The polynomial of x, its lowest coefficient first, in memory of its own."""
+    value = np.asarray(x * coefficients[-1])
+    for coefficient in coefficients[-2:0:-1]:
+        value += coefficient
+        value *= x
+    value += coefficients[0]
+    return value
 
 
-def _inverse(x: Any, w: Any, near: Any, bound: float, tail: Callable[[Any, Any], Any], on: Any) -> Any:
-    """The product of x and its factor: `near` below the bound of w, and of few x that of the tail."""
-    if on is not np:
-        factor = on.where(w < bound, near, tail(w, on))
-        return x * on.where(on.equal(on.abs(x), 1.0), math.inf, factor)
-    factor, wide = np.asarray(near), np.asarray(w)
-    far = wide >= bound
-    factor[far] = tail(wide[far], np)
-    factor[np.abs(x) == 1.0] = math.inf
-    return x * factor
+def _inverse(x: Array, w: Array, factor: Array, bound: float, tail: Callable[[Array], Array]) -> Array:
+    """The product of x and its factor, which is that of the tail for the few x whose w reaches the bound."""
+    far = w >= bound
+    if np.any(far):
+        factor[far] = tail(np.asarray(w)[far])
+        factor[np.abs(x) == 1.0] = math.inf
+    return np.asarray(x * factor)

@@ -99,7 +99,7 @@ def _erf(x: Any) -> Any:
 def _erfinv(x: Any) -> Any:
     """By the formula for doubles where those are exact enough, else from mpmath as a sum of two doubles."""
     if x.dtype == np.float64:
-        return special.erfinv64(x, np)
+        return special.erfinv64(x)
     with mpmath.workdps(30):
         exact = [
             mpmath.erfinv(float(v)) if abs(v) < 1 else v * np.inf if abs(v) == 1 else v * np.nan for v in x
