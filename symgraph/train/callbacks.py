@@ -11,6 +11,7 @@ from math import inf
 from typing import Any, Literal, Protocol, TypeAlias
 
 import attrs
+import numpy as np
 
 from symgraph.errors import DataError
 from symgraph.session import Session
@@ -103,12 +104,12 @@ def whole(name: str, value: Any, least: int = 1) -> int:
     >>> whole("keep", 3)
     3
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise DataError(
             f"{name} is a whole number from {least}, not {shown(value)}",
             hint=f"Write {name}={max(least, 1)}.",
         )
-    return value
+    return int(value)
 
 
 def every_of(value: Any) -> int:
@@ -144,13 +145,27 @@ def require_column(what: str, name: str, columns: Sequence[str]) -> None:
         raise DataError(f"{what} watches {name!r}, which the rows of the history do not have", hint=hint)
 
 
-def better(value: Any, best: float | None, mode: Mode, by: float = 0.0) -> bool:
+def number_in(row: Row, name: str) -> float:
+    """The number in a column of a row; raises DataError for a metric that is an array.
+
+    >>> number_in({"loss": 0.5}, "loss")
+    0.5
+    """
+    value = row[name]
+    if not isinstance(value, int | float):
+        raise DataError(
+            f"{name!r} is watched, and it is {shown(value)}", hint="Watch a metric that is one number."
+        )
+    return float(value)
+
+
+def better(value: float, best: float | None, mode: Mode, by: float = 0.0) -> bool:
     """Whether a value is better than the best by more than `by`; NaN never is.
 
     >>> better(0.4, 0.5, "min"), better(0.4, 0.5, "max"), better(float("nan"), None, "min"), better(0.4, None, "min")
     (True, False, False, True)
     """
-    if not isinstance(value, int | float) or value != value:
+    if value != value:
         return False
     if best is None:
         return True
@@ -231,10 +246,10 @@ class EarlyStopping:
         return {"best": None, "epoch": 0, "values": None} if saved is None else dict(saved)
 
     def _on_epoch(self, state: Mapping[str, Any], progress: Progress, session: Session) -> Any:
-        value = progress.row[self.monitor]
+        value = number_in(progress.row, self.monitor)
         if better(value, state["best"], self.mode, self.min_delta):
             values = session.variables.snapshot() if self.restore_best else None
-            return {"best": float(value), "epoch": progress.epoch, "values": values}
+            return {"best": value, "epoch": progress.epoch, "values": values}
         if progress.epoch - state["epoch"] < self.patience:
             return state
         best = (

@@ -3,7 +3,10 @@
 import csv
 import io
 import os
-from collections.abc import Sequence
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +56,24 @@ class CsvLog:
     def _write(self, mode: str, lines: Sequence[Sequence[Any]]) -> None:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(lines)
-        try:
-            with self.path.open(mode, encoding="utf-8", newline="") as file:
-                file.write(text.getvalue())
-        except OSError as error:
-            raise DataError(f"the log {self.path} cannot be written: {error.strerror or error}") from error
+        with _told(self.path), self.path.open(f"{mode}b", buffering=0) as file:
+            before = file.tell()
+            try:
+                rest = memoryview(text.getvalue().encode())
+                while rest:  # a disk that is almost full takes a part
+                    rest = rest[file.write(rest) :]
+            except OSError:  # half a row is none
+                file.truncate(before)
+                raise
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Raise DataError in place of an error of the system, which names the log."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"the log {path} cannot be written: {error.strerror or error}") from error
 
 
 def _cells(row: Row, columns: Sequence[str]) -> list[Any]:
@@ -84,32 +100,60 @@ class TensorBoard:
         return Callback(
             "TensorBoard",
             start=self._start,
-            on_step=_log_step,
-            on_epoch=_log_epoch,
-            close=lambda writer: writer.close(),
+            on_step=self._on_step,
+            on_epoch=self._on_epoch,
+            close=self._close,
             every=self.every,
         )
 
     def _start(self, saved: Any, progress: Progress, session: Session) -> Any:
+        # Its SummaryWriter writes from a thread that ends in silence when the disk is full; this one raises.
         try:
-            from tensorboardX import SummaryWriter
+            from tensorboardX.event_file_writer import EventsWriter
+            from tensorboardX.proto.event_pb2 import SessionLog
         except ImportError:
             raise DataError(
                 "logs for TensorBoard need the package tensorboardX, which is not installed",
                 hint='Install it with: pip install -e ".[train]"',
             ) from None
         check_folder("the log", self.folder)
-        return SummaryWriter(str(self.folder), purge_step=progress.step + 1 if progress.step else None)
+        with _told(self.folder):
+            writer = EventsWriter(str(self.folder / "events"), f".{progress.step:09d}.{secrets.token_hex(4)}")
+            if progress.step:  # what was logged from here on is hidden
+                begun = SessionLog(status=SessionLog.START)
+                writer.write_event(_event(progress.step + 1, session_log=begun))
+            writer.flush()
+        return writer
+
+    def _on_step(self, writer: Any, progress: Progress, session: Session) -> Any:
+        with _told(self.folder):
+            writer.write_event(_scalars(progress.step, {"step/loss": progress.loss}))
+        return writer
+
+    def _on_epoch(self, writer: Any, progress: Progress, session: Session) -> Any:
+        known = {
+            f"epoch/{name}": value
+            for name, value in progress.row.items()
+            if isinstance(value, int | float) and name not in ("epoch", "step")
+        }
+        with _told(self.folder):
+            writer.write_event(_scalars(progress.step, known))
+            writer.flush()
+        return writer
+
+    def _close(self, writer: Any) -> None:
+        with _told(self.folder):
+            writer.close()
 
 
-def _log_step(writer: Any, progress: Progress, session: Session) -> Any:
-    writer.add_scalar("step/loss", progress.loss, progress.step)
-    return writer
+def _scalars(step: int, values: Mapping[str, float]) -> Any:
+    from tensorboardX.proto.summary_pb2 import Summary
+
+    parts = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+    return _event(step, summary=Summary(value=parts))
 
 
-def _log_epoch(writer: Any, progress: Progress, session: Session) -> Any:
-    for name, value in progress.row.items():
-        if isinstance(value, int | float) and name not in ("epoch", "step"):
-            writer.add_scalar(f"epoch/{name}", value, progress.step)
-    writer.flush()
-    return writer
+def _event(step: int, **what: Any) -> Any:
+    from tensorboardX.proto.event_pb2 import Event
+
+    return Event(wall_time=time.time(), step=step, **what)

@@ -280,18 +280,27 @@ def _trained(run: Run, saved: Checkpoint | None, path: Path | None, out: TextIO,
         states = restored(run, now, saved, path)
     run = attrs.evolve(run, watched=watched(run.session))
     clock = Clock(counted=now.step)
-    with _started(run, now, states), interruptible() as stopped, display(out, quiet) as shown_on:
-        while now.epoch < run.epochs and not (now.stopped and now.index == 0):
-            if not (
-                _steps(run, now, clock, shown_on, stopped) and _finished(run, now, clock, shown_on, stopped)
-            ):
-                raise _interrupted(run, now, out, quiet)
+    with _started(run, now, states), interruptible() as stopped:
+        with display(out, quiet) as shown_on:
+            ended = _epochs(run, now, clock, shown_on, stopped)
+        if not ended:
+            raise _interrupted(run, now, out, quiet)
         if now.stopped and not quiet:
             print(now.stopped, file=out)
         save(run, now)
         for place in range(len(run.callbacks)):
             _hook(run, now, place, "on_end")
+        if stopped():  # Ctrl-C is never let go
+            raise _interrupted(run, now, out, quiet)
     return History(now.rows, now.columns[0], stopped=now.stopped)
+
+
+def _epochs(run: Run, now: Now, clock: Clock, shown_on: Display, stopped: Callable[[], bool]) -> bool:
+    """All epochs that are left; False if Ctrl-C came."""
+    while now.epoch < run.epochs and not (now.stopped and now.index == 0):
+        if not (_steps(run, now, clock, shown_on, stopped) and _finished(run, now, clock, shown_on, stopped)):
+            return False
+    return True
 
 
 @contextmanager
@@ -438,13 +447,15 @@ def _diverged(
 
 
 def _interrupted(run: Run, now: Now, out: TextIO, quiet: bool) -> Interrupted:
-    where = f"stopped after step {now.step}, in epoch {now.epoch + 1} of {run.epochs}"
+    where = f"stopped after step {now.step}, in epoch {min(now.epoch + 1, run.epochs)} of {run.epochs}"
     if run.target is None:
-        message = f"{where}; nothing was saved, since there is no checkpoint=PATH"
+        told = message = f"{where}; nothing was saved, since there is no checkpoint=PATH"
     else:
         save(run, now)
         path = run.target.folder if isinstance(run.target, Checkpoints) else run.target
+        # A program that catches the exception has a command of its own to go on.
+        told = f"{where}; saved to {path}"
         message = f"{where}; resume with fit(..., resume={str(path)!r})"
     if not quiet:
-        print(message, file=out, flush=True)
+        print(told, file=out, flush=True)
     return Interrupted(message, History(now.rows, now.columns[0], interrupted=True))

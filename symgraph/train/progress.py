@@ -189,4 +189,4 @@ def _bar(out: TextIO) -> Iterator[Bar]:
                 refresh=True,
             )
 
-        yield Bar(update, lambda line: bar.console.print(line, markup=False, highlight=False))
+        yield Bar(update, lambda line: bar.console.print(line, markup=False, highlight=False, soft_wrap=True))

@@ -13,7 +13,7 @@ import numpy as np
 from symgraph.data.batches import Position
 from symgraph.errors import CheckpointError
 from symgraph.ir import Array
-from symgraph.train.callbacks import better
+from symgraph.train.callbacks import better, number_in
 from symgraph.train.checkpoint import Checkpoint
 from symgraph.train.checkpoints import BEST, Checkpoints
 from symgraph.train.history import Row
@@ -26,7 +26,7 @@ _KEY = "fit"  # of what a checkpoint's `extra` holds about training
 def restored(run: Run, now: Now, saved: Checkpoint, path: Path) -> Mapping[str, Any]:
     """Set the session and `now` to what was saved; the states of callbacks by name."""
     held = saved.extra.get(_KEY)
-    if not isinstance(held, dict) or saved.position is None:
+    if not isinstance(held, dict) or not isinstance(held.get("identity"), dict) or saved.position is None:
         raise CheckpointError(
             f"{path} was not saved by fit", hint="Load its weights by session.restore(path), and train anew."
         )
@@ -89,7 +89,7 @@ def save_epoch(run: Run, now: Now) -> None:
     """The checkpoints after an epoch: the best so far, and that of this moment."""
     target = run.target
     if isinstance(target, Checkpoints) and target.best_by is not None:
-        value = now.rows[-1][target.best_by]
+        value = number_in(now.rows[-1], target.best_by)
         if better(value, now.best, target.mode):
             now.best = value
             _write(run, now, target.folder / BEST)

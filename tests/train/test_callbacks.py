@@ -1,6 +1,9 @@
 """Callbacks: when they are called, what they may do, and the logs they write."""
 
 import csv
+import errno
+import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +15,7 @@ import pytest
 import symgraph as sg
 from symgraph.train import (
     Callback,
+    Checkpoints,
     CsvLog,
     EarlyStopping,
     History,
@@ -20,6 +24,7 @@ from symgraph.train import (
     Stop,
     TensorBoard,
     fit,
+    metrics,
 )
 from tests.train.networks import ACCURACY, bits, classifier, points
 
@@ -181,6 +186,17 @@ def test_what_early_stopping_watches_is_checked_before_training() -> None:
         assert session.step == 0
 
 
+def test_what_is_watched_is_a_number(tmp_path: Path) -> None:
+    confusion = {"confusion": metrics.confusion_matrix("logits", "y", classes=3)}
+    with sg.Session(classifier(), "numpy") as session:
+        for options in (
+            {"callbacks": [EarlyStopping("val_confusion")]},
+            {"checkpoint": Checkpoints(tmp_path, best_by="val_confusion")},
+        ):
+            with pytest.raises(sg.DataError, match="'val_confusion' is watched, and it is"):
+                fit(session, DATA, validation=HELD, batch_size=8, metrics=confusion, quiet=True, **options)
+
+
 # Logs
 
 
@@ -215,19 +231,23 @@ def test_logs_that_cannot_be_written_are_named_before_training(tmp_path: Path) -
         assert session.step == 0
 
 
-def events(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """What the event files hold: the values of each tag with their steps, in the order of the files."""
-    from tensorboardX.event_file_writer import EventsWriter  # the package is there
+def records(path: Path) -> list[Any]:
+    """The events of a file: each with its length, 8 bytes, and two checksums."""
     from tensorboardX.proto.event_pb2 import Event
 
-    assert EventsWriter
+    data, found = path.read_bytes(), []
+    while data:
+        length = int.from_bytes(data[:8], "little")
+        found.append(Event.FromString(data[12 : 12 + length]))
+        data = data[16 + length :]
+    return found
+
+
+def events(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """What event files hold: the values of each tag with their steps, in the order of the files."""
     found: dict[str, list[tuple[int, float]]] = {}
     for path in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns):
-        data = path.read_bytes()
-        while data:
-            length = int.from_bytes(data[:8], "little")
-            event = Event.FromString(data[12 : 12 + length])
-            data = data[16 + length :]
+        for event in records(path):
             for value in event.summary.value:
                 found.setdefault(value.tag, []).append((event.step, value.simple_value))
     return found
@@ -246,8 +266,56 @@ def test_event_files_for_tensorboard(tmp_path: Path) -> None:
     assert set(found) == {"step/loss", *(f"epoch/{name}" for name in columns)}
 
 
+def test_event_files_of_a_resumed_run_hide_what_came_after_the_checkpoint(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX", reason="the package that writes event files is not installed")
+    with sg.Session(classifier(), "numpy") as session:
+        run(session, TensorBoard(tmp_path / "log"), checkpoint=tmp_path / "run", epochs=1)
+        run(session, TensorBoard(tmp_path / "log"), resume=tmp_path / "run", epochs=2)
+    from tensorboardX.proto.event_pb2 import SessionLog
+
+    files = sorted((tmp_path / "log").iterdir())
+    assert len(files) == 2
+    begun = [
+        event for path in files for event in records(path) if event.session_log.status == SessionLog.START
+    ]
+    assert [event.step for event in begun] == [4]
+    assert [step for step, _ in events(tmp_path / "log")["step/loss"]] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_disk_that_is_full_ends_a_run_with_the_log_s_name_and_no_half_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorboardX", reason="the package that writes event files is not installed")
+    with sg.Session(classifier(), "numpy") as session:
+
+        class Full:
+            def write(self, data: bytes) -> None:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+            flush = close = lambda self: None
+
+        monkeypatch.setattr("tensorboardX.event_file_writer.RecordWriter", lambda path: Full())
+        with pytest.raises(sg.DataError, match="log cannot be written: No space left on device"):
+            run(session, TensorBoard(tmp_path / "log"))
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+        path = tmp_path / "log.csv"
+
+        def fill(now: Progress, session: sg.Session) -> None:
+            if now.epoch == 2:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, limit[1]))
+
+        try:
+            with pytest.raises(sg.DataError, match=r"log.csv cannot be written"):
+                run(session, LambdaCallback(on_epoch=fill), CsvLog(path), epochs=5)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        lines = path.read_text().splitlines(keepends=True)
+        assert len(lines) == 2 and lines[1].endswith("\n"), "the header and the first epoch"
+
+
 def test_a_missing_package_is_named_with_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    for name in ("tensorboardX", "tensorboardX.event_file_writer", "tensorboardX.proto.event_pb2"):
+        monkeypatch.setitem(sys.modules, name, None)
     with sg.Session(classifier(), "numpy") as session:
         with pytest.raises(sg.DataError, match=r"(?s)the package tensorboardX.*\[train\]"):
             run(session, TensorBoard(tmp_path / "a"))

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -94,7 +95,7 @@ def test_ctrl_c_leaves_a_checkpoint_says_how_to_resume_and_is_a_keyboard_interru
         f"stopped after step {step}, in epoch {(step - 1) // 7 + 1} of 3; resume with fit(..., resume='"
         in str(caught.value)
     )
-    assert str(caught.value) in capsys.readouterr().out
+    assert f"of 3; saved to {path}\n" in capsys.readouterr().out
     assert resumed(path) == whole()
     assert resumed(True, checkpoint=path) == whole()
 
@@ -362,6 +363,37 @@ def test_a_full_disk_costs_nothing_that_was_saved(tmp_path: Path, monkeypatch: p
     monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000007.safetensors"]
     assert resumed(tmp_path, train_metrics=True) == whole(train_metrics=True)
+
+
+def test_a_disk_without_room_for_another_checkpoint_costs_nothing_that_was_saved(tmp_path: Path) -> None:
+    path, limit = tmp_path / "run.safetensors", resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(now: Any, session: sg.Session) -> None:
+        if now.epoch == 2:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size // 2, limit[1]))
+
+    try:
+        with (
+            sg.Session(classifier(), "numpy", seed=1) as session,
+            pytest.raises(
+                sg.CheckpointError, match=r"(?s)could not be written.*What the file held before is whole"
+            ),
+        ):
+            run(session, checkpoint=path, callbacks=[LambdaCallback(on_epoch=fill)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert list(tmp_path.iterdir()) == [path]
+    assert resumed(path) == whole()
+
+
+@pytest.mark.usefixtures("terminal")
+def test_ctrl_c_at_the_very_end_is_not_let_go(tmp_path: Path) -> None:
+    late = LambdaCallback(on_end=lambda now, session: signal.raise_signal(signal.SIGINT))
+    with sg.Session(classifier(), "numpy", seed=1) as session:
+        with pytest.raises(Interrupted, match="stopped after step 21, in epoch 3 of 3"):
+            run(session, checkpoint=tmp_path / "run", callbacks=[late])
+        assert bits(session) == whole()[3]
+    assert resumed(tmp_path / "run") == whole()
 
 
 def test_early_stopping_survives_whatever_else_is_there(tmp_path: Path) -> None:
