@@ -149,3 +149,51 @@ def test_an_update_of_weights_is_one_accumulating_kernel() -> None:
     graph = sg.define(loss=sg.sum(sg.square(x() @ w)))
     executable = sg.compile(sg.train.minimize(graph, "loss", sg.train.sgd(0.125)), backend="numpy")
     assert regions(executable.graph)[-1] == ["matmul", "mul", "sub"]  # w - rate * (xT @ g)
+
+
+def test_what_reads_leaves_alone_waits_for_its_consumer() -> None:
+    """The decay of a moment would be a pass of its own if it ran as soon as it could."""
+    w, m = sg.variable("w", (5, 3)), sg.variable("m", (5, 3))
+    g = sg.transpose(x("x", 4, 5)) @ sg.exp(x("other", 4, 3))
+    graph = sg.define(y=w * 0.5 * 0.25 + m * 0.9 + g)
+    assert sorted(regions(fusion_pass()(graph))[-1]) == ["add", "add", "matmul", "mul", "mul", "mul"]
+    verify(fusion_pass()(graph))
+
+
+def test_what_others_need_first_does_not_wait() -> None:
+    m = sg.variable("m", (5, 3))
+    g = sg.transpose(x("x", 4, 5)) @ sg.exp(x("other", 4, 3))
+    two = m * 0.9  # has two consumers, of which one is no row-parallel op
+    graph = sg.define(y=two + g, z=two @ x("third", 3, 2))
+    fused = fusion_pass()(graph)
+    assert ["matmul", "add"] in regions(fused)
+    verify(fused)
+    shown = sg.define(y=sg.exp(m) + g, shown=sg.exp(m))  # an output
+    assert ["matmul", "add"] in regions(fusion_pass()(shown))
+
+
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+def test_waiting_changes_no_value(backend: str) -> None:
+    rng = np.random.default_rng(0)
+    a, b, c = (sg.placeholder(name, ("n", 7), "float64") for name in "abc")
+    late = sg.exp(a @ rng.normal(size=(7, 7))) @ rng.normal(size=(7, 7))
+    row = sg.placeholder("row", (7,), "float64")  # other rows than the consumer's
+    graph = sg.define(
+        y=sg.tanh(b * 2.0 + sg.exp(c)) * late - b * 0.1,
+        z=sg.sum(sg.sin(c) * 0.5 + late * (row * 3.0), axis=0),
+        s=(row * 2.0) @ sg.transpose(late),
+    )
+    feeds = {name: rng.normal(size=(6, 7)) for name in "abc"} | {"row": rng.normal(size=7)}
+    made = sg.compile(graph, backend=backend)(feeds)
+    wanted = sg.compile(graph, backend="interpreter")(feeds)
+    for name, value in wanted.items():
+        np.testing.assert_allclose(made[name], value, rtol=1e-12, atol=1e-13)
+
+
+def test_many_that_wait_are_linear() -> None:
+    value = sg.exp(x() @ sg.variable("w", (5, 5)))
+    other = x("other")
+    for i in range(1000):
+        value = value + (other * float(i) if i % 2 else sg.sin(other) * (0.5 + i))
+    (region,) = regions(fusion_pass()(sg.define(y=value)))
+    assert region.count("add") == 1000
