@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import symgraph as sg
 from symgraph.train import pictures
 
 
@@ -17,6 +18,12 @@ def draw(path: Path, curves: Mapping[str, Sequence[float]], title: str) -> None:
     pictures.curves(curves, title=title, x="batch", y="training loss", save=path)
 
 
-def save(figure: Any, path: Path) -> None:
-    """Write a matplotlib figure into a file; raises DataError."""
-    pictures.write(figure, path)
+def save(drawn: Any, path: Path) -> None:
+    """Write a matplotlib figure, or a text such as SVG, into a file; raises DataError."""
+    if not isinstance(drawn, str):
+        pictures.write(drawn, path)
+        return
+    try:
+        path.write_text(drawn, encoding="utf-8")
+    except OSError as error:
+        raise sg.DataError(f"{path} could not be written: {error.strerror or error}", source=None) from error

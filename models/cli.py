@@ -104,8 +104,9 @@ def guarded(
         lines = (f"{parser.prog}: error: {error.message}", *error.details, error.hint)
         print("\n  ".join(line for line in lines if line), file=sys.stderr)
         return WRONG
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        told = isinstance(stop, sg.train.Interrupted) and "checkpoint" in args
+        print(how_to_resume(parser.prog, args, given) if told else "stopped", file=sys.stderr)
         return STOPPED
     except BrokenPipeError:  # who read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -125,7 +126,7 @@ def _run(model: Model, args: argparse.Namespace, given: Sequence[str]) -> int:
     data = load(args, out)
     settings = _settings(model, args, data)
     network = model.network(settings)
-    with interruptible() as stopped, progress(out, model.name) as watch:
+    with interruptible() as stopped, progress(out, model.name, args.quiet) as watch:
         result = training.train(
             network,
             settings.task(model.name, data),
@@ -143,7 +144,7 @@ def _run(model: Model, args: argparse.Namespace, given: Sequence[str]) -> int:
         chart.draw(args.plot, {model.name: result.train_loss}, f"Training loss on {data.name}")
         print(f"chart           {args.plot}", file=out)
     if result.interrupted:
-        print(_how_to_resume(model, args, given), file=sys.stderr)
+        print(how_to_resume(f"python -m models.{model.name}", args, given), file=sys.stderr)
     if args.json:
         print(json.dumps(plain(result)), flush=True)
     return STOPPED if result.interrupted else DONE
@@ -184,14 +185,14 @@ def common_parser(prog: str, about: str) -> argparse.ArgumentParser:
 
 def _common_options(parser: argparse.ArgumentParser) -> None:
     data_options(parser)
-    run_options(parser)
+    run_options(parser, why=", as in the talk")
     add = parser.add_argument
     add("--epochs", metavar="N", type=count, default=1, help="passes over the data; default: 1")
     add("--plot", metavar="FILE", type=Path, help="write the chart of the training loss: .png, .svg, .pdf")
 
 
-def data_options(parser: argparse.ArgumentParser, dataset: str = "mnist") -> None:
-    """The options of programs that load images; `dataset` is the default."""
+def data_options(parser: argparse.ArgumentParser) -> None:
+    """The options of programs that load images."""
     add = parser.add_argument
     add(
         "--data",
@@ -200,16 +201,18 @@ def data_options(parser: argparse.ArgumentParser, dataset: str = "mnist") -> Non
         help="folder with the four IDX files; by default $SYMGRAPH_DATA, the user's cache, or a download, "
         "and in place of MNIST, without a network, scikit-learn's digits",
     )
-    add("--dataset", choices=("mnist", "fashion", "digits"), default=dataset, help=f"default: {dataset}")
+    add("--dataset", choices=("mnist", "fashion", "digits"), default="mnist", help="default: mnist")
 
 
-def run_options(parser: argparse.ArgumentParser) -> None:
-    """The options of all programs."""
+def run_options(parser: argparse.ArgumentParser, dtype: str = "float64", why: str = "") -> None:
+    """The options of all programs; `dtype` is the default, and `why` it is."""
     add = parser.add_argument
     add("--backend", metavar="NAME", default="auto", help="what runs graphs: auto, numpy, ...; default: auto")
-    add("--dtype", choices=("float32", "float64"), default="float64", help="default: float64, as in the talk")
-    add("--seed", metavar="N", type=_seed, default=0, help="decides random weights and --shuffle; default: 0")
+    add("--dtype", choices=("float32", "float64"), default=dtype, help=f"default: {dtype}{why}")
+    about = "decides random weights, and the order where examples are shuffled; default: 0"
+    add("--seed", metavar="N", type=_seed, default=0, help=about)
     add("--json", action="store_true", help="the result as one line of JSON; all else goes to stderr")
+    add("--quiet", action="store_true", help="the results alone, no lines on the way")
 
 
 def _training_options(parser: argparse.ArgumentParser) -> None:
@@ -336,8 +339,11 @@ def _fashion(folder: Path | None) -> Dataset:
 
 
 @contextmanager
-def progress(out: TextIO, title: str) -> Iterator[Callable[[training.Progress], None]]:
-    """A bar with the loss where `out` is a terminal, else a line for every tenth of the way."""
+def progress(out: TextIO, title: str, quiet: bool = False) -> Iterator[Callable[[training.Progress], None]]:
+    """A bar with the loss where `out` is a terminal, else a line for every tenth of the way; nothing if `quiet`."""
+    if quiet:
+        yield lambda now: None
+        return
     if not out.isatty() or find_spec("rich") is None:
         yield lambda now: _line(now, title, out)
         return
@@ -413,9 +419,12 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _how_to_resume(model: Model, args: argparse.Namespace, given: Sequence[str]) -> str:
+def how_to_resume(program: str, args: argparse.Namespace, given: Sequence[str]) -> str:
+    """The command that goes on where a program was stopped, or why there is none."""
     if args.checkpoint is None:
         return "stopped; nothing was saved, since there was no --checkpoint"
+    if not args.checkpoint.exists():
+        return "stopped; nothing was saved, since what --checkpoint is for was not begun"
     kept = list(given)
     for i, word in enumerate(kept):
         if word == "--resume":
@@ -425,4 +434,4 @@ def _how_to_resume(model: Model, args: argparse.Namespace, given: Sequence[str])
             del kept[i]
             break
     words = [*kept, "--resume", str(args.checkpoint)]
-    return f"stopped; resume with: python -m models.{model.name} {shlex.join(words)}"
+    return f"stopped; resume with: {program} {shlex.join(words)}"

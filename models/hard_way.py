@@ -6,8 +6,8 @@ Examples are columns here, as on the whiteboard. The network learns a function o
 the more hidden units it has the closer it comes, everywhere at once (universal approximation). Then it learns
 digits, as ten functions of 784 variables.
 
-    python -m models.hard_way --pictures FOLDER        the functions, the gradients, and scikit-learn's digits
-    python -m models.hard_way --only digits --dataset mnist
+    python -m models.hard_way --only functions --pictures FOLDER        the functions, with pictures
+    python -m models.hard_way --only digits
 """
 
 import argparse
@@ -230,7 +230,7 @@ def functions_part(args: argparse.Namespace, settings: cli.Settings, page: study
 
 def digits_part(args: argparse.Namespace, settings: cli.Settings, page: study.Page) -> Mapping[str, Any]:
     """Learn digits."""
-    data, epochs = cli.load(args, page.out), args.epochs or DIGIT_EPOCHS
+    data, epochs = page.load(), args.epochs or DIGIT_EPOCHS
     history, accuracy = learn_digits(data, settings, epochs, page)
     row = {
         "data": data.name,
@@ -247,7 +247,7 @@ def digits_part(args: argparse.Namespace, settings: cli.Settings, page: study.Pa
 
 def options(parser: argparse.ArgumentParser) -> None:
     """The options that this program has beside the common ones."""
-    cli.data_options(parser, "digits")
+    cli.data_options(parser)
     parser.add_argument(
         "--units",
         metavar="N",

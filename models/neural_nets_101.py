@@ -25,7 +25,7 @@ from models.training import Array
 from symgraph.data import Dataset
 from symgraph.train import pictures
 
-LINE_EPOCHS, SIGMOID_EPOCHS, DESCENT_EPOCHS, LAYER_EPOCHS = 300, 500, 100, 5
+LINE_EPOCHS, SIGMOID_EPOCHS, DESCENT_EPOCHS, LAYER_EPOCHS = 300, 500, 100, 2
 
 # A linear neuron: y = x w, where the first of x is 1.
 
@@ -355,7 +355,7 @@ def symbols_part(args: argparse.Namespace, settings: cli.Settings, page: study.P
 
 def layers_part(args: argparse.Namespace, settings: cli.Settings, page: study.Page) -> Mapping[str, Any]:
     """Train the network of many layers, on digits."""
-    data, epochs = cli.load(args, page.out), args.epochs or LAYER_EPOCHS
+    data, epochs = page.load(), args.epochs or LAYER_EPOCHS
     row = {"data": data.name, "epochs": epochs, **learn_layers(data, settings, epochs, page)}
     page.say(study.table([row], "Five kinds of layers, two branches, two losses: test accuracies"))
     return row
@@ -370,7 +370,7 @@ PARTS: Mapping[str, study.Part] = {
     "symbols": symbols_part,
     "layers": layers_part,
 }
-STUDY = study.Study("neural_nets_101", __doc__, PARTS, lambda parser: cli.data_options(parser, "digits"))
+STUDY = study.Study("neural_nets_101", __doc__, PARTS, cli.data_options)
 
 if __name__ == "__main__":
     raise SystemExit(study.main(STUDY))

@@ -7,6 +7,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from math import isfinite
 from pathlib import Path
 from typing import Any, TextIO, TypeAlias
@@ -18,17 +19,22 @@ import symgraph as sg
 from models import chart, cli
 from models.training import Array
 from symgraph.compile import lowering
+from symgraph.data import Dataset
 
 Row: TypeAlias = Mapping[str, Any]
 
 
 @attrs.frozen
 class Page:
-    """Where a study writes: text to `out`, pictures into a folder, where one was asked for."""
+    """Where a study writes: text to `out`, pictures into a folder, where one was asked for.
+
+    `load` gives the images that the options name; a program whose parts all ask for them loads them once.
+    """
 
     out: TextIO
     pictures: Path | None = None
     quiet: bool = False
+    load: Callable[[], Dataset] = sg.data.mnist
 
     def say(self, text: str) -> None:
         """Print a result."""
@@ -44,10 +50,7 @@ class Page:
         if self.pictures is None:
             return
         path, drawn = self.pictures / name, draw(*of)
-        if isinstance(drawn, str):
-            path.write_text(drawn, encoding="utf-8")
-        else:
-            chart.save(drawn, path)
+        chart.save(drawn, path)
         self.say(f"picture         {path}")
 
 
@@ -60,24 +63,25 @@ Part: TypeAlias = Callable[[argparse.Namespace, cli.Settings, Page], Mapping[str
 class Study:
     """A program: its name, its text for --help, its parts by name, and its own options.
 
-    A part prints its tables on the page, draws its pictures there, and returns what it found.
+    A part prints its tables on the page, draws its pictures there, and returns what it found. `dtype` is that of its
+    numbers where --dtype names no other.
     """
 
     name: str
     about: str
     parts: Mapping[str, Part]
     options: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+    dtype: str = "float64"
 
 
 def main(study: Study, arguments: Sequence[str] | None = None) -> int:
     """Run a study; returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = cli.plain_parser(f"python -m models.{study.name}", study.about)
-    cli.run_options(parser)
+    cli.run_options(parser, study.dtype)
     add = parser.add_argument
     add("--epochs", metavar="N", type=cli.count, help="passes over the data; default: each part's own")
     add("--pictures", metavar="FOLDER", type=Path, help="draw the pictures into this folder")
-    add("--quiet", action="store_true", help="the results alone, no lines on the way")
     add(
         "--only",
         choices=tuple(study.parts),
@@ -89,11 +93,7 @@ def main(study: Study, arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(study: Study, args: argparse.Namespace) -> int:
-    lowering(args.backend)
-    cli.check_folder("--pictures", args.pictures)
-    if args.pictures is not None:
-        chart.checked(args.pictures / "picture.png")
-    page = Page(sys.stderr if args.json else sys.stdout, args.pictures, args.quiet)
+    page = opened(args)
     settings = cli.Settings(backend=args.backend, dtype=args.dtype, seed=args.seed)
     found: dict[str, Any] = {"model": study.name}
     for name, part in study.parts.items():
@@ -103,6 +103,16 @@ def _run(study: Study, args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(plain(found), allow_nan=False), flush=True)
     return cli.DONE
+
+
+def opened(args: argparse.Namespace) -> Page:
+    """The page that the options ask for; raises a SymgraphError for a backend or a folder that is not to be had."""
+    lowering(args.backend)
+    cli.check_folder("--pictures", args.pictures)
+    if args.pictures is not None:
+        chart.checked(args.pictures / "picture.png")
+    out = sys.stderr if args.json else sys.stdout
+    return Page(out, args.pictures, args.quiet, cache(lambda: cli.load(args, out)))
 
 
 def plain(value: Any) -> Any:

@@ -57,9 +57,8 @@ class Trained:
 
 def _run(args: argparse.Namespace) -> int:
     cli.check_common(args)
-    cli.check_folder("--pictures", args.pictures)
-    page = study.Page(sys.stderr if args.json else sys.stdout, args.pictures)
-    data = cli.load(args, page.out)
+    page = study.opened(args)
+    data = page.load()
     settings = cli.Settings(backend=args.backend, dtype=args.dtype, seed=args.seed, epochs=args.epochs)
     talk = [(model, _batches(settings, data, model.used)) for model in MODELS]
     mended = [(attrs.evolve(MODELS[-1], name=name), own) for name, own in mendings(talk[-1][1]).items()]
@@ -69,24 +68,28 @@ def _run(args: argparse.Namespace) -> int:
         if trained[-1].result.interrupted:
             print("stopped", file=sys.stderr)
             return cli.STOPPED
-    results = [one.result for one in trained[: len(talk)]]
-    for model, one in zip(MODELS, trained, strict=False):
-        page.picture(f"wrong-{model.name}.png", wrong_picture, one, data)
-    rows = [mending_row(one) for one in trained[len(talk) - 1 :]]
-    page.say(f"\n{table(results)}")
-    if data.name != "MNIST":
-        size, _ = cli.batches_for(len(data.train), None)
-        page.say(f"The talk's figures are for MNIST; these are for {data.name}, in batches of {size}.")
-    page.say(f"\n{study.table(rows, 'The faults of one_hidden_layer, mended one after the other')}")
+    results = [one.result for one in trained[: len(MODELS)]]
+    faults = [fault_row(one) for one in trained[len(MODELS) - 1 :]]
+    _report(results, faults, data, page)
+    for one in trained[: len(MODELS)]:
+        page.picture(f"wrong-{one.result.model}.png", wrong_picture, one, data)
     if args.plot:
         chart.draw(args.plot, {r.model: r.train_loss for r in results}, f"Training loss on {data.name}")
         page.say(f"chart           {args.plot}")
     if args.json:
-        mended_results = [
-            {**cli.plain(one.result), **row} for one, row in zip(trained[3:], rows[1:], strict=True)
-        ]
-        print(json.dumps({"models": [cli.plain(r) for r in results], "mended": mended_results}), flush=True)
+        found = {"models": [cli.plain(result) for result in results], "faults": study.plain(faults)}
+        print(json.dumps(found), flush=True)
     return cli.DONE
+
+
+def _report(
+    results: Sequence[training.Result], faults: Sequence[study.Row], data: Dataset, page: study.Page
+) -> None:
+    page.say(f"\n{table(results)}")
+    if data.name != "MNIST":
+        size, _ = cli.batches_for(len(data.train), None)
+        page.say(f"The talk's figures are for MNIST; these are for {data.name}, in batches of {size}.")
+    page.say(f"\n{study.table(faults, 'The faults of one_hidden_layer, mended one after the other')}")
 
 
 def _batches(settings: cli.Settings, data: Dataset, used: int | None) -> cli.Settings:
@@ -96,7 +99,7 @@ def _batches(settings: cli.Settings, data: Dataset, used: int | None) -> cli.Set
 
 def _train(model: cli.Model, settings: cli.Settings, data: Dataset, page: study.Page) -> Trained:
     network, task = model.network(settings), settings.task(model.name, data)
-    with cli.interruptible() as stopped, cli.progress(page.out, model.name) as watch:
+    with cli.interruptible() as stopped, cli.progress(page.out, model.name, page.quiet) as watch:
         result = training.train(network, task, watch=watch, stopped=stopped)
     return Trained(result, network.values, training.answers(network, task))
 
@@ -129,7 +132,7 @@ def spread(rows: Array) -> float:
     return float(np.ptp(rows, axis=0).max())
 
 
-def mending_row(trained: Trained) -> dict[str, Any]:
+def fault_row(trained: Trained) -> dict[str, Any]:
     """A run of the third network as a line of the table."""
     result = trained.result
     return {

@@ -54,6 +54,13 @@ def test_json_is_the_one_line_on_stdout(model, capsys):
     assert "batch 120/120" in captured.err
 
 
+def test_quiet_leaves_the_result(capsys):
+    assert run(MODELS[1], "--quiet") == 0
+    out = capsys.readouterr().out
+    assert "batch 1/" not in out
+    assert "test accuracy" in out
+
+
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 @pytest.mark.parametrize("extra", [[], ["--shuffle", "--seed", "3"]], ids=["in order", "shuffled"])
 def test_a_resumed_run_equals_an_uninterrupted_one(model, extra, tmp_path, capsys):
@@ -257,8 +264,14 @@ def test_the_talk_trains_all_three_and_mends_the_third(tmp_path, capsys):
         if line.startswith("logistic_regression ") and "epoch" not in line:
             assert line.split()[2] == "1.1942"
             assert line.split()[-2] == "0.9899"
-    assert [row["network"] for row in found["mended"]] == ["units that start apart", "and every picture used"]
-    assert min(row["test_accuracy"] for row in found["mended"]) > results[2]["test_accuracy"]
+    assert [row["network"] for row in found["faults"]] == [
+        "one_hidden_layer",
+        "units that start apart",
+        "and every picture used",
+    ]
+    as_in_the_talk, *mended = found["faults"]
+    assert as_in_the_talk["spread of W1's rows"] == 0 < min(row["spread of W1's rows"] for row in mended)
+    assert as_in_the_talk["test accuracy"] < min(row["test accuracy"] for row in mended)
     assert "The faults of one_hidden_layer, mended one after the other" in captured.err
 
 

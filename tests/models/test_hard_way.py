@@ -98,7 +98,7 @@ def test_pictures_have_a_curve_a_network(tmp_path):
 
 
 def test_the_program_prints_its_tables(tmp_path, capsys):
-    words = ["--epochs", "2", "--units", "1", "2", "--pictures", str(tmp_path)]
+    words = ["--dataset", "digits", "--epochs", "2", "--units", "1", "2", "--pictures", str(tmp_path)]
     assert study.main(hard_way.STUDY, words) == 0
     out = capsys.readouterr().out
     for expected in ("gradient of J by", "2 x 2", "scikit-learn digits", "errors.png"):

@@ -19,8 +19,8 @@ PICTURES = {
 }
 SMALL = {
     "xor_mlp": ["--epochs", "3"],
-    "neural_nets_101": ["--epochs", "1"],
-    "hard_way": ["--epochs", "1", "--units", "2"],
+    "neural_nets_101": ["--epochs", "1", "--dataset", "digits"],
+    "hard_way": ["--epochs", "1", "--units", "2", "--dataset", "digits"],
 }
 
 
