@@ -128,6 +128,21 @@ def test_a_wrong_option_is_one_message(which, words, said, capsys):
     assert said in capsys.readouterr().err
 
 
+def test_a_learning_rate_that_diverges(capsys):
+    assert run(xor_mlp.STUDY, "--only", "runs", "--learning-rate", "1e308") == 2
+    err = capsys.readouterr().err
+    assert "'loss' became nan at step 2" in err
+    assert "smaller learning rate" in err
+
+
+def test_ctrl_c_stops(capsys):
+    def interrupted(args, settings, page):
+        raise KeyboardInterrupt
+
+    assert study.main(study.Study("stopped", "It is stopped.", {"part": interrupted}), []) == 130
+    assert "stopped" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [["--units", "0"], ["--units", "x"], ["--units"]])
 def test_no_number_of_units(words, capsys):
     with pytest.raises(SystemExit) as exit_:
