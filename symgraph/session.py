@@ -484,6 +484,7 @@ class Session:
                 outputs = bound.run(plan.inputs(state.values, feeds), destinations, sure)
             except BaseException:  # it may have written into the spare arrays: what they held is gone
                 self._commit(state, (), (), state.step, state.seed)
+                del state  # the traceback, which may live on, would keep it
                 raise
             if outputs is not None:
                 self._commit(state, plan.changed, destinations, state.step + 1, state.seed, plan.changed)

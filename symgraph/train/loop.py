@@ -82,9 +82,10 @@ def fit(
     the epoch's number, from 0, that gives one. `map` makes of a batch what is fed, such as floats of pixels; it is a
     pure function. `feeds` is what is fed beside the data: values, or functions of the step's number, from 1.
 
-    Arrays are cut into batches of `batch_size`, in an order that `seed` (by default the session's) and the epoch
-    decide; without `shuffle` in their own. The last batch of an epoch holds what is left over, or is left out by
-    `drop_last`. `prefetch` batches are made ahead on a thread.
+    There are `epochs` epochs in all, those before a resumption included. Arrays are cut into batches of
+    `batch_size`, in an order that `seed` (by default the session's) and the epoch decide; without `shuffle` in their
+    own. The last batch of an epoch holds what is left over, or is left out by `drop_last`. `prefetch` batches are
+    made ahead on a thread.
 
     `outputs` names scalar outputs that are averaged over an epoch's examples, the first being the loss; `update` the
     groups, by default those of "train" and "state" that the graph has. `metrics` are folded over the `validation`

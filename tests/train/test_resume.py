@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -46,6 +45,7 @@ def resumed(path: Any, **options: Any) -> Any:
         return found(session, run(session, resume=path, **options))
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the program that is killed makes its children by fork")
 @pytest.mark.parametrize(("backend", "kills"), [("numpy", 20), ("llvm", 6)])
 def test_killed_at_random_moments_and_resumed_a_run_equals_one_that_was_not(
     tmp_path: Path, backend: str, kills: int
@@ -314,6 +314,24 @@ def test_states_of_metrics_and_callbacks_of_any_form_survive(tmp_path: Path) -> 
             run(session, checkpoint=tmp_path / "x", train_metrics=True, save_every=1, **lost)
 
 
+def test_the_random_key_of_dropout_and_running_statistics_go_on(tmp_path: Path) -> None:
+    @sg.do
+    def network(x: sg.Expr, y: sg.Expr) -> Any:
+        nn = sg.nn
+        layers = nn.sequential(nn.dense(16, sg.relu), nn.batch_norm(), nn.dropout(0.5), nn.dense(3))
+        hidden, state = yield from layers(x)
+        return nn.Output({"loss": sg.mean(sg.softmax_cross_entropy(hidden, y)), "logits": hidden}, state)
+
+    x, y = sg.placeholder("x", ("batch", 4)), sg.placeholder("y", ("batch",), dtype="int64")
+    graph = sg.nn.graph(sg.nn.with_evaluation(network(x, y)))
+    graph = sg.train.minimize(graph, "loss", sg.train.adam(0.01))
+    with sg.Session(graph, "numpy", seed=1) as session:
+        expected = found(session, run(session, checkpoint=Checkpoints(tmp_path, every=5, keep=None)))
+    for path in sorted(tmp_path.iterdir())[:3]:
+        with sg.Session(graph, "numpy", seed=99) as session:
+            assert found(session, run(session, resume=path)) == expected
+
+
 # What cannot be written is said before the first step, and a full disk costs nothing that was saved.
 
 
@@ -366,6 +384,7 @@ def test_a_full_disk_costs_nothing_that_was_saved(tmp_path: Path, monkeypatch: p
 
 
 def test_a_disk_without_room_for_another_checkpoint_costs_nothing_that_was_saved(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="this system has no limits of file sizes")
     path, limit = tmp_path / "run.safetensors", resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(now: Any, session: sg.Session) -> None:
