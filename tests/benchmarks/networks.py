@@ -106,11 +106,11 @@ def classifier_start() -> Weights:
     }
 
 
-def classifier(size: int = 128) -> Network:
+def classifier(size: int = 128, optimizer: str = "sgd") -> Network:
     """784-512-10 in float32, trained."""
-    return Network(
-        "classifier", _classifier_loss, classifier_start, partial(pictures, size, "float32", 10), 0.05
-    )
+    rate = {"sgd": 0.05, "adam": 0.001, "rmsprop": 0.001}[optimizer]
+    batches = partial(pictures, size, "float32", 10)
+    return Network("classifier", _classifier_loss, classifier_start, batches, rate, optimizer=optimizer)
 
 
 def classify(size: int) -> Formula:

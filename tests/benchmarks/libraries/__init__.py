@@ -28,6 +28,9 @@ Batch = tuple[Array, Array]
 Step = Callable[[Any, Any], Any]
 
 PEERS = ("numpy", "numba", "jax", "optax", "torch", "pytensor", "autograd")
+# Of the optimizers. Where a gradient is nearly 0 Adam and RMSprop divide noise by noise: epsilon is that much above
+# it that the libraries agree, and costs the same as any other.
+BETA1, BETA2, DECAY, EPSILON = 0.9, 0.999, 0.9, 1e-4
 _COMPARED = 5  # steps whose losses, and the weights after them, are compared
 _LARGEST = 100_000  # elements of a result that are compared
 
@@ -36,7 +39,8 @@ _LARGEST = 100_000  # elements of a result that are compared
 class Network:
     """What is trained: `rate` is the learning rate; all arrays are of one float dtype, labels apart.
 
-    `graph` makes symgraph's graph with outputs and updates, where it is not to be had from `loss`.
+    `optimizer` is "sgd", "adam" or "rmsprop", with the constants above. `graph` makes symgraph's graph with outputs
+    and updates, where it is not to be had from `loss`.
     """
 
     name: str
@@ -45,6 +49,7 @@ class Network:
     batches: Callable[[], list[Batch]]
     rate: float
     graph: Callable[[], Any] | None = None
+    optimizer: str = "sgd"
 
     def drawn(self) -> "Network":
         """The same, with its random numbers drawn."""

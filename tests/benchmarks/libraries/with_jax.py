@@ -10,7 +10,7 @@ import numpy as np
 from jax.nn import relu, sigmoid, softplus
 from jax.numpy import exp, mean, sin, sqrt, square, sum, tanh
 
-from tests.benchmarks.libraries import Caller, Formula, Network, Trainer
+from tests.benchmarks.libraries import BETA1, BETA2, DECAY, EPSILON, Caller, Formula, Network, Trainer
 
 __all__ = ["exp", "mean", "relu", "sigmoid", "sin", "softplus", "sqrt", "square", "sum", "tanh"]
 
@@ -40,14 +40,18 @@ def sigmoid_cross_entropy(z: Any, y: Any) -> Any:
 
 
 def trainer(network: Network, optax: bool = False) -> Trainer:
-    """The training step, with the gradient descent of optax or written out."""
+    """The training step, with an optimizer of optax or gradient descent written out."""
     loss = partial(network.loss, _OPS)
     held = {"weights": _on_device(network.start()), "state": ()}
 
     if optax:
-        from optax import apply_updates, sgd
+        from optax import adam, apply_updates, rmsprop, sgd
 
-        optimizer = sgd(network.rate)
+        optimizer = {
+            "sgd": lambda: sgd(network.rate),
+            "adam": lambda: adam(network.rate, BETA1, BETA2, EPSILON),
+            "rmsprop": lambda: rmsprop(network.rate, DECAY, EPSILON**2),
+        }[network.optimizer]()
         held["state"] = optimizer.init(held["weights"])
 
         def descend(gradients: Any, state: Any, weights: Any) -> Any:

@@ -1,22 +1,40 @@
 """NumPy by hand: each gradient worked out on paper, each large array computed into one that is kept.
 
-STEPS : name of a network -> weights, size of a batch -> step, which changes the weights in place
+STEPS : name of a network -> weights, size of a batch, rate -> step, which changes the weights in place
 CALLS : name of a formula -> weights, inputs -> call
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from tests.benchmarks import sea_water
-from tests.benchmarks.libraries import Array, Caller, Formula, Network, Step, Trainer, Weights
+from tests.benchmarks.libraries import (
+    BETA1,
+    BETA2,
+    DECAY,
+    EPSILON,
+    Array,
+    Caller,
+    Formula,
+    Network,
+    Step,
+    Trainer,
+    Weights,
+)
+
+Descend = Callable[..., None]
 
 
 def trainer(network: Network) -> Trainer:
     """The training step."""
     weights = network.start()
     size = len(network.batches()[0][0])
+    if network.optimizer != "sgd":
+        descend = {"adam": adam, "rmsprop": rmsprop}[network.optimizer](weights, network.rate)
+        return Trainer(classifier_step(weights, size, 1.0, descend), lambda: weights)
     return Trainer(STEPS[network.name](weights, size, network.rate), lambda: weights)
 
 
@@ -101,8 +119,9 @@ def _sigmoid(z: Array) -> Array:
 # A classifier of ten digits: 784 pixels, 512 rectified units, 10 classes.
 
 
-def classifier_step(weights: Weights, size: int, rate: float) -> Step:
-    """The step of the classifier."""
+def classifier_step(weights: Weights, size: int, rate: float, descend: Descend | None = None) -> Step:
+    """The step of the classifier; `descend` takes the gradients, or else they are subtracted."""
+    descend = descend or (lambda **gradients: _subtract(weights, gradients))
     W1, b1, W2, b2 = (weights[name] for name in ("W1", "b1", "W2", "b2"))
     scale = W1.dtype.type(rate / size)
     rows = np.arange(size)
@@ -126,13 +145,55 @@ def classifier_step(weights: Weights, size: int, rate: float) -> Step:
         np.multiply(z, scale, out=z)
         np.matmul(z, W2.T, out=dh)
         np.multiply(dh, np.greater(h, 0, out=positive), out=dh)
-        np.subtract(W2, np.matmul(h.T, z, out=dW2), out=W2)
-        np.subtract(b2, z.sum(axis=0), out=b2)
-        np.subtract(W1, np.matmul(x.T, dh, out=dW1), out=W1)
-        np.subtract(b1, dh.sum(axis=0), out=b1)
+        np.matmul(h.T, z, out=dW2)
+        np.matmul(x.T, dh, out=dW1)
+        descend(W1=dW1, b1=dh.sum(axis=0), W2=dW2, b2=z.sum(axis=0))
         return loss
 
     return step
+
+
+def _subtract(weights: Weights, gradients: Mapping[str, Array]) -> None:
+    for name, g in gradients.items():
+        np.subtract(weights[name], g, out=weights[name])
+
+
+def adam(weights: Weights, rate: float) -> Descend:
+    """Adam, which overwrites the gradients."""
+    moments = {name: (np.zeros_like(w), np.zeros_like(w), np.empty_like(w)) for name, w in weights.items()}
+    steps = itertools.count(1)
+
+    def descend(**gradients: Array) -> None:
+        t = next(steps)
+        root = (1 - BETA2**t) ** 0.5
+        size, epsilon = np.float32(rate * root / (1 - BETA1**t)), np.float32(EPSILON * root)
+        for name, g in gradients.items():
+            m, v, room = moments[name]
+            np.multiply(m, np.float32(BETA1), out=m)
+            np.add(m, np.multiply(g, np.float32(1 - BETA1), out=room), out=m)
+            np.multiply(v, np.float32(BETA2), out=v)
+            np.multiply(np.square(g, out=g), np.float32(1 - BETA2), out=g)
+            np.add(np.sqrt(np.add(v, g, out=v), out=g), epsilon, out=g)
+            np.divide(np.multiply(m, size, out=room), g, out=g)
+            np.subtract(weights[name], g, out=weights[name])
+
+    return descend
+
+
+def rmsprop(weights: Weights, rate: float) -> Descend:
+    """RMSprop, which overwrites the gradients."""
+    squares = {name: (np.zeros_like(w), np.empty_like(w)) for name, w in weights.items()}
+
+    def descend(**gradients: Array) -> None:
+        for name, g in gradients.items():
+            s, room = squares[name]
+            np.multiply(s, np.float32(DECAY), out=s)
+            np.multiply(np.square(g, out=room), np.float32(1 - DECAY), out=room)
+            np.sqrt(np.add(np.add(s, room, out=s), np.float32(EPSILON**2), out=room), out=room)
+            np.divide(np.multiply(g, np.float32(rate), out=g), room, out=g)
+            np.subtract(weights[name], g, out=weights[name])
+
+    return descend
 
 
 def classifier_call(weights: Weights, inputs: tuple[Array, ...]) -> Callable[[Array], Array]:

@@ -9,7 +9,17 @@ import pytensor.tensor as pt
 from pytensor.tensor import exp, mean, sigmoid, sin, softplus, sqrt, sum, tanh
 from pytensor.tensor import sqr as square
 
-from tests.benchmarks.libraries import Array, Caller, Formula, Network, Trainer
+from tests.benchmarks.libraries import (
+    BETA1,
+    BETA2,
+    DECAY,
+    EPSILON,
+    Array,
+    Caller,
+    Formula,
+    Network,
+    Trainer,
+)
 
 __all__ = ["exp", "mean", "sigmoid", "sin", "softplus", "sqrt", "square", "sum", "tanh"]
 
@@ -55,10 +65,41 @@ def trainer(network: Network, mode: str) -> Trainer:
     x, y = map(_input, network.batches()[0])
     loss = network.loss(_OPS, weights, x, y)
     gradients = pytensor.grad(loss, list(weights.values()))
-    rate = _constant(network.rate)
-    updates = {w: w - rate * g for w, g in zip(weights.values(), gradients, strict=True)}
+    descend = {"sgd": _sgd, "adam": _adam, "rmsprop": _rmsprop}[network.optimizer]
+    updates = descend(list(weights.values()), gradients, _constant(network.rate))
     step = pytensor.function([x, y], loss, updates=updates, mode=mode, trust_input=True)
     return Trainer(step, lambda: {name: w.get_value() for name, w in weights.items()})
+
+
+def _sgd(weights: list[Any], gradients: list[Any], rate: Any) -> dict[Any, Any]:
+    return {w: w - rate * g for w, g in zip(weights, gradients, strict=True)}
+
+
+def _adam(weights: list[Any], gradients: list[Any], rate: Any) -> dict[Any, Any]:
+    count = pytensor.shared(_constant(0.0), "count")
+    t = count + _constant(1.0)
+    rate = rate * sqrt(1 - _constant(BETA2) ** t) / (1 - _constant(BETA1) ** t)
+    epsilon = _constant(EPSILON) * sqrt(1 - _constant(BETA2) ** t)
+    updates = {count: t}
+    for w, g in zip(weights, gradients, strict=True):
+        m, v = _zeros_like(w), _zeros_like(w)
+        updates[m] = _constant(BETA1) * m + _constant(1 - BETA1) * g
+        updates[v] = _constant(BETA2) * v + _constant(1 - BETA2) * square(g)
+        updates[w] = w - rate * updates[m] / (sqrt(updates[v]) + epsilon)
+    return updates
+
+
+def _rmsprop(weights: list[Any], gradients: list[Any], rate: Any) -> dict[Any, Any]:
+    updates = {}
+    for w, g in zip(weights, gradients, strict=True):
+        s = _zeros_like(w)
+        updates[s] = _constant(DECAY) * s + _constant(1 - DECAY) * square(g)
+        updates[w] = w - rate * g / sqrt(updates[s] + _constant(EPSILON**2))
+    return updates
+
+
+def _zeros_like(w: Any) -> Any:
+    return pytensor.shared(np.zeros_like(w.get_value()), shape=w.type.shape)
 
 
 def caller(formula: Formula, mode: str) -> Caller:

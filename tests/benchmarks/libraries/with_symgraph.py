@@ -6,7 +6,18 @@ from typing import Any
 
 import symgraph as sg
 from symgraph import exp, gelu, layer_norm, mean, relu, sigmoid, sin, softplus, sqrt, square, sum, tanh
-from tests.benchmarks.libraries import Array, Caller, Formula, Network, Trainer, Weights
+from tests.benchmarks.libraries import (
+    BETA1,
+    BETA2,
+    DECAY,
+    EPSILON,
+    Array,
+    Caller,
+    Formula,
+    Network,
+    Trainer,
+    Weights,
+)
 
 __all__ = [
     "exp",
@@ -52,14 +63,28 @@ def declared(network: Network) -> sg.Graph:
     """The network and its step, in the update group `train`."""
     if network.graph is not None:
         return network.graph()
-    return sg.train.minimize(sg.define(loss=described(network)), "loss", sg.train.sgd(network.rate))
+    return sg.train.minimize(sg.define(loss=described(network)), "loss", optimizer(network))
+
+
+def optimizer(network: Network) -> sg.train.Optimizer:
+    """The network's optimizer."""
+    if network.optimizer == "adam":
+        return sg.train.adam(network.rate, BETA1, BETA2, EPSILON)
+    if network.optimizer == "rmsprop":
+        return sg.train.rmsprop(network.rate, DECAY, epsilon=EPSILON**2)
+    return sg.train.sgd(network.rate)
 
 
 def trainer(network: Network, backend: str = BACKEND) -> Trainer:
     """The training step."""
     session = sg.Session(declared(network), backend=backend)
-    session.variables.assign(network.start())
-    return Trainer(session.prepare("loss", ("x", "y"), update="train"), session.variables.snapshot)
+    start = network.start()
+    session.variables.assign(start)
+
+    def weights() -> dict[str, Array]:
+        return {name: session.variables[name] for name in start}
+
+    return Trainer(session.prepare("loss", ("x", "y"), update="train"), weights)
 
 
 def caller(formula: Formula, backend: str = BACKEND, prepared: bool = True) -> Caller:

@@ -11,7 +11,17 @@ from torch import exp, mean, relu, sigmoid, sin, sqrt, square, sum, tanh
 from torch.nn import functional
 from torch.nn.functional import gelu, softplus
 
-from tests.benchmarks.libraries import Array, Caller, Formula, Network, Trainer
+from tests.benchmarks.libraries import (
+    BETA1,
+    BETA2,
+    DECAY,
+    EPSILON,
+    Array,
+    Caller,
+    Formula,
+    Network,
+    Trainer,
+)
 
 __all__ = ["exp", "gelu", "mean", "relu", "sigmoid", "sin", "softplus", "sqrt", "square", "sum", "tanh"]
 
@@ -43,17 +53,50 @@ def trainer(network: Network, compiled: bool = False) -> Trainer:
 
 
 def _eager_step(network: Network, weights: dict[str, Any]) -> Any:
-    leaves = tuple(weights.values())
+    leaves = list(weights.values())
+    descend = {"sgd": _sgd, "adam": _adam, "rmsprop": _rmsprop}[network.optimizer](leaves, network.rate)
 
     def step(x: Any, y: Any) -> Any:
         loss = network.loss(_OPS, weights, x, y)
         gradients = torch.autograd.grad(loss, leaves)
         with torch.no_grad():
-            for leaf, gradient in zip(leaves, gradients, strict=True):
-                leaf.sub_(gradient, alpha=network.rate)
+            descend(gradients)
         return loss.detach()
 
     return step
+
+
+def _sgd(leaves: list[Any], rate: float) -> Any:
+    def descend(gradients: Any) -> None:
+        for leaf, gradient in zip(leaves, gradients, strict=True):
+            leaf.sub_(gradient, alpha=rate)
+
+    return descend
+
+
+def _adam(leaves: list[Any], rate: float) -> Any:
+    optimizer = torch.optim.Adam(leaves, rate, (BETA1, BETA2), EPSILON, fused=True)
+
+    def descend(gradients: Any) -> None:
+        for leaf, gradient in zip(leaves, gradients, strict=True):
+            leaf.grad = gradient
+        optimizer.step()
+
+    return descend
+
+
+def _rmsprop(leaves: list[Any], rate: float) -> Any:
+    """As `torch.optim.RMSprop(foreach=True)` does it, with epsilon below the root as in Keras and optax."""
+    squares = [torch.zeros_like(leaf) for leaf in leaves]
+
+    def descend(gradients: Any) -> None:
+        torch._foreach_mul_(squares, DECAY)
+        torch._foreach_addcmul_(squares, gradients, gradients, 1 - DECAY)
+        below = torch._foreach_add(squares, EPSILON**2)
+        torch._foreach_sqrt_(below)
+        torch._foreach_addcdiv_(leaves, gradients, below, -rate)
+
+    return descend
 
 
 def _compiled_step(network: Network, weights: dict[str, Any]) -> Any:

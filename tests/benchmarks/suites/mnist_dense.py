@@ -1,8 +1,24 @@
-"""`mnist_dense`: a step of SGD of a 784-512-10 softmax classifier, batch 128, float32; the loss is returned."""
+"""`mnist_dense`: a step of a 784-512-10 softmax classifier by SGD, Adam or RMSprop; the loss is returned."""
 
 from tests.benchmarks.libraries import OURS, TRAINED, trainers
 from tests.benchmarks.networks import classifier
 from tests.benchmarks.race import Case, Target
+
+
+def _with(optimizer: str, name: str) -> Case:
+    """The same network with another optimizer: torch's own kernels, optax's with JAX, the others by hand."""
+    ways = (OURS, "symgraph, 1 thread", "symgraph, NumPy", "NumPy by hand", "JAX, optax", "torch")
+    return Case(
+        f"mnist_dense_{optimizer}",
+        f"784-512-10, relu, softmax cross-entropy, batch 128, float32: a step of {name}",
+        trainers(classifier(optimizer=optimizer), (*ways, "PyTensor, Numba", "PyTensor, C")),
+        1e-4,
+        (
+            Target(1.0, ("torch",)),
+            Target(1 / 1.6, ("NumPy by hand", "PyTensor, Numba", "PyTensor, C")),
+        ),
+    )
+
 
 CASES = (
     Case(
@@ -17,4 +33,6 @@ CASES = (
             Target(1.0, ("torch",), ours="symgraph, 1 thread"),
         ),
     ),
+    _with("adam", "Adam"),
+    _with("rmsprop", "RMSprop"),
 )
