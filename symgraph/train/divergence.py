@@ -11,6 +11,7 @@ from symgraph.compile import bind
 from symgraph.errors import DivergenceError, ExecutionError, SymgraphError
 from symgraph.ir import Array, Constant, Graph, Node, Variable, leaf_name
 from symgraph.lowering.interpreter import interpret
+from symgraph.lowering.program import inputs
 from symgraph.session import Session, Step
 
 _HINT = (
@@ -64,13 +65,7 @@ def diverged(
     left = "The variables are as they were before that step."
     try:
         bound, sizes = bind(graph, {**feeds, **{name: values[name] for name in graph.variables}})
-        leaves = dict(
-            zip(
-                (leaf_name(n.op) or "" for n in graph.nodes if not n.inputs and leaf_name(n.op)),
-                bound,
-                strict=True,
-            )
-        )
+        leaves = dict(zip(inputs(graph), bound, strict=True))
         results = interpret(graph, leaves, sizes)
     except SymgraphError as error:
         return DivergenceError(about, source=error.source, details=(error.message, left), hint=_HINT)

@@ -6,6 +6,7 @@ Everything that decides how training goes on is in one record, `Now`: a checkpoi
 variables. What is not in it (the order of an epoch, the batches) is a function of the seed and the place in the data.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -194,7 +195,7 @@ def _target(checkpoint: Any, save_every: Any) -> tuple[Path | Checkpoints | None
         check_folder("the checkpoint", checkpoint.folder)
         checkpoint.clear()
         return checkpoint, checkpoint.every
-    if not isinstance(checkpoint, str | Path):
+    if not isinstance(checkpoint, str | os.PathLike):
         raise DataError(
             f"checkpoint is a path, and this is {shown(checkpoint)}", hint='Write "run.safetensors".'
         )
@@ -441,9 +442,9 @@ def _diverged(
     step: int,
     loss: float | None,
 ) -> DivergenceError:
-    found = f"the variable {target!r} became non-finite" if loss is None else f"{target!r} became {loss}"
+    found = f"the variable {target!r} is not finite after" if loss is None else f"{target!r} became {loss} at"
     fed = dict(zip((*run.train.source.names, *run.feeds), (*values, *extras), strict=True))
-    about = f"{found} at step {step}, in epoch {now.epoch + 1}"
+    about = f"{found} step {step}, in epoch {now.epoch + 1}"
     return diverged(run.session, run.train.step, fed, target, about, run.watched)
 
 

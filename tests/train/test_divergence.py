@@ -77,7 +77,7 @@ def test_weights_that_leave_at_the_last_step_of_an_epoch_are_seen_and_taken_back
         error = diverge(
             session, {"x": np.ones(40, np.float32)}, batch_size=40, checkpoint=tmp_path / "run.safetensors"
         )
-        assert error.message == "the variable 'w' became non-finite at step 1, in epoch 1"
+        assert error.message == "the variable 'w' is not finite after step 1, in epoch 1"
         assert "root = sg.sqrt(w * w * x)" in str(error) and "the first that is not finite is %" in str(error)
         assert bits(session) == before and session.step == 0
     assert list(tmp_path.iterdir()) == [], "no checkpoint holds that"
