@@ -49,7 +49,8 @@ class Run:
     biases: bool = True
 
     def __str__(self) -> str:
-        return f"{self.units} units, penalty {self.penalty:g}{'' if self.biases else ', no biases'}"
+        penalty = f"penalty {self.penalty:g}" if self.penalty else "no penalty"
+        return f"{self.units} units, {penalty}{'' if self.biases else ', no biases'}"
 
 
 RUNS = (Run(3), Run(50, 1e-6), Run(50, 1e-4), Run(50, biases=False))
@@ -154,14 +155,15 @@ def worked_example(settings: cli.Settings = cli.DEFAULT) -> dict[str, Array]:
     of the same as the error that it is not, by the rule for W2, dW2 = -h1^T ((y - h2) h2 (1 - h2)), whose error has
     the sign of (y - h2). `dW1, differences` are central differences of the loss, which decide.
     """
-    feeds, sums = {"x": _X, "y": _Y}, {"W1": "d_loss/d_W1", "dW2": "d_loss/d_W2", "dLoss/dh1": "d_loss/d_h1"}
+    feeds = {"x": _X, "y": _Y}
+    derivatives = {"dW1": "d_loss/d_W1", "dW2": "d_loss/d_W2", "dLoss/dh1": "d_loss/d_h1"}
     step = sg.gradient(graph(Run(3, biases=False), _RATE), "loss", ["W1", "W2", "h1"])
     with sg.Session(step, settings.backend) as session:
         session.variables.assign(_WEIGHTS)
-        fetches = {"h1": "h1", "h2": "h2", "dW1": sums.pop("W1"), **sums}
         differences = central_differences(
             lambda W1: float(session.run("loss", {**feeds, "W1": W1})), _WEIGHTS["W1"]
         )
+        fetches = {"h1": "h1", "h2": "h2", **derivatives}
         found: dict[str, Array] = session.run(fetches, feeds, update="train")
         found["new W2"] = session.variables["W2"]
     slopes = found["h1"] * (1 - found["h1"])
