@@ -99,6 +99,7 @@ class MaxPool2d(_Pooling):
     """The largest element of each window; NaN where there is one."""
 
     name = "max_pool2d"
+    arity = 1
     smooth = False
 
     def evaluate(self, *arrays: Array) -> Array:
@@ -123,6 +124,7 @@ class MaxPool2dGradient(_Pooling):
     """The cotangent of the images x, given their largest elements and those' cotangent g; linear in g."""
 
     name = "max_pool2d_gradient"
+    arity = 3
     smooth = False
 
     def infer(self, *types: TensorType) -> TensorType:
