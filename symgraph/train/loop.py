@@ -280,6 +280,8 @@ def _trained(run: Run, saved: Checkpoint | None, path: Path | None, out: TextIO,
     states: Mapping[str, Any] = {}
     if saved is not None and path is not None:
         states = restored(run, now, saved, path)
+        if not quiet:
+            print(_resumed(run, now, path), file=out, flush=True)
     run = attrs.evolve(run, watched=watched(run.session))
     clock = Clock(counted=now.step)
     with _started(run, now, states), interruptible() as stopped:
@@ -295,6 +297,12 @@ def _trained(run: Run, saved: Checkpoint | None, path: Path | None, out: TextIO,
         if stopped():  # Ctrl-C is never let go
             raise _interrupted(run, now, out, quiet)
     return History(now.rows, now.columns[0], stopped=now.stopped)
+
+
+def _resumed(run: Run, now: Now, path: Path) -> str:
+    if now.epoch >= run.epochs:
+        return f"resumed {path}: all {run.epochs} epochs are done, and nothing is left to train"
+    return f"resumed {path} after step {now.step}, in epoch {now.epoch + 1} of {run.epochs}"
 
 
 def _epochs(run: Run, now: Now, clock: Clock, shown_on: Display, stopped: Callable[[], bool]) -> bool:

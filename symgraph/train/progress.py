@@ -1,5 +1,6 @@
 """What is shown while training: a bar on a terminal, plain lines elsewhere, or nothing."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from symgraph.train.history import Row
 
 _BAR_SECONDS = 0.1  # between two pictures of the bar
 _LINE_SECONDS = 10.0  # between two lines within an epoch
+_DUMB = ("dumb", "unknown")  # terminals that cannot draw over a line
 _LINES = 50  # of epochs, where no terminal shows a bar
 
 
@@ -156,7 +158,7 @@ def display(out: TextIO, quiet: bool) -> Iterator[Display]:
     """What shows training on `out`: a bar on a terminal, lines elsewhere, nothing if `quiet`."""
     if quiet:
         yield Silent()
-    elif not out.isatty() or find_spec("rich") is None:
+    elif not out.isatty() or os.environ.get("TERM") in _DUMB or find_spec("rich") is None:
         yield Lines(out)
     else:
         with _bar(out) as bar:

@@ -492,6 +492,12 @@ def test_lines_where_there_is_no_terminal_and_nothing_if_quiet() -> None:
     assert shown(io.StringIO(), epochs=2, quiet=True) == ""
 
 
+def test_lines_on_a_terminal_that_cannot_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    text = shown(Terminal(), epochs=2)
+    assert len(text.splitlines()) == 2 and "\x1b" not in text
+
+
 def test_a_bar_on_a_terminal_and_a_line_for_each_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "140")

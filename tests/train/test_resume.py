@@ -204,6 +204,19 @@ def test_more_epochs_go_on_where_fewer_ended(tmp_path: Path) -> None:
     assert again == whole(epochs=2), "nothing is left to train"
 
 
+def test_a_resumption_says_where_it_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "run.safetensors"
+    with sg.Session(classifier(), "numpy", seed=1) as session:
+        run(session, checkpoint=path, epochs=2)
+        capsys.readouterr()
+        run(session, resume=path, quiet=False)
+        assert capsys.readouterr().out.splitlines()[0] == f"resumed {path} after step 14, in epoch 3 of 3"
+        run(session, resume=path, quiet=False, epochs=2)
+        assert "all 2 epochs are done, and nothing is left to train" in capsys.readouterr().out
+        run(session, resume=path, quiet=True)
+        assert capsys.readouterr().out == ""
+
+
 def test_resume_true_starts_anew_where_nothing_is_saved(tmp_path: Path) -> None:
     path = tmp_path / "run.safetensors"
     for target in (path, Checkpoints(tmp_path / "folder")):
