@@ -103,11 +103,13 @@ def max_pool_gradient(planner: Any, node: Node, operands: list[Tensor]) -> Tenso
     else:
         (each,) = planner.region(nodes, [*views, y, g], [share], node.id)
         for view, place in zip(views, places, strict=True):
-            own = [read(0, view), read(1, y), read(2, each), read(3, place)]
+            own = [read(0, view), read(1, y), read(2, each), *([read(3, place)] if overlap else [])]
+            equal = len(own)
             own.append(Inner(Equal(), (0, 1), y.shape, BOOL))
-            own.append(Inner(Cast(x.dtype), (4,), y.shape, x.dtype))
-            own.append(Inner(Mul(), (5, 2), y.shape, x.dtype))
-            own.append(Inner(Add(), (3, 6), y.shape, x.dtype))
-            planner.region(own, [view, y, each, place], [7], node.id, [place])
+            own.append(Inner(Cast(x.dtype), (equal,), y.shape, x.dtype))
+            own.append(Inner(Mul(), (equal + 1, 2), y.shape, x.dtype))
+            if overlap:
+                own.append(Inner(Add(), (3, equal + 2), y.shape, x.dtype))
+            planner.region(own, [view, y, each, place][:equal], [len(own) - 1], node.id, [place])
     first = top * out.strides[1] + left * out.strides[2]
     return attrs.evolve(out, shape=x.shape, offset=out.offset + first * x.dtype.itemsize)
