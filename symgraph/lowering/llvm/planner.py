@@ -16,6 +16,7 @@ import numpy as np
 from symgraph.ir import Array, Graph, Node, Op, Placeholder, Variable
 from symgraph.lowering.llvm import movement, products
 from symgraph.lowering.llvm.buffers import Argument, Call, Kind, Room, Tensor, read, whole
+from symgraph.lowering.llvm.folding import Folded, fold
 from symgraph.lowering.llvm.kernel import Kernel
 from symgraph.lowering.llvm.loops import write_region
 from symgraph.lowering.llvm.maths.elementwise import EMITTERS, EXACT
@@ -27,6 +28,7 @@ from symgraph.lowering.llvm.region import (
     Read,
     Region,
     Shape,
+    contiguous,
     cost,
     count,
     extract,
@@ -294,6 +296,9 @@ class Planner:
         node: int,
         into: Sequence[Tensor] | None,
     ) -> list[Tensor]:
+        folded = fold(nodes, operands, outputs, self.target) if into is None else None
+        if folded is not None:
+            return self._folded_region(folded, nodes, outputs, node)
         ordered = self._ordered(nodes, operands, node)
         same = same_values(nodes)
         made: dict[int, Tensor] = {}  # a reshape is a view of what it reshapes, be it computed here or given
@@ -310,6 +315,20 @@ class Planner:
         if computed:
             self._loops(nodes, ordered, computed, [made[i] for i in computed], node)
         return [movement.reshaped(made[same[i]], nodes[i].shape) for i in outputs]
+
+    def _folded_region(
+        self, folded: Folded, nodes: Sequence[Inner], outputs: Sequence[int], node: int
+    ) -> list[Tensor]:
+        """The results of a region, computed by long rows."""
+        made = self._region(folded.nodes, folded.operands, outputs, node, None)
+        results = []
+        for i, tensor in zip(outputs, made, strict=True):
+            if i in folded.sums:
+                parts = attrs.evolve(tensor, shape=(folded.count, folded.short), strides=(folded.short, 1))
+                total = Inner(Sum((0,)), (0,), (folded.short,), tensor.dtype)
+                (tensor,) = self._region([read(0, parts), total], [parts], [1], node, None)
+            results.append(attrs.evolve(tensor, shape=nodes[i].shape, strides=contiguous(nodes[i].shape)))
+        return results
 
     def _loops(
         self,
