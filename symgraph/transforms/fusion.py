@@ -135,9 +135,10 @@ def _plan(graph: Graph, numerics: Numerics, fits: Fits) -> _Plan:
             if roles[i] != "leaf"
         }
         idle = [i for i, why in refused.items() if why is None and i in waiting]
-        level = max(
-            (plan.level[i] + (why is not None) for i, why in refused.items() if i not in idle), default=0
-        )
+        # A scalar of leaves, such as a rate, is there before all that is multiplied by it.
+        first = -1 if getattr(node.type, "shape", None) == () else 0
+        levels = (plan.level[i] + (why is not None) for i, why in refused.items() if i not in idle)
+        level = max(first, *levels) if len(refused) > len(idle) else first
         before = _with_all([waiting.pop(i) for i in idle])
         if (
             mine == "row"

@@ -197,3 +197,15 @@ def test_many_that_wait_are_linear() -> None:
         value = value + (other * float(i) if i % 2 else sg.sin(other) * (0.5 + i))
     (region,) = regions(fusion_pass()(sg.define(y=value)))
     assert region.count("add") == 1000
+
+
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+def test_a_scalar_of_leaves_does_not_part_what_it_scales(backend: str) -> None:
+    """Moments of a gradient that is there from the start, and the step, whose rate is a scalar of a counter."""
+    w, g, k = sg.variable("w", (5, 3)), sg.placeholder("g", (5, 3)), sg.variable("k", (), "int64")
+    m = w * 0.9 + g
+    rate = sg.exp(sg.cast(k + 1, "float32") * -0.5)
+    graph = sg.define(updates={"train": {w: m * rate, k: k + 1}}, m=m)
+    fused = sg.compile(graph, backend=backend).graph
+    assert sorted(names for names in regions(fused) if "exp" not in names) == [["mul", "add", "mul"]]
+    verify(fused)
