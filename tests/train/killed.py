@@ -46,7 +46,7 @@ def train(
         metrics={**ACCURACY, "confusion": metrics.confusion_matrix("logits", "y", classes=3)},
         train_metrics=True,
         callbacks=(
-            EarlyStopping("val_loss", patience=25, min_delta=0.05),
+            EarlyStopping("val_loss", patience=12, min_delta=0.05),
             logs.CsvLog(folder / "log.csv"),
             *callbacks,
         ),

@@ -55,7 +55,7 @@ def test_killed_at_random_moments_and_resumed_a_run_equals_one_that_was_not(
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert sum(told["kills"]) >= kills and len(told["whole"]["losses"]) == 196
+    assert sum(told["kills"]) >= kills and len(told["whole"]["losses"]) == 105
     assert told["whole"]["stopped"].startswith("stopped early")
     for result in told["killed"]:
         for name, value in told["whole"].items():
