@@ -110,9 +110,9 @@ def part(network: Network) -> study.Part:
     """The part of a program that trains the network, and says and draws what came of it."""
 
     def run(args: argparse.Namespace, settings: cli.Settings, page: study.Page) -> Mapping[str, Any]:
-        for option, path in (("--plot", args.plot), ("--checkpoint", args.checkpoint)):
-            cli.check_target(option, path)
-        data = cli.load(args, page.out)
+        cli.check_common(args)
+        cli.check_target("--checkpoint", args.checkpoint)
+        data = page.load()
         done = train(network, data, args, page)
         last = done.history.rows[-1] if done.history.rows else {}
         row = {
@@ -159,4 +159,3 @@ def options(parser: argparse.ArgumentParser) -> None:
     add("--plot", metavar="FILE", type=Path, help="write the chart of the training loss: .png, .svg, .pdf")
     add("--checkpoint", metavar="PATH", type=Path, help="save here after each epoch, and on Ctrl-C")
     add("--resume", metavar="PATH", type=Path, help="go on from a checkpoint, as if never stopped")
-    parser.set_defaults(dtype="float32")

@@ -30,7 +30,7 @@ def declare(dtype: str = "float32") -> sg.Graph:
 
 
 NETWORK = classifier.Network("lenet", declare, (28, 28, 1), "adam", 0.001)
-STUDY = study.Study("lenet", __doc__, {"network": classifier.part(NETWORK)}, classifier.options)
+STUDY = study.Study("lenet", __doc__, {"network": classifier.part(NETWORK)}, classifier.options, "float32")
 
 if __name__ == "__main__":
     raise SystemExit(study.main(STUDY))

@@ -18,7 +18,7 @@ def declare(dtype: str = "float32", units: int = 512) -> sg.Graph:
 
 NETWORK = classifier.Network("mnist_dense", declare, (784,), "rmsprop", 0.001)
 PARTS = {"network": classifier.part(NETWORK), **descent.parts(declare)}
-STUDY = study.Study("mnist_dense", __doc__, PARTS, classifier.options)
+STUDY = study.Study("mnist_dense", __doc__, PARTS, classifier.options, "float32")
 
 if __name__ == "__main__":
     raise SystemExit(study.main(STUDY))

@@ -135,7 +135,7 @@ def curves(
     `values` is a History; a mapping from a name to its values, [n] numbers, counted from 1, or to a pair (x, y) of two
     arrays; or a mapping from a run's name to one of these, for several runs on one picture. `panels` draws each
     quantity on axes of its own, training and validation together (names that begin with `validation_`, `val_` or
-    `test_` are dashed); by default a History is drawn so, by epoch, with the loss of each step in a pale line. Gaps
+    `test_` are dashed); by default a History is drawn so, by epoch, one alone with each step in a pale line. Gaps
     (None, NaN) stay open, a curve of one point is a point. Raises DataError for what is no curve.
 
     >>> curves({"loss": [1.0, 0.5, 0.25], "validation_loss": [1.1, 0.7, 0.6]}, x="epoch").axes[0].get_xlabel()
@@ -152,7 +152,7 @@ def curves(
 
     for k, quantity in enumerate(quantities):
         axes = figure.add_subplot(1, len(quantities), k + 1)
-        _curves_on(axes, found, quantity if split else None)
+        _curves_on(axes, found, quantity if split else None, logarithmic)
         axes.set(xlabel=x or ("epoch" if history else "step"), ylabel=quantity or y)
         if history:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -167,21 +167,25 @@ def curves(
 
 
 def _curves_on(
-    axes: "Axes", runs: Mapping[str, Mapping[str, tuple[Array, Array]]], quantity: str | None
+    axes: "Axes",
+    runs: Mapping[str, Mapping[str, tuple[Array, Array]]],
+    quantity: str | None,
+    logarithmic: bool,
 ) -> None:
     drawn = [
         (run, name, curve)
         for run, named in runs.items()
         for name, curve in named.items()
-        if quantity is None or quantity_of(name) == quantity
+        if (quantity is None or quantity_of(name) == quantity) and (name != EACH_STEP or len(runs) == 1)
     ]
+    told = len({name for _, name, _ in drawn}) > 1  # else the names of the runs tell curves apart
     # Training and validation of one run share their colour; equal curves both show, for the earlier is wider.
     keys = list(dict.fromkeys((run, quantity_of(name)) for run, name, _ in drawn))
     for k, (run, name, (x, y)) in enumerate(drawn):
         axes.plot(
             x,
             y,
-            label=" ".join(filter(None, (run, name))),
+            label=" ".join(filter(None, (run, name))) if told or not run else run,
             color=_COLOURS[keys.index((run, quantity_of(name))) % len(_COLOURS)],
             linestyle="--" if name != quantity_of(name) and name != EACH_STEP else "-",
             linewidth=0.8
@@ -191,9 +195,8 @@ def _curves_on(
             marker="." if len(y) < 4 else "",
         )
     values = np.concatenate([y[np.isfinite(y)] for _, _, (_, y) in drawn] or [np.zeros(0)])
-    if (
-        values.size and 0 <= values.min() < values.max() / 2
-    ):  # a curve that stays far above 0 would be a flat line
+    # A curve that stays far above 0 would be a flat line, and a logarithmic axis has no 0.
+    if not logarithmic and values.size and 0 <= values.min() < values.max() / 2:
         axes.set_ylim(bottom=0)
 
 
