@@ -8,7 +8,7 @@ vectors and scalars join the one they meet.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, TypeAlias
 
@@ -65,14 +65,16 @@ class Parameters:
 class Summary:
     """What `summary` found; as text it is a table.
 
-    `parameters` are all variables, those that are `trainable`, and the `other` ones: running statistics, the state of
-    an optimizer, random keys. `flops` and `bytes` are of the forward ops, each writing a value of its own;
-    `step_flops` of all, with the gradients and the updates. Costs are numbers, or polynomials of named sizes.
+    `parameters` are those of the network: the ones that are `trainable`, and the ones that are `not_trainable`, such as
+    running statistics. `other` variables are none of its own: the state of an optimizer, random keys. `flops` and
+    `bytes` are of the forward ops, each writing a value of its own; `step_flops` of all, with the gradients and the
+    updates. Costs are numbers, or polynomials of named sizes.
     """
 
     layers: tuple[LayerSummary, ...]
     parameters: Parameters
     trainable: Parameters
+    not_trainable: Parameters
     other: Parameters
     flops: Dimension
     bytes: Dimension
@@ -85,12 +87,20 @@ class Summary:
         return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:], "", *self._totals()])
 
     def _totals(self) -> Iterator[str]:
-        counts = {"parameters": self.parameters, "  trainable": self.trainable, "  other": self.other}
-        width = len(_number(self.parameters.count))
-        for name, one in counts.items():
-            yield f"{name:<13}{_number(one.count):>{width}}  {_amount(one.bytes)}"
+        counts = self._counts()
+        width = max(len(_number(one.count)) for _, one in counts)
+        for name, one in counts:
+            yield f"{name:<17}{_number(one.count):>{width}}  {_amount(one.bytes)}"
         for name, cost in self._costs():
-            yield f"{name:<13}{cost}"
+            yield f"{name:<17}{cost}"
+
+    def _counts(self) -> list[tuple[str, Parameters]]:
+        own = [
+            ("parameters", self.parameters),
+            ("  trainable", self.trainable),
+            ("  not trainable", self.not_trainable),
+        ]
+        return [*own, ("other state", self.other)] if self.other.count else own
 
     def _costs(self) -> Iterator[tuple[str, str]]:
         yield "flops", f"{_number(self.flops)} forward"
@@ -102,8 +112,7 @@ class Summary:
         """The table for a notebook."""
         numbers = (3, 4)
         rows = "".join(f"<tr>{_html(cells, 'td', numbers)}</tr>" for cells in map(_cells, self.layers))
-        counts = {"parameters": self.parameters, "trainable": self.trainable, "other": self.other}
-        totals = [(n, f"{_number(one.count)} ({_amount(one.bytes)})") for n, one in counts.items()]
+        totals = [(n.strip(), f"{_number(one.count)} ({_amount(one.bytes)})") for n, one in self._counts()]
         foot = "".join(f"<tr>{_html(pair, 'td', ())}</tr>" for pair in (*totals, *self._costs()))
         return (
             f"<table><thead><tr>{_html(_HEAD, 'th', numbers)}</tr></thead><tbody>{rows}</tbody></table>"
@@ -130,11 +139,11 @@ def summary(graph: Graph | Session, outputs: str | Iterable[str] | None = None, 
     dense    matmul, add, relu  f32[1,512]     401,920  803,840
     dense_1  matmul, add        f32[1,10]        5,130   10,250
     <BLANKLINE>
-    parameters   407,050  1.6 MB
-      trainable  407,050  1.6 MB
-      other            0  0 B
-    flops        814,090 forward
-    values       6.2 kB
+    parameters       407,050  1.6 MB
+      trainable      407,050  1.6 MB
+      not trainable        0  0 B
+    flops            814,090 forward
+    values           6.2 kB
     """
     whole = graph.graph if isinstance(graph, Session) else graph
     if not isinstance(whole, Graph):
@@ -190,8 +199,8 @@ def _sum(dimensions: Iterable[Dimension]) -> Dimension:
     return sum_dimensions(number * dimension for dimension, number in Counter(dimensions).items())
 
 
-def _parameters(graph: Graph, forward: set[int]) -> tuple[Parameters, Parameters, Parameters]:
-    """All variables, those that are trained, and the rest.
+def _parameters(graph: Graph, forward: set[int]) -> tuple[Parameters, Parameters, Parameters, Parameters]:
+    """Those of the network, of these the ones that are trained and the ones that are not, and all other variables.
 
     Trained is what an optimizer's group changes and the outputs need; in a graph without one, each float variable
     that the outputs need and no layer changes.
@@ -199,16 +208,29 @@ def _parameters(graph: Graph, forward: set[int]) -> tuple[Parameters, Parameters
     groups = {name: frozenset(dict(pairs)) for name, pairs in graph.updates}
     states = groups.pop(GROUP, frozenset())
     changed = frozenset().union(*groups.values())
-    trained = [
-        node
+    own = _own(graph, forward)
+    trained = {
+        name
+        for name, node in own.items()
+        if node.type.is_float and name not in states and (name in changed or not groups)
+    }
+    return (
+        _sized(own.values()),
+        _sized(own[name] for name in trained),
+        _sized(node for name, node in own.items() if name not in trained),
+        _sized(node for name, node in graph.variables.items() if name not in own),
+    )
+
+
+def _own(graph: Graph, forward: Container[int]) -> dict[str, Node]:
+    """The variables of the network itself: what its outputs need, and the states of its layers, but no random key."""
+    states = dict(dict(graph.updates).get(GROUP, ()))
+    return {
+        name: node
         for name, node in graph.variables.items()
-        if node.id in forward
-        and node.type.is_float
-        and name not in states
-        and (name in changed or not groups)
-    ]
-    everything, part = _sized(graph.variables.values()), _sized(trained)
-    return everything, part, Parameters(everything.count - part.count, everything.bytes - part.bytes)
+        if (node.id in forward or name in states)
+        and (node.type.is_float or node.origin.scope or name not in states)
+    }
 
 
 def _sized(variables: Iterable[Node]) -> Parameters:
@@ -330,15 +352,9 @@ def _layers(
 
 
 def _owned(graph: Graph, forward: Sequence[Node], grouping: _Grouping, rest: Group) -> dict[Group, int]:
-    """The elements of the variables of each group: those that the outputs need, and the states of layers."""
-    states = dict(dict(graph.updates).get(GROUP, ()))
-    reached = {node.id for node in forward}
+    """The elements of the variables of each group."""
     counted: dict[Group, int] = {}
-    for name, node in graph.variables.items():
-        if node.id not in reached and name not in states:
-            continue
-        if name not in grouping.owner and not node.origin.scope and name in states:
-            continue
+    for name, node in _own(graph, {node.id for node in forward}).items():
         group = grouping.owner.get(name)
         if group is None:
             group = grouping.scope(node.origin.scope) if node.origin.scope else rest

@@ -28,13 +28,26 @@ def test_the_network_of_the_keras_lecture() -> None:
         "dense_1": 5_130,
         "(rest)": 0,
     }
-    assert made.parameters.count == made.trainable.count == 407_050 and made.other.count == 0
+    assert made.parameters.count == made.trainable.count == 407_050
+    assert made.not_trainable.count == made.other.count == 0
     assert made.parameters.bytes == 4 * 407_050
     first, second, rest = str(made).splitlines()[2:5]
     assert first.split() == ["dense", "matmul,", "add,", "relu", "f32[batch,512]", "401,920", "803,840*batch"]
     assert second.split() == ["dense_1", "matmul,", "add", "f32[batch,10]", "5,130", "10,250*batch"]
     assert rest.startswith("(rest)")
-    assert "parameters   407,050  1.6 MB" in str(made)
+    assert "parameters       407,050  1.6 MB" in str(made) and "other" not in str(made)
+
+
+def test_the_state_of_an_optimizer_is_no_parameter() -> None:
+    graph = sg.train.minimize(nn.graph(digits()), "loss", sg.train.rmsprop(0.001))
+    made = sg.summary(graph)
+    assert made.parameters.count == made.trainable.count == 407_050
+    assert made.other.count == 407_050  # a mean square for each
+    page = made._repr_html_()
+    assert "parameters       407,050  1.6 MB\n" in str(made) and "other state      407,050  1.6 MB\n" in str(
+        made
+    )
+    assert ">parameters</td>" in page and ">other state</td>" in page
 
 
 def test_costs_are_polynomials_or_numbers() -> None:
@@ -67,15 +80,18 @@ def test_what_is_trained_and_what_is_not() -> None:
         ("relu", 0),
         ("(rest)", 0),
     ]
-    assert (made.trainable.count, made.other.count) == (21, 8)  # running statistics, and the random key
+    assert made.parameters.count == 27 == sum(layer.parameters for layer in made.layers)
+    assert (made.trainable.count, made.not_trainable.count) == (21, 6)  # the running statistics
+    assert made.other.count == 2  # the random key
     trained = sg.train.minimize(graph, "loss", sg.train.adam(1e-3))
     after = sg.summary(trained)
     state = sum(int(np.prod(node.type.shape)) for name, node in trained.variables.items()) - 29
     assert state >= 2 * 21 and after.trainable == made.trainable
-    assert after.other.count == 8 + state and after.parameters.count == 29 + state
+    assert after.parameters == made.parameters and after.not_trainable == made.not_trainable
+    assert after.other.count == 2 + state
     assert after.layers == made.layers
     partly = sg.train.minimize(graph, "loss", sg.train.sgd(0.1), variables=["dense/w"])
-    assert sg.summary(partly).trainable.count == 12
+    assert (sg.summary(partly).trainable.count, sg.summary(partly).not_trainable.count) == (12, 15)
     assert made.flops == after.flops and sg.summary(trained, batch=2).step_flops > after.flops * 0 + 100
 
 
