@@ -5,12 +5,14 @@ view the one expression. Ops that are not here, and have no ufunc, run through t
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
 import numpy as np
 
 from symgraph.ir import Op
+from symgraph.lowering.numpy_windows import max_pool, max_pool_gradient, overlap_add, pool_scratch
 from symgraph.lowering.plan import Layout, Program, Step, by_rows, concrete, concrete_size
 from symgraph.ops.arithmetic import Maximum, Minimum
 from symgraph.ops.base import Elementwise
@@ -18,10 +20,12 @@ from symgraph.ops.control import AssertIndex
 from symgraph.ops.factorisation import Determinant, DeterminantSign, Inverse, LogDeterminant, Solve
 from symgraph.ops.linalg import MatMul
 from symgraph.ops.logic import Cast, Where
+from symgraph.ops.pooling import MaxPool2d, MaxPool2dGradient
 from symgraph.ops.reduction import All, ArgMax, ArgMin, Max, Min, Prod, Reduction, Sum
 from symgraph.ops.reduction import Any as AnyOf
 from symgraph.ops.shape import BroadcastTo, Concatenate, Reshape, Transpose
 from symgraph.ops.slicing import Flip, Pad, Slice, key_of
+from symgraph.ops.windows import OverlapAdd, Windows
 from symgraph.types import DType, evaluate_dimension
 
 
@@ -48,7 +52,7 @@ def view_of(step: Step, contiguous: bool) -> bool | None:
             return True if contiguous else None
         case Transpose(axes):
             return contiguous and axes == tuple(range(len(axes)))
-        case BroadcastTo() | Flip() | Slice():
+        case BroadcastTo() | Flip() | Slice() | Windows():
             return False
         case _:
             return None
@@ -68,7 +72,10 @@ def in_place(step: Step, layout: Layout) -> Sequence[int]:
 
 
 def scratch(step: Step, program: Program) -> Sequence[tuple[DType, tuple[int, ...]]]:
-    """The room that a kernel needs beside its result: for `where`, the masks."""
+    """The room that a kernel needs beside its result: for `where` and the gradient of pooling, the masks."""
+    if isinstance(step.op, MaxPool2dGradient):
+        largest = program.steps[step.inputs[1]].type
+        return pool_scratch(largest.dtype, concrete(largest.shape))
     if not isinstance(step.op, Where) or not _selects_bits(step):
         return ()
     condition = program.steps[step.inputs[0]]
@@ -208,6 +215,9 @@ def _reshape(step: Step, operands: list[str], writer: Any, rows: str | None) -> 
     def lines(out: str) -> list[str]:
         if not out:
             return [f"{operands[0]}.reshape({text})"]
+        if rows is None:  # seen in the operand's shape, what is written takes no copy in between
+            shape = concrete(writer.program.steps[step.inputs[0]].type.shape)
+            return [f"copyto({out}.reshape({shape!r}), {operands[0]})"]
         return [f"copyto({out}, {operands[0]}.reshape({text}))"]
 
     return Emitted(lines)
@@ -237,6 +247,22 @@ def _flip(step: Step, operands: list[str], writer: Any, rows: str | None) -> Emi
     axes = step.op.axes
     key = tuple(slice(None, None, -1 if i in axes else None) for i in range(len(step.type.shape)))
     return Emitted(lambda out: [f"{operands[0]}[{_subscript(key)}]"])
+
+
+def _windows(step: Step, operands: list[str], writer: Any, rows: str | None) -> Emitted:
+    view = writer.use(f"e{step.value}", step.op.evaluate)
+    return Emitted(lambda out: [f"{view}({operands[0]})"])
+
+
+def _by_offsets(function: Any) -> Kernel:
+    """The kernel of an op on windows: a function of the op, its operands, the result and scratch."""
+
+    def kernel(step: Step, operands: list[str], writer: Any, rows: str | None) -> Emitted:
+        name = writer.use(f"e{step.value}", partial(function, step.op))
+        room = writer.scratch(step)
+        return Emitted(lambda out: [f"{name}({', '.join([*operands, out, *room])})"])
+
+    return kernel
 
 
 def _pad(step: Step, operands: list[str], writer: Any, rows: str | None) -> Emitted:
@@ -282,6 +308,10 @@ KERNELS: dict[type[Op], Kernel] = {
     Slice: _slice,
     Flip: _flip,
     Pad: _pad,
+    Windows: _windows,
+    OverlapAdd: _by_offsets(overlap_add),
+    MaxPool2d: _by_offsets(max_pool),
+    MaxPool2dGradient: _by_offsets(max_pool_gradient),
     Concatenate: _concatenate,
     Where: _where,
     Cast: _cast,

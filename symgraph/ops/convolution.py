@@ -303,6 +303,11 @@ def _patches(op: _Convolution, x: Expr, window: Pair) -> Expr:
     if op.groups == 1 and op.layout == "NCHW":
         return ops.reshape(ops.transpose(seen, (0, 1, 4, 5, 2, 3)), (n, channels * offsets, product(size)))
     if op.groups == 1:
+        # As a copy runs along the longer of a row of the window and a row of positions.
+        wide, run = size[1], channels * window[1]
+        if isinstance(wide, int) and isinstance(run, int) and run < wide:
+            columns = ops.reshape(ops.transpose(seen, (4, 5, 3, 0, 1, 2)), (offsets * channels, rows))
+            return ops.swapaxes(columns, 0, 1)
         return ops.reshape(ops.transpose(seen, (0, 1, 2, 4, 5, 3)), (rows, offsets * channels))
     if op.layout == "NCHW":
         seen = ops.transpose(seen, (0, 2, 3, 1, 4, 5))
