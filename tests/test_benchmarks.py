@@ -18,6 +18,7 @@ WORK = {
     "hidden": (networks.hidden("float64", size=5), 1e-12),
     "classifier": (networks.classifier(4), 1e-4),
     "xor": (networks.xor(), 1e-5),
+    "lenet": (networks.lenet(4), 1e-3),
     "deep": (networks.deep(layers=2, width=8, size=4), 1e-4),
     "generated chain": (networks.generated("chain", 30), 1e-5),
     "generated layers": (networks.generated("layers", 40), 1e-5),

@@ -123,6 +123,32 @@ def classify(size: int) -> Formula:
     )
 
 
+# LeNet-5. Kernels, and the weights of the first layer that sees no images, are [height, width, channels, units].
+
+
+def _lenet_loss(ops: Any, weights: Mapping[str, Any], x: Any, y: Any) -> Any:
+    h = ops.max_pool(ops.relu(ops.convolution(ops.images(x, 28), weights["K1"], weights["b1"], 2)))
+    h = ops.max_pool(ops.relu(ops.convolution(h, weights["K2"], weights["b2"], 0)))
+    h = ops.relu(ops.dense_of_images(h, weights["K3"], weights["b3"]))
+    h = ops.relu(ops.dense(h, weights["W4"], weights["b4"]))
+    return ops.softmax_cross_entropy(ops.dense(h, weights["W5"], weights["b5"]), y)
+
+
+def _lenet_start() -> Weights:
+    draw = np.random.default_rng(10)
+    shapes = {"K1": (5, 5, 1, 6), "K2": (5, 5, 6, 16), "K3": (5, 5, 16, 120), "W4": (120, 84), "W5": (84, 10)}
+    made = {}
+    for name, shape in shapes.items():
+        made[name] = draw.normal(0, np.prod(shape[:-1]) ** -0.5, shape).astype(np.float32)
+        made[f"b{name[1]}"] = draw.normal(0, 0.1, shape[-1]).astype(np.float32)
+    return made
+
+
+def lenet(size: int = 128) -> Network:
+    """LeNet-5 with rectified units and largest elements pooled, in float32, trained."""
+    return Network("lenet", _lenet_loss, _lenet_start, partial(pictures, size, "float32", 10), 0.05)
+
+
 # Exclusive or.
 
 

@@ -136,6 +136,8 @@ WAYS = {
     "JAX, optax": Way("with_jax", "optax", {"optax": True}),
     "torch": Way("with_torch", "torch"),
     "torch.compile": Way("with_torch", "torch", {"compiled": True}),
+    "torch, channels last": Way("with_torch", "torch", {"channels_last": True}),
+    "torch.compile, channels last": Way("with_torch", "torch", {"compiled": True, "channels_last": True}),
     "PyTensor, Numba": Way("with_pytensor", "pytensor", {"mode": "NUMBA"}),
     "PyTensor, C": Way("with_pytensor", "pytensor", {"mode": "CVM"}),
     "autograd": Way("with_autograd", "autograd"),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
-from pytensor.tensor import exp, mean, sigmoid, sin, softplus, sqrt, sum, tanh
+from pytensor.tensor import concatenate, exp, mean, sigmoid, sin, softplus, sqrt, sum, tanh
 from pytensor.tensor import sqr as square
 
 from tests.benchmarks.libraries import (
@@ -39,6 +39,35 @@ def gelu(x: Any) -> Any:
 def dense(x: Any, w: Any, b: Any) -> Any:
     """A layer."""
     return x @ w + b
+
+
+def images(x: Any, size: int) -> Any:
+    """Square images of one channel from rows."""
+    return x.reshape((x.shape[0], size, size, 1))
+
+
+def convolution(x: Any, kernel: Any, bias: Any, padding: int) -> Any:
+    """A layer of images: PyTensor has no convolution of several channels, and so it is a product of all windows."""
+    n, high, wide, channels = x.type.shape
+    if padding:
+        grown = pt.zeros((n, high + 2 * padding, wide + 2 * padding, channels), dtype=x.dtype)
+        x = grown[:, padding:-padding, padding:-padding].set(x)
+    tall, broad, _, units = kernel.type.shape
+    high, wide = high + 2 * padding - tall + 1, wide + 2 * padding - broad + 1
+    parts = [x[:, i : i + high, j : j + wide] for i in range(tall) for j in range(broad)]
+    windows = concatenate(parts, axis=3).reshape((n * high * wide, tall * broad * channels))
+    return (windows @ kernel.reshape((tall * broad * channels, units))).reshape((n, high, wide, units)) + bias
+
+
+def max_pool(x: Any) -> Any:
+    """The largest of 2 by 2."""
+    a, b, c, d = (x[:, i::2, j::2] for i in (0, 1) for j in (0, 1))
+    return pt.maximum(pt.maximum(a, b), pt.maximum(c, d))
+
+
+def dense_of_images(x: Any, w: Any, b: Any) -> Any:
+    """A layer of all that an image has."""
+    return x.flatten(2) @ w.reshape((-1, w.shape[-1])) + b
 
 
 def layer_norm(x: Any, scale: Any, bias: Any) -> Any:

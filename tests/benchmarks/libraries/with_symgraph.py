@@ -42,6 +42,26 @@ def dense(x: Any, w: Any, b: Any) -> Any:
     return x @ w + b
 
 
+def images(x: Any, size: int) -> Any:
+    """Square images of one channel from rows."""
+    return x.reshape(x.shape[0], size, size, 1)
+
+
+def convolution(x: Any, kernel: Any, bias: Any, padding: int) -> Any:
+    """A layer of images."""
+    return sg.conv2d(x, kernel, padding=padding) + bias
+
+
+def max_pool(x: Any) -> Any:
+    """The largest of 2 by 2."""
+    return sg.max_pool2d(x, 2)
+
+
+def dense_of_images(x: Any, w: Any, b: Any) -> Any:
+    """A layer of all that an image has."""
+    return dense(x.reshape(x.shape[0], -1), w.reshape(-1, w.shape[-1]), b)
+
+
 def softmax_cross_entropy(z: Any, labels: Any) -> Any:
     """The mean over a batch."""
     return mean(sg.softmax_cross_entropy(z, labels))

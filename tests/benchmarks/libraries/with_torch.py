@@ -34,6 +34,28 @@ def dense(x: Any, w: Any, b: Any) -> Any:
     return torch.addmm(b, x, w)
 
 
+def images(x: Any, size: int) -> Any:
+    """Square images of one channel from rows."""
+    return x.reshape(-1, 1, size, size)
+
+
+def convolution(x: Any, kernel: Any, bias: Any, padding: int) -> Any:
+    """A layer of images."""
+    return functional.conv2d(x, kernel, bias, padding=padding)
+
+
+def max_pool(x: Any) -> Any:
+    """The largest of 2 by 2."""
+    return functional.max_pool2d(x, 2)
+
+
+def dense_of_images(x: Any, w: Any, b: Any) -> Any:
+    """A layer of all that an image has, in the order in which it lies in memory."""
+    if x.is_contiguous(memory_format=torch.channels_last):
+        x, w = x.permute(0, 2, 3, 1), w.permute(0, 2, 3, 1)
+    return torch.addmm(b, x.flatten(1), w.flatten(1).T)
+
+
 def layer_norm(x: Any, scale: Any, bias: Any) -> Any:
     """The rows with mean 0 and variance 1, scaled and shifted."""
     return functional.layer_norm(x, x.shape[-1:], scale, bias, 1e-5)
@@ -43,13 +65,27 @@ softmax_cross_entropy = functional.cross_entropy
 sigmoid_cross_entropy = functional.binary_cross_entropy_with_logits
 
 
-def trainer(network: Network, compiled: bool = False) -> Trainer:
-    """The training step."""
-    weights = {k: _tensor(v).requires_grad_(not compiled) for k, v in network.start().items()}
+def trainer(network: Network, compiled: bool = False, channels_last: bool = False) -> Trainer:
+    """The training step; `channels_last` is how images and kernels lie in memory."""
+    format_ = torch.channels_last if channels_last else torch.contiguous_format
+    start = {k: _stored(_tensor(v), format_) for k, v in network.start().items()}
+    weights = {k: v.requires_grad_(not compiled) for k, v in start.items()}
     step = _compiled_step(network, weights) if compiled else _eager_step(network, weights)
     return Trainer(
-        step, lambda: {k: v.detach().numpy() for k, v in weights.items()}, _tensor, torch.from_numpy
+        step,
+        lambda: {k: _returned(v.detach()).numpy() for k, v in weights.items()},
+        _tensor,
+        torch.from_numpy,
     )
+
+
+def _stored(value: Any, format_: Any) -> Any:
+    """A kernel by torch's own order of axes: [units, channels, height, width]."""
+    return value.permute(3, 2, 0, 1).contiguous(memory_format=format_) if value.ndim == 4 else value
+
+
+def _returned(value: Any) -> Any:
+    return value.permute(2, 3, 1, 0) if value.ndim == 4 else value
 
 
 def _eager_step(network: Network, weights: dict[str, Any]) -> Any:

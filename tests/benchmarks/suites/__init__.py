@@ -4,6 +4,7 @@ _NAMES = {
     "mnist_dense": "mnist_dense",
     "talk": "talk",
     "xor": "xor",
+    "lenet": "lenet",
     "deep": "deep",
     "elementwise": "elementwise",
     "ocean": "ocean",
