@@ -19,6 +19,8 @@ from symgraph.lowering.llvm.target import Target
 from symgraph.lowering.llvm.vectors import fill, power_of_two
 from symgraph.types import DType
 
+_PIXELS = 14  # that are added to at a time
+
 
 @attrs.frozen(cache_hash=True)
 class Spread:
@@ -57,7 +59,7 @@ def write_spread(s: Spread, target: Target) -> Kernel:
     width = s.pitch * size
     chunks, start, stop = share(b, images, images * high * wide * channels * s.window[0] * s.pitch)
     before, after = s.margin
-    scratch = (before + wide + after) * width
+    scratch = (before + wide + after) * width + target.width  # the last vector that is read may reach beyond
     room = pointers[3]
     if chunks > 1:
         room = b.offset(room, b.mul(Value("%chunk", I64), integer(scratch)))
@@ -144,21 +146,26 @@ def _add(b: Builder, s: Spread, room: Value, out: Value, lanes: int) -> None:
     broad, step, spread, left = s.window[1], s.strides[1], s.dilation[1], s.first[1]
     before, _ = s.margin
 
-    def gathered(iw: Value) -> None:
+    def gathered(first: Value, pixels: int) -> None:
+        # All are read before the first is written: a masked store keeps up what is read beside it.
+        made = [(pixel, *part) for pixel in range(pixels) for part in parts]
+        sums = [total(plus(b, first, pixel), offset, mask) for pixel, offset, mask in made]
+        for (pixel, offset, mask), value in zip(made, sums, strict=True):
+            b.store(value, place(plus(b, first, pixel), offset), mask)
+
+    def place(iw: Value, offset: int) -> Value:
+        return shifted(b, at(b, out, iw, s.each * size), offset * size)
+
+    def total(iw: Value, offset: int, mask: Value | None) -> Value:
         # Product j of a row of pixels is at j + before: iw + left - kw * spread is never outside the margins.
-        place = at(b, out, iw, s.each * size)
-        for offset, mask in parts:
-            total = None
-            for kw in range(broad):
-                index = (left - kw * spread + before) * s.pitch + kw * s.each + offset
-                x = b.load(type_, shifted(b, at(b, room, iw, s.pitch * size), index * size), mask)
-                total = x if total is None else b.add(total, x)
-            assert total is not None
-            to = shifted(b, place, offset * size)
-            b.store(b.add(b.load(type_, to, mask), total), to, mask)
+        row, value = at(b, room, iw, s.pitch * size), b.load(type_, place(iw, offset), mask)
+        for kw in range(broad):
+            index = (left - kw * spread + before) * s.pitch + kw * s.each + offset
+            value = b.add(value, b.load(type_, shifted(b, row, index * size)))
+        return value
 
     if step == 1:
-        loop(b, integer(0), integer(s.size[1]), 1, gathered)
+        Span(integer(0), integer(s.size[1]), s.size[1], max(1, _PIXELS // len(parts))).visit(b, gathered)
         return
     for kw in range(broad):
         low = max(0, -(-(left - kw * spread) // step))
@@ -167,7 +174,7 @@ def _add(b: Builder, s: Spread, room: Value, out: Value, lanes: int) -> None:
         def scattered(ow: Value, kw: int = kw) -> None:
             for offset, mask in parts:
                 index = kw * s.each + offset
-                x = b.load(type_, shifted(b, at(b, room, ow, s.pitch * size), index * size), mask)
+                x = b.load(type_, shifted(b, at(b, room, ow, s.pitch * size), index * size))
                 to = at(b, out, ow, step * s.each * size)
                 to = shifted(b, to, ((kw * spread - left) * s.each + offset) * size)
                 b.store(b.add(b.load(type_, to, mask), x), to, mask)

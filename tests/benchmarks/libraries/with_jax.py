@@ -39,7 +39,7 @@ def convolution(x: Any, kernel: Any, bias: Any, padding: int) -> Any:
 
 
 def max_pool(x: Any) -> Any:
-    """The largest of 2 by 2. (XLA's own windows take five times as long in the gradient.)"""
+    """The largest of 2 by 2. (With XLA's own windows the step takes longer.)"""
     n, high, wide, channels = x.shape
     return jnp.max(x.reshape(n, high // 2, 2, wide // 2, 2, channels), axis=(2, 4))
 
