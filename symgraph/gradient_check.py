@@ -220,9 +220,11 @@ def in_float64(graph: Graph) -> Graph:
     exprs: list[Expr] = []
     for node in graph.nodes:
         try:
-            exprs.append(apply(_wide(node.op), *[exprs[i] for i in node.inputs]))
+            made = apply(_wide(node.op), *[exprs[i] for i in node.inputs])
         except SymgraphError as error:
             raise GradientError(f"{node.op.name} has no form in float64: {error.message}") from None
+        narrow = node.type.dtype == made.dtype == FLOAT32  # such as random numbers, made of integers
+        exprs.append(ops.cast(made, FLOAT64) if narrow else made)
     return define({name: exprs[i] for name, i in graph.outputs} | _kept(graph, exprs))
 
 

@@ -108,9 +108,8 @@ def _foreign(value: Any, array: npt.NDArray[Any]) -> Unfit:
         return Unfit(f"an array of {array.dtype.name}", "Convert it to numbers: value.astype('int64').")
     if array.dtype.kind != "O" or not array.size:
         return Unfit(f"an array of {array.dtype.name}")
-    first = array.flat[0]
-    odd = next((item for item in array.flat if not isinstance(item, int | float)), None)
-    if odd is None and isinstance(first, int):
+    odd = next((item for item in array.flat if not isinstance(item, int | float)), array.flat[0])
+    if any(isinstance(item, int) and not -(2**63) <= item < 2**63 for item in array.flat):
         return Unfit(
             "an integer that int64 cannot hold" if not array.ndim else "integers that int64 cannot hold"
         )

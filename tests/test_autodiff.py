@@ -18,6 +18,7 @@ from symgraph.expr import Expr, apply, constant, placeholder, variable
 from symgraph.gradient_check import check_gradient, in_float64
 from symgraph.ir import Graph
 from symgraph.lowering.interpreter import evaluate
+from symgraph.ops import random
 from symgraph.ops.base import Elementwise
 from symgraph.origin import relative
 from symgraph.types import FLOAT64
@@ -469,6 +470,20 @@ def test_check_gradient_works_in_float64_for_float32_graphs() -> None:
     check = check_gradient(graph, wrt=("w", "y"), values={"x": np.ones((4, 3), np.float32)})
     assert check.error < 1e-7
     assert check_gradient(graph, "y", "x", {"x": A[:, :3]}).passed
+
+
+def test_check_gradient_of_what_is_random() -> None:
+    w = variable("w", (3, 4), init=0.5)
+    key = random.key(0)
+    dropped = ops.dropout(ops.exp(w), 0.5, key) + random.normal(key, (4,), w[0], 2.0)
+    graph = define(loss=ops.sum(dropped * dropped), mask=random.bernoulli(key, 0.3, (3, 4)))
+    assert check_gradient(graph, values={"w": np.linspace(0.1, 1.0, 12).reshape(3, 4)}).error < 1e-7
+    narrow, wide = (
+        run(graph, {"w": np.ones((3, 4), np.float32)}),
+        run(in_float64(graph), {"w": np.ones((3, 4))}),
+    )
+    np.testing.assert_allclose(wide["loss"], narrow["loss"], rtol=1e-5)  # the same numbers are drawn
+    np.testing.assert_array_equal(wide["mask"], narrow["mask"])
 
 
 def test_check_gradient_draws_samples_of_a_large_target() -> None:

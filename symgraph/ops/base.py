@@ -1,12 +1,13 @@
 """What ops share: the elementwise base, checks of dtypes and axes, and sums over broadcast axes."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from symgraph import ops
-from symgraph.errors import DTypeError, ShapeError
+from symgraph.errors import DTypeError, GraphError, ShapeError
 from symgraph.expr import Expr
 from symgraph.ir import Array, Op
 from symgraph.types import (
@@ -18,6 +19,7 @@ from symgraph.types import (
     broadcast,
     make_type,
 )
+from symgraph.values import shown
 
 _KINDS = {"f": "floats", "i": "integers", "b": "bools"}
 
@@ -82,6 +84,29 @@ def broadcast_operands(name: str, types: Iterable[TensorType]) -> Shape:
     except ShapeError as error:
         error.message = f"{name}: {error.message}"
         raise
+
+
+def as_float(value: object) -> float:
+    """A plain number, also of NumPy, as a float: infinite where it is too large for one, NaN for anything else.
+
+    >>> as_float(np.float32(0.5)), as_float(-(10**400)), as_float("1")
+    (0.5, -inf, nan)
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def flag(name: str, what: str, value: object) -> bool:
+    """An option that is True or False; raises GraphError for anything else, whose truth would say nothing."""
+    if not isinstance(value, bool | np.bool_):
+        raise GraphError(
+            f"{name}: {what} is True or False, and {shown(value)} is neither", hint=f"Write {what}=True."
+        )
+    return bool(value)
 
 
 def normalise_axis(name: str, axis: int, rank: int) -> int:

@@ -18,7 +18,7 @@ from symgraph.errors import DTypeError, ShapeError
 from symgraph.expr import Expr, Operand, describe, operands
 from symgraph.ir import Array, Op
 from symgraph.ops import dense
-from symgraph.ops.base import require_kind, require_same_dtype, sum_to
+from symgraph.ops.base import flag, require_kind, require_same_dtype, sum_to
 from symgraph.ops.linalg import MatMul
 from symgraph.types import BOOL, Dimension, TensorType, broadcast, make_type, show_shape
 
@@ -172,18 +172,25 @@ def triangular_solve(
     upper one, and never the other one; with `unit_diagonal` the diagonal is taken to be ones and is not read either.
     `b` is one vector, `[n]`, or columns, `[..., n, m]`; the leading axes broadcast. A 0 on the diagonal gives
     infinities and NaN. Raises ShapeError for what is not square and for a right side that does not fit, DTypeError
-    for bools.
+    for bools, GraphError for a flag that is neither True nor False.
 
     >>> from symgraph.expr import placeholder
     >>> triangular_solve(placeholder("a", ("n", "n")), placeholder("b", ("n", 3)))
     <triangular_solve: f32[n,3]>
     """
-    return _solved(TriangularSolve(bool(lower), bool(transposed), bool(unit_diagonal)), a, b)
+    flags = (("lower", lower), ("transposed", transposed), ("unit_diagonal", unit_diagonal))
+    return _solved(TriangularSolve(*[flag("triangular_solve", what, value) for what, value in flags]), a, b)
 
 
 def _solved(op: Op, a: Operand, b: Operand) -> Expr:
     """The solution for a right side that is a vector, where it has one axis, or columns."""
     x, y = _matrices(op.name, a, b)
+    if y.rank == 0:
+        raise ShapeError(
+            f"{op.name}: the right side is a scalar",
+            details=(describe(x), describe(y)),
+            hint="It is a vector, [n], or has a column for each system, [..., n, m].",
+        )
     if y.rank != 1:
         return ops.apply(op, x, y)
     try:

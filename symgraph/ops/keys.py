@@ -120,7 +120,10 @@ def _whole(name: str, what: str, value: Any, low: int, high: int) -> int:
             f"{name}: {what} is a whole number, and this is {shown(value)}", hint="Write such as 0."
         )
     if not low <= value <= high:
-        raise GraphError(f"{name}: {what} is from {low} to {high}, and {value} is not")
+        raise GraphError(
+            f"{name}: {what} is from {low} to {high}, and {shown(value)} is not",
+            hint="Of two numbers make a key in two steps: symgraph.random.fold_in(symgraph.random.key(a), b).",
+        )
     return int(value)
 
 
@@ -129,11 +132,13 @@ def _whole_scalar(name: str, what: str, value: Expr) -> None:
         raise DTypeError(
             f"{name}: {what} is an integer, and this is {SHORT_NAMES[value.dtype.name]}",
             details=(describe(value),),
+            hint="Cast it: symgraph.cast(x, 'int64').",
         )
     if value.shape != ():
         raise ShapeError(
             f"{name}: {what} is a scalar, and this has the shape {show_shape(value.shape)}",
             details=(describe(value),),
+            hint="Take one element of it, x[0].",
         )
 
 

@@ -11,7 +11,7 @@ from symgraph.errors import GraphError, ShapeError
 from symgraph.expr import Expr, Operand, describe, operands
 from symgraph.ir import Array, Op
 from symgraph.ops import random
-from symgraph.ops.base import normalise_axes, normalise_axis, require_kind
+from symgraph.ops.base import as_float, normalise_axes, normalise_axis, require_kind
 from symgraph.ops.reduction import Axes
 from symgraph.types import Dimension, Shape, TensorType, show_shape
 from symgraph.values import shown
@@ -21,9 +21,13 @@ Vjp = tuple[Expr | None, ...]
 
 def positive(name: str, what: str, value: float) -> float:
     """A positive finite Python number that configures an op; raises GraphError for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise GraphError(f"{name}: {what} is a positive number, and {value!r} is none")
-    return float(value)
+    number = as_float(value)
+    if not 0 < number < math.inf:
+        raise GraphError(
+            f"{name}: {what} is a positive number, and {shown(value)} is none",
+            hint=f"Write such as {what}=1e-3.",
+        )
+    return number
 
 
 def shifted(x: Array, axes: tuple[int, ...]) -> Array:
@@ -166,6 +170,7 @@ def _along(name: str, what: str, parameter: Operand, shape: Shape, axes: tuple[i
             f"{name}: the {what} has the shape {show_shape(e.shape)}, "
             f"and the axes {axes} have {show_shape(wanted)}",
             details=(describe(e),),
+            hint=f"Give it the shape {show_shape(wanted)}, or a scalar.",
         )
     if e.rank == 0 or axes == tuple(range(len(shape) - len(axes), len(shape))):
         return e
@@ -293,11 +298,7 @@ def dropout(x: Operand, rate: float, key: Operand) -> Expr:
     <where: f32[batch,512]>
     """
     (e,) = operands(x, floating=True)
-    if (
-        isinstance(rate, bool)
-        or not isinstance(rate, int | float | np.integer | np.floating)
-        or not 0 <= rate < 1
-    ):
+    if not 0 <= as_float(rate) < 1:
         raise GraphError(
             f"dropout: the rate is a number from 0 up to but not including 1, and this is {shown(rate)}",
             hint="It is the share that is dropped: 0.5 drops half. To drop all write symgraph.zeros_like(x).",

@@ -31,7 +31,7 @@ from symgraph import ops
 from symgraph.errors import DTypeError, GraphError, ShapeError
 from symgraph.expr import Expr, Operand, constant, describe, operands
 from symgraph.ir import Constant
-from symgraph.ops.base import normalise_axis
+from symgraph.ops.base import as_float, normalise_axis
 from symgraph.ops.keys import Key, bits, draw_bits, fold_in, key, split
 from symgraph.ops.threefry import between, multiply_high, unit_float
 from symgraph.types import (
@@ -138,7 +138,9 @@ def normal(
     if _numbers(mean):
         _finite("normal", "the mean", mean)
     if _numbers(deviation) and _finite("normal", "the deviation", deviation) < 0:
-        raise GraphError(f"normal: the deviation is not negative, and {deviation} is")
+        raise GraphError(
+            f"normal: the deviation is not negative, and {deviation} is", hint="Write its magnitude."
+        )
     drawn = ops.erfinv(_open_unit("normal", key, sizes, target)) * math.sqrt(2.0)
     if not (_numbers(deviation) and deviation == 1):
         drawn = drawn * _parameter("normal", "deviation", deviation, sizes, target)
@@ -167,6 +169,7 @@ def truncated_normal(
     known = _numbers(low, high)
     if known:
         _interval("truncated_normal", low, high, None)
+        low, high = as_float(low), as_float(high)
         _holds_enough(low, high)
     # Far from 0 the distribution function has few digits below 1: then it is worth float64's.
     inner = target if known and low <= 0 <= high else FLOAT64  # type: ignore[operator]
@@ -233,7 +236,11 @@ def categorical(key: Key, logits: Operand, axis: int = -1, shape: ShapeLike | No
     a = normalise_axis("categorical", axis, e.rank)
     others = (*e.shape[:a], *e.shape[a + 1 :])
     if e.shape[a] == 0:
-        raise ShapeError("categorical: there is nothing to choose from", details=(describe(e),))
+        raise ShapeError(
+            "categorical: there is nothing to choose from",
+            details=(describe(e),),
+            hint=f"Give logits with one element or more along axis {a}.",
+        )
     sizes = others if shape is None else as_shape(shape)
     place = len(sizes) - (e.rank - 1 - a)  # as many axes come after it as in the logits
     if place < 0:
@@ -256,7 +263,7 @@ def permutation(key: Key, x: DimensionLike | Expr | np.ndarray[Any, Any], axis: 
     (<argsort: i64[n]>, <take: f32[batch,3]>)
     """
     if isinstance(x, int | str | Dim | np.integer):
-        if isinstance(x, int | np.integer) and axis != 0:
+        if axis != 0:
             raise ShapeError(
                 f"permutation: there is no axis {axis} in a row of numbers", hint="Leave it out."
             )
@@ -281,14 +288,20 @@ def integers(
     """
     target, sizes = dtype_of(dtype), as_shape(shape)
     if target.kind != "i":
-        raise DTypeError(f"integers: they are int32 or int64, not {SHORT_NAMES[target.name]}")
+        raise DTypeError(
+            f"integers: they are int32 or int64, not {SHORT_NAMES[target.name]}",
+            hint="For floats write symgraph.random.uniform, for bools bernoulli.",
+        )
     if high is None:
         raise GraphError("integers: high is missing", hint="Write integers(key, shape, 0, high).")
     bounds = [_whole_bound(what, value, sizes, target) for what, value in (("low", low), ("high", high))]
     least, most = bounds
     if isinstance(least, int) and isinstance(most, int):
         if not least < most:
-            raise GraphError(f"integers: low is below high, and {least} is not below {most}")
+            raise GraphError(
+                f"integers: low is below high, and {least} is not below {most}",
+                hint="`high` is not drawn: for 0 alone write integers(key, shape, 0, 1).",
+            )
         if most - least == 2**64:
             return draw_bits("integers", key, sizes, INT64)
         span: Expr = constant(np.array(most - least & 0xFFFFFFFFFFFFFFFF, np.uint64).view(np.int64))
@@ -328,12 +341,17 @@ def _whole_bound(what: str, value: Operand, shape: Shape, dtype: DType) -> int |
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         info = np.iinfo(dtype)
         if not info.min <= value <= int(info.max) + (what == "high"):
-            raise GraphError(f"integers: {what} is {value}, which {dtype.name} does not hold")
+            raise GraphError(
+                f"integers: {what} is {shown(value)}, which {dtype.name} does not hold",
+                hint="Draw int64 numbers: dtype='int64'." if dtype == INT32 else "Draw fewer.",
+            )
         return int(value)
     (e,) = operands(value)
     if e.dtype.kind != "i":
         raise DTypeError(
-            f"integers: {what} is an integer, and this is {SHORT_NAMES[e.dtype.name]}", details=(describe(e),)
+            f"integers: {what} is an integer, and this is {SHORT_NAMES[e.dtype.name]}",
+            details=(describe(e),),
+            hint="Write a whole number, or cast it: symgraph.cast(x, 'int64').",
         )
     return _fitting("integers", what, ops.cast(e, INT64), shape)
 
@@ -347,25 +365,34 @@ def _numbers(*values: Operand) -> bool:
 
 
 def _finite(name: str, what: str, value: Any) -> float:
-    if isinstance(value, bool) or not math.isfinite(value):
-        raise GraphError(f"{name}: {what} is a finite number, and {value} is none")
-    return float(value)
+    number = as_float(value)
+    if not math.isfinite(number):
+        raise GraphError(
+            f"{name}: {what} is a finite number, and {shown(value)} is none",
+            hint="Write a number such as 0.5, or a tensor of floats.",
+        )
+    return number
 
 
 def _interval(name: str, low: Any, high: Any, dtype: DType | None) -> None:
     """Raise GraphError unless the numbers are in order, and finite with their difference where a dtype is named."""
-    if any(isinstance(v, bool) or math.isnan(v) for v in (low, high)) or not low < high:
-        raise GraphError(f"{name}: low is below high, and {low} is not below {high}", hint="Exchange them.")
+    first, last = as_float(low), as_float(high)
+    if not first < last:
+        raise GraphError(
+            f"{name}: low is below high, and {shown(low)} is not below {shown(high)}", hint="Exchange them."
+        )
     if dtype is None:
         return
     for value in (low, high):
         _finite(name, "a bound", value)
     with np.errstate(over="ignore"):
-        ends = np.array([low, high], np.float64).astype(dtype)
+        ends = np.array([first, last], np.float64).astype(dtype)
         if not np.isfinite(ends[1] - ends[0]) or ends[0] == ends[1]:
             raise GraphError(
                 f"{name}: {dtype.name} holds no numbers between {low} and {high}, or not their difference",
-                hint="Draw float64 numbers: dtype='float64'." if dtype == FLOAT32 else "",
+                hint="Draw float64 numbers: dtype='float64'."
+                if dtype == FLOAT32
+                else "Draw from [0, 1), and scale in two steps.",
             )
 
 

@@ -9,10 +9,9 @@ import attrs
 import numpy as np
 
 from symgraph import ops
-from symgraph.errors import GraphError
 from symgraph.expr import Expr, Operand, operands
 from symgraph.ir import Array, Op
-from symgraph.ops.base import normalise_axis
+from symgraph.ops.base import flag, normalise_axis
 from symgraph.types import INT64, Dimension, TensorType, make_type
 
 Vjp: TypeAlias = tuple[Expr | None, ...]
@@ -55,7 +54,7 @@ def argsort(x: Operand, axis: int | None = -1, descending: bool = False) -> Expr
     <argsort: i64[batch,3]>
     """
     e, a = _along("argsort", x, axis)
-    return ops.apply(ArgSort(a, _flag("argsort", descending)), e)
+    return ops.apply(ArgSort(a, flag("argsort", "descending", descending)), e)
 
 
 def sort(x: Operand, axis: int | None = -1, descending: bool = False) -> Expr:
@@ -69,7 +68,7 @@ def sort(x: Operand, axis: int | None = -1, descending: bool = False) -> Expr:
     <gather: f32[batch,3]>
     """
     e, a = _along("sort", x, axis)
-    return ops.gather(e, ops.apply(ArgSort(a, _flag("sort", descending)), e), a)
+    return ops.gather(e, ops.apply(ArgSort(a, flag("sort", "descending", descending)), e), a)
 
 
 def _along(name: str, x: Operand, axis: int | None) -> tuple[Expr, int]:
@@ -77,9 +76,3 @@ def _along(name: str, x: Operand, axis: int | None) -> tuple[Expr, int]:
     if axis is None:
         return ops.reshape(e, (e.size,)), 0
     return e, normalise_axis(name, axis, e.rank)
-
-
-def _flag(name: str, value: bool) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise GraphError(f"{name}: descending is True or False, and {value!r} is neither")
-    return bool(value)

@@ -11,7 +11,7 @@ from symgraph import ops
 from symgraph.autodiff import backward
 from symgraph.compile import compile
 from symgraph.define import define
-from symgraph.errors import DTypeError, ShapeError
+from symgraph.errors import DTypeError, GraphError, ShapeError
 from symgraph.expr import constant, placeholder
 from symgraph.lowering.llvm.target import installed
 from symgraph.ops.factorisation import LU
@@ -410,6 +410,16 @@ def test_other_errors():
             function(placeholder("a", (2, 3)))
         with pytest.raises(ShapeError, match="is no matrix"):
             function(placeholder("a", (3,)))
+    square = placeholder("a", (3, 3))
+    for option in ("lower", "transposed", "unit_diagonal"):
+        with pytest.raises(
+            GraphError, match=f"triangular_solve: {option} is True or False, and 'upper' is neither"
+        ):
+            ops.triangular_solve(square, square, **{option: "upper"})
+    for function in (ops.solve, ops.triangular_solve):
+        with pytest.raises(ShapeError, match="the right side is a scalar") as caught:
+            function(square, 1.0)
+        assert caught.value.hint
     with pytest.raises(ShapeError, match="has no diagonal"):
         ops.diag(placeholder("s", ()))
     with pytest.raises(ShapeError, match=r"trace: .* has no diagonal"):

@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 
 from symgraph import ops
 from symgraph.autodiff import backward
+from symgraph.define import define
 from symgraph.errors import DTypeError, GraphError, ShapeError
 from symgraph.expr import placeholder
 from symgraph.ops.nn import Softmax
@@ -175,9 +176,12 @@ def test_refusals():
         ops.layer_norm(x, placeholder("scale", (3,)))
     with pytest.raises(ShapeError, match="the bias"):
         ops.layer_norm(x, None, placeholder("bias", (1, 4)))
-    for epsilon in (0, -1.0, NAN, INF, "1", True, None):
-        with pytest.raises(GraphError, match="epsilon is a positive number"):
+    for epsilon in (0, -1.0, NAN, INF, "1", True, None, 10**400, np.float32(0), x):
+        with pytest.raises(GraphError, match="epsilon is a positive number") as caught:
             ops.layer_norm(x, epsilon=epsilon)
+        assert caught.value.hint and len(str(caught.value)) < 500
+    given = np.float32(1e-3)  # as it comes from an array
+    assert define(y=ops.layer_norm(x, epsilon=given)) == define(y=ops.layer_norm(x, epsilon=float(given)))
     for function, _ in PAIRS:
         with pytest.raises(ShapeError, match="there is no axis 2"):
             function(x, axis=2)

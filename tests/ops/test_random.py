@@ -503,6 +503,12 @@ X = sg.placeholder("x", (3,))
         (lambda: random.uniform(KEY, (3,), 0.0, math.inf), GraphError, "finite"),
         (lambda: random.uniform(KEY, (3,), -3e38, 3e38), GraphError, "float32 holds no numbers"),
         (lambda: random.uniform(KEY, (3,), 1.0, 1.0 + 1e-12), GraphError, "float32 holds no numbers"),
+        (lambda: random.uniform(KEY, (3,), 10**400), GraphError, "low is below high"),
+        (lambda: random.uniform(KEY, (3,), 0, 10**400), GraphError, "a bound is a finite number"),
+        (lambda: random.normal(KEY, (3,), 10**400), GraphError, "the mean is a finite number"),
+        (lambda: random.truncated_normal(KEY, (3,), 10**400, 10**401), GraphError, "low is below high"),
+        (lambda: random.bernoulli(KEY, 10**400), GraphError, "the probability is a finite number"),
+        (lambda: random.key(10**400), GraphError, "a seed is from"),
         (lambda: random.uniform(KEY, (3,), dtype="int32"), DTypeError, "float32 or float64"),
         (lambda: random.uniform(KEY, (4,), X, 1.0), ShapeError, r"low has the shape \[3\]"),
         (lambda: random.normal(KEY, (3,), deviation=-1.0), GraphError, "not negative"),
@@ -522,6 +528,7 @@ X = sg.placeholder("x", (3,))
         (lambda: random.permutation(KEY, -1), ShapeError, "not negative"),
         (lambda: random.permutation(KEY, X, 1), ShapeError, "no axis 1"),
         (lambda: random.permutation(KEY, 5, 1), ShapeError, "no axis 1"),
+        (lambda: random.permutation(KEY, "n", 1), ShapeError, "no axis 1"),
         (lambda: random.integers(KEY, (3,), 5, 5), GraphError, "low is below high"),
         (lambda: random.integers(KEY, (3,)), GraphError, "high is missing"),
         (lambda: random.integers(KEY, (3,), 0, 2**31 + 1, "int32"), GraphError, "int32 does not hold"),
@@ -547,6 +554,7 @@ def test_what_is_refused(wrong, error, message):
     with pytest.raises(error, match=message) as caught:
         wrong()
     assert caught.value.source is not None and caught.value.source.file == __file__
+    assert caught.value.hint and len(str(caught.value)) < 800
 
 
 def test_a_size_that_is_too_large_in_a_run_is_an_error():

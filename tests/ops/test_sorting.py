@@ -72,3 +72,4 @@ def test_what_is_refused(wrong, error, message):
     with pytest.raises(error, match=message) as caught:
         wrong()
     assert caught.value.source is not None and caught.value.source.file == __file__
+    assert caught.value.hint

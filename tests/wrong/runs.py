@@ -140,6 +140,16 @@ ROWS: list[Row] = [
     ),
     Row(
         sg.FeedError,
+        "the feed 'x' is an array of objects, such as 0.5, and f32[batch,4] was declared",
+        lambda: s.run("p", {"x": np.array([[0.5] * 4], object)}),
+    ),
+    Row(
+        sg.FeedError,
+        "the feed 'x' is an array of objects, such as None, and f32[batch,4] was declared",
+        lambda: s.run("p", {"x": np.array([[1, 2, None, 4]], object)}),
+    ),
+    Row(
+        sg.FeedError,
         "the feed 'x' is integers that int64 cannot hold, and f32[batch,4] was declared",
         lambda: s.run("p", {"x": [[10**400] * 4]}),
     ),
