@@ -78,9 +78,10 @@ def fused(
     for head in heads:
         # The last has the epilogue: what follows from the others is known by then.
         members = _epilogue(nodes, head, planner.target) if head == heads[-1] else []
-        inside = {head, *members}
-        wanted = {i for i in inside if i in outputs}
-        wanted |= {j for i, n in enumerate(nodes) if i not in inside for j in n.inputs if j in inside}
+        wanted = _wanted(nodes, {head, *members}, outputs)
+        if len(wanted) > 1 and not wanted.issubset(outputs):
+            # What comes after the product goes over it once more: one array for that, not several made of it.
+            members, wanted = [], _wanted(nodes, {head}, outputs)
         made = _head(planner, nodes, operands, head, members, sorted(wanted), node)
         for i, tensor in made.items():
             results[i] = tensor
@@ -130,6 +131,12 @@ def _epilogue(nodes: Sequence[Inner], head: int, target: Target) -> list[int]:
             inside.add(i)
             members.append(i)
     return members
+
+
+def _wanted(nodes: Sequence[Inner], inside: set[int], outputs: Sequence[int]) -> set[int]:
+    """The nodes of a product's call that are asked for outside it."""
+    later = {j for i, n in enumerate(nodes) if i not in inside for j in n.inputs}
+    return {i for i in inside if i in outputs or i in later}
 
 
 def _tile(
