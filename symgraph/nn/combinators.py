@@ -15,7 +15,7 @@ from symgraph import origin as provenance
 from symgraph.build import Build, BuildState, do, run, scope, state
 from symgraph.errors import GraphError, ShapeError
 from symgraph.expr import Expr, describe
-from symgraph.nn.layer import Body, Layer, LayerLike, Output, State, as_layer, at, combinator, layer
+from symgraph.nn.layer import Body, Layer, LayerLike, Output, State, as_layer, at, combinator, label, layer
 from symgraph.nn.states import KEY, extended
 from symgraph.persistent import PersistentMap
 from symgraph.types import show_shape
@@ -243,7 +243,7 @@ class Head:
     """
 
     layer: LayerLike
-    loss: Callable[[Expr], Any]
+    loss: Callable[[Expr], Any] = attrs.field(repr=label)
     weight: float | Expr = 1.0
 
 
