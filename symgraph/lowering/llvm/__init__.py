@@ -5,7 +5,9 @@
     written   the step on paper: the plan, places in memory, the text
     planner   nodes -> calls of kernels on tensors                                    what becomes of each op
       region, schedule, loops, nest, vectors     loop kernels: elementwise ops, reductions and what joins them
-      products, matmul/                          matrix products with their epilogues
+      products, matmul/, epilogue                matrix products, and what follows them in registers
+      convolution, sliding, spreading, pooling   windows: products of them, sums of them, the largest of them
+      folding                                    sums over short rows
       movement, indexing, scans, extremes, sorting, checks, sweeps     the other kernels, in a table by op
       factorisation, panels                      triangles of matrices, and systems with them
       maths/                                     an op on vectors in registers: `elementwise.py` is the table

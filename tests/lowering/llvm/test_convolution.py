@@ -131,6 +131,8 @@ def test_bits_do_not_hang_on_threads(monkeypatch):
         ((2, 6, 6, 3), (2, 4), {"strides": (3, 1)}),
         ((2, 6, 7, 3), 5, {"strides": 1, "padding": 2}),
         ((2, 8, 8, 3), 4, {}),
+        ((2, 11, 12, 3), (11, 12), {}),
+        ((2, 10, 10, 3), 9, {"strides": 1}),
         ((2, 3, 8, 8), 2, {"layout": "NCHW"}),
     ],
 )
