@@ -340,7 +340,7 @@ class Session:
         fed = located_feeds(self._locate, feeds)
         ordered = tuple(sorted(fed))
         unique = tuple(dict.fromkeys(fetched))
-        plan = self._planned((unique, ordered, _groups(update)), fed)
+        plan = self._planned((unique, ordered, groups_of(update)), fed)
         given = list(fed)
         order = tuple(given.index(i) for i in ordered)
         return Step(
@@ -526,7 +526,12 @@ class Session:
         self._state = _State(values, spare, step, seed, undone)
 
 
-def _groups(update: Groups) -> tuple[str, ...]:
+def groups_of(update: Groups) -> tuple[str, ...]:
+    """The names of update groups, each once and in the order of the alphabet; raises GraphError.
+
+    >>> groups_of(["train", "state"]), groups_of("train"), groups_of(None)
+    (('state', 'train'), ('train',), ())
+    """
     if update is None:
         return ()
     listed: Any = (

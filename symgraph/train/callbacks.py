@@ -52,6 +52,29 @@ class Stop:
     state: Any = None
 
 
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """A whole number; raises DataError.
+
+    >>> whole("keep", 3)
+    3
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise DataError(
+            f"{name} is a whole number from {least}, not {shown(value)}",
+            hint=f"Write {name}={max(least, 1)}.",
+        )
+    return int(value)
+
+
+def every_of(value: Any) -> int:
+    """After how many steps something happens; raises DataError.
+
+    >>> every_of(10)
+    10
+    """
+    return whole("every", value)
+
+
 Hook: TypeAlias = Callable[
     [Any, Progress, Session], Any
 ]  # (state, where training is, session) -> state | Stop
@@ -84,7 +107,7 @@ class Callback:
     on_end: Hook | None = None
     save: Callable[[Any], Any] | None = None
     close: Callable[[Any], None] | None = None
-    every: int = 1
+    every: int = attrs.field(default=1, converter=every_of)
 
     def callback(self) -> "Callback":
         """The same callback."""
@@ -96,29 +119,6 @@ class MakesCallback(Protocol):
 
     def callback(self) -> Callback:
         """The hooks."""
-
-
-def whole(name: str, value: Any, least: int = 1) -> int:
-    """A whole number; raises DataError.
-
-    >>> whole("keep", 3)
-    3
-    """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise DataError(
-            f"{name} is a whole number from {least}, not {shown(value)}",
-            hint=f"Write {name}={max(least, 1)}.",
-        )
-    return int(value)
-
-
-def every_of(value: Any) -> int:
-    """After how many steps something happens; raises DataError.
-
-    >>> every_of(10)
-    10
-    """
-    return whole("every", value)
 
 
 def mode_of(value: Any) -> Mode:
@@ -172,6 +172,15 @@ def better(value: float, best: float | None, mode: Mode, by: float = 0.0) -> boo
     return value < best - by if mode == "min" else value > best + by
 
 
+def _function(value: Any) -> Any:
+    if value is not None and not callable(value):
+        raise DataError(
+            f"LambdaCallback is made of functions, and {shown(value)} is none",
+            hint='Write on_epoch=lambda progress, session: print(progress.row["loss"]).',
+        )
+    return value
+
+
 @attrs.frozen
 class LambdaCallback:
     """A callback of functions that take the progress and the session, and need no state.
@@ -183,9 +192,9 @@ class LambdaCallback:
     1
     """
 
-    on_step: Callable[[Progress, Session], Any] | None = None
-    on_epoch: Callable[[Progress, Session], Any] | None = None
-    on_end: Callable[[Progress, Session], Any] | None = None
+    on_step: Callable[[Progress, Session], Any] | None = attrs.field(default=None, converter=_function)
+    on_epoch: Callable[[Progress, Session], Any] | None = attrs.field(default=None, converter=_function)
+    on_end: Callable[[Progress, Session], Any] | None = attrs.field(default=None, converter=_function)
     every: int = attrs.field(default=1, converter=every_of)
 
     def callback(self) -> Callback:

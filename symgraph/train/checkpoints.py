@@ -27,7 +27,7 @@ def _keep(value: Any) -> int | None:
 
 def _path(value: Any) -> Path:
     if not isinstance(value, str | os.PathLike):
-        raise CheckpointError(f"{value!r} is not a path", hint="Give the name of a folder.")
+        raise CheckpointError(f"{value!r} is not a path", hint="Give the name of a file or a folder.")
     return Path(value)
 
 
@@ -73,10 +73,18 @@ Target: TypeAlias = str | os.PathLike[str] | Checkpoints
 
 
 def _steps(folder: Path) -> dict[int, Path]:
-    if not folder.is_dir():
+    try:
+        found = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    found = ((_NAME.fullmatch(path.name), path) for path in folder.iterdir())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder} cannot be read: {_reason(error)}") from None
     return {int(match[1]): path for match, path in found if match}
+
+
+def _reason(error: Exception) -> str:
+    """What the system says, without the path; a ValueError is about a path that cannot be one."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def latest(folder: str | os.PathLike[str]) -> Path | None:
@@ -107,10 +115,11 @@ def resumed_from(resume: Any, target: Target | None) -> Path | None:
                 "resume=True goes on from the checkpoint of this run, and none is named",
                 hint='Write checkpoint="run.safetensors", resume=True.',
             )
-        path = target.folder if isinstance(target, Checkpoints) else _path(target)
-        return latest(path) if isinstance(target, Checkpoints) else path if path.exists() else None
+        if isinstance(target, Checkpoints):
+            return latest(target.folder)
+        return path if os.path.lexists(path := _path(target)) else None
     path = resume.folder if isinstance(resume, Checkpoints) else _path(resume)
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112  a path without permission is none, and read() says so
         return path
     found = latest(path)
     if found is None:
@@ -122,24 +131,28 @@ def resumed_from(resume: Any, target: Target | None) -> Path | None:
 
 def check_file(what: str, path: Path) -> None:
     """Raise DataError where no file can be written at `path`: hours of training must not end in that."""
-    reason = None
-    if path.is_dir():
-        reason = "it is a folder"
-    elif path.exists() and not path.is_file():
-        reason = "it is no plain file"
-    elif not path.parent.is_dir():
-        reason = f"there is no folder {path.parent}"
-    else:
-        try:
-            with TemporaryFile(dir=path.parent):
-                pass
-            if path.exists():
-                with path.open("ab"):
-                    pass
-        except OSError as error:
-            reason = error.strerror or str(error)
-    if reason is not None:
+    try:
+        reason = _obstacle(Path(os.path.realpath(path)))  # of a link, where it leads
+    except (OSError, ValueError) as error:
+        reason = _reason(error)
+    if reason:
         raise DataError(f"{what} {path} cannot be written: {reason}", hint="Give the name of another file.")
+
+
+def _obstacle(path: Path) -> str:
+    """What stands in the way of a file, if nothing is raised."""
+    if path.is_dir():
+        return "it is a folder"
+    if path.exists() and not path.is_file():
+        return "it is no plain file"
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}"
+    with TemporaryFile(dir=path.parent):
+        pass
+    if path.exists():
+        with path.open("ab"):
+            pass
+    return ""
 
 
 def check_folder(what: str, path: Path) -> None:
@@ -150,6 +163,6 @@ def check_folder(what: str, path: Path) -> None:
             return
     except FileExistsError:
         reason = "it is a file"
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, ValueError) as error:
+        reason = _reason(error)
     raise DataError(f"{what} {path} cannot be written to: {reason}", hint="Give another folder.")

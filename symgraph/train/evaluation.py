@@ -17,7 +17,7 @@ from symgraph.errors import DataError, ExecutionError, FeedError, GraphError
 from symgraph.fetches import flatten
 from symgraph.ir import Array, Graph, Placeholder
 from symgraph.session import Session, Step
-from symgraph.train.feeding import Cutting, Map, Source, check_finite, check_missing, check_names, source
+from symgraph.train.feeding import Cutting, Map, Source, check_missing, check_names, source
 from symgraph.train.metrics import Metric
 from symgraph.values import shown
 
@@ -76,7 +76,7 @@ def measure(
     Raises FeedError, GraphError and what compiling raises.
     """
     graph = session.graph
-    names = (outputs,) if isinstance(outputs, str) else tuple(outputs)
+    names = output_names(outputs)
     scalars = [stands_for.get(name, name) for name in names]
     for name in scalars:
         _check_scalar(graph, name)
@@ -90,9 +90,8 @@ def measure(
         [part if part in fed else stands_for.get(part, part) for part in metric.inputs]
         for metric in metrics.values()
     ]
-    fetched = tuple(
-        dict.fromkeys((*scalars, *(part for parts in inputs for part in parts if part not in fed)))
-    )
+    further = dict.fromkeys(part for parts in inputs for part in parts if part not in (*fed, *scalars))
+    fetched = (*scalars, *further)
     ids = [graph[name].id for name in fetched]
     ids += [i for group in update or () for i in graph.update_group(group).values()]
     check_missing(graph, needed(graph, ids), fed, what)
@@ -102,6 +101,24 @@ def measure(
     pool = (*fed, *fetched)
     picks = tuple(tuple(pool.index(part) for part in parts) for parts in inputs)
     return Measure(step, found, extras, names, metrics, picks)
+
+
+def output_names(outputs: Any) -> tuple[str, ...]:
+    """The names of the outputs that are watched, in order; raises DataError.
+
+    >>> output_names("loss"), output_names(["loss", "largest"])
+    (('loss',), ('loss', 'largest'))
+    """
+    if isinstance(outputs, str):
+        return (outputs,)
+    if not isinstance(outputs, Sequence):
+        raise DataError(
+            f"outputs are names in an order, and this is {shown(outputs)}", hint='Write outputs=("loss",).'
+        )
+    twice = next((name for k, name in enumerate(outputs) if name in outputs[:k]), None)
+    if twice is not None:
+        raise DataError(f"{twice!r} is twice among the outputs", hint="Name each output once.")
+    return tuple(outputs)
 
 
 def _check_scalar(graph: Graph, name: str) -> None:
@@ -274,9 +291,8 @@ def evaluate(
     {'loss': 4.666666666666667}
     """
     require_session(session, "evaluate")
-    if check_data:
-        check_finite(data, "the data")
-    found = source(session.graph, data, Cutting(batch_size, clip=True), map, 1, "the data")
+    cutting = Cutting(batch_size, clip=True, check=bool(check_data))
+    found = source(session.graph, data, cutting, map, 1, "the data")
     folds = {} if metrics is None else metrics
     stands_for = evaluated(session.graph)
     measured = measure(session, found, outputs, folds, feeds or {}, None, "the data", stands_for)
@@ -314,7 +330,8 @@ def predict(
     ids = tuple(session._fetched(leaf) for leaf in leaves)
     if isinstance(data, np.ndarray) and map is None:
         data = {_only(session, ids, given): data}
-    found = source(session.graph, data, Cutting(batch_size, clip=True), map, 1, "the data")
+    cutting = Cutting(batch_size, clip=True, check=False)
+    found = source(session.graph, data, cutting, map, 1, "the data")
     check_names(session.graph, tuple(given), "feeds")
     check_missing(session.graph, needed(session.graph, ids), (*found.names, *given), "the data")
     step = session.prepare(leaves, (*found.names, *given))

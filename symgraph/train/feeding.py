@@ -5,6 +5,7 @@ source : data -> Source;    Source.epoch : number of the epoch -> place in it ->
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from inspect import signature
 from itertools import chain, islice
 from operator import attrgetter, itemgetter
 from typing import Any, TypeAlias
@@ -58,6 +59,7 @@ class Cutting:
     drop_last: bool = False
     prefetch: int = 0
     clip: bool = False  # whether a size above the number of examples stands for that number
+    check: bool = True  # whether arrays are looked through for what is not finite
 
 
 def source(graph: Graph, data: Any, cutting: Cutting, map: Map | None, epochs: int, what: str) -> Source:
@@ -121,6 +123,8 @@ def _of_arrays(
 ) -> Source:
     examples = _length(columns, what)
     size = batch_size(cutting.size, examples, what, cutting.clip)
+    if cutting.check:
+        check_finite(columns, what)
     names, arrays = tuple(columns), tuple(columns.values())
 
     def rebuilt(parts: Sequence[Array]) -> Any:
@@ -153,7 +157,8 @@ def _of_arrays(
         feeds_of = lambda parts: extract(prepare(rebuilt(parts)))  # noqa: E731  one of two
 
     def batches(epoch: int, place: int) -> Iterator[tuple[Feeds, int]]:
-        return ((feeds_of(parts), stop) for parts, stop in cut(epoch, place))
+        for parts, stop in cut(epoch, place):
+            yield _with_examples(feeds_of(parts), lead, -(-stop // size), what), stop
 
     def row(epoch: int, stop: int, number: int) -> int | None:
         if map is not None:  # who knows what became of the rows
@@ -163,17 +168,18 @@ def _of_arrays(
         return int(begin + number if rows is None else rows[begin + number])
 
     check_names(graph, fed, what)
-    made = next(batches(0, 0))[0]
+    made = feeds_of(next(cut(0, 0))[0])
+    lead = _lead(graph, fed, made, what)
     left = 0 if cutting.drop_last else examples % size
     return Source(
         names=fed,
         first=made,
         last=next(batches(0, examples - left))[0] if left else None,
         epoch=_ahead(batches, cutting.prefetch),
-        lead=_lead(graph, fed, made, what),
+        lead=lead,
         examples=examples // size * size if cutting.drop_last else examples,
         steps=examples // size if cutting.drop_last else -(-examples // size),
-        identity=_digest(columns),
+        identity=_digest(columns) + ("" if map is None else f"; as {_types(fed, made)}"),
         row=row,
     )
 
@@ -229,17 +235,22 @@ def _digest(columns: Mapping[str, Array]) -> str:
     return "; ".join(told)
 
 
-def check_finite(data: Any, what: str) -> None:
-    """Raise DataError for NaN and infinity in arrays of floats, naming the first; a stream is not looked at.
+def _types(names: Sequence[str], batch: Feeds) -> str:
+    """What is fed: a checkpoint is not gone on from with batches that `map` makes otherwise."""
+    arrays = [np.asarray(value) for value in batch]
+    return ", ".join(f"{n}: {a.dtype.name}{list(a.shape)}" for n, a in zip(names, arrays, strict=True))
+
+
+def check_finite(columns: Mapping[str, Array], what: str) -> None:
+    """Raise DataError for NaN and infinity in arrays of floats, naming the first.
 
     >>> check_finite({"x": np.array([[1.0], [np.nan]])}, "train")
     Traceback (most recent call last):
     symgraph.errors.DataError: train: 'x' holds nan at [1, 0]...
     """
-    for name in (_fields(data) or ()) if not isinstance(data, Dataset) else ():
-        array = np.asarray(data[name] if isinstance(data, Mapping) else getattr(data, name))
-        rows = max(1, _CHUNK * len(array) // max(array.size, 1)) if array.ndim else 1
-        for start in range(0, len(array), rows) if array.dtype.kind == "f" and array.ndim else ():
+    for name, array in columns.items():
+        rows = max(1, _CHUNK * len(array) // max(array.size, 1))
+        for start in range(0, len(array), rows) if array.dtype.kind == "f" else ():
             part = np.isfinite(array[start : start + rows])
             if not part.all():
                 first = np.argwhere(~part)[0]
@@ -268,7 +279,7 @@ def _of_stream(graph: Graph, data: Any, cutting: Cutting, map: Map | None, epoch
         )
 
     def stream(epoch: int) -> Iterator[Any]:
-        made = data(epoch) if callable(data) else data
+        made = _called(data, epoch, what) if callable(data) else data
         if not isinstance(made, Iterable):
             raise DataError(
                 f"{what}, called for an epoch, gave {shown(made)}", hint="It returns an iterable of batches."
@@ -279,7 +290,7 @@ def _of_stream(graph: Graph, data: Any, cutting: Cutting, map: Map | None, epoch
     nothing = object()
     first = next(start, nothing)
     if first is nothing:
-        raise DataError(f"{what} is empty: it gave no batch")
+        raise DataError(f"{what} is empty: it gave no batch", hint="Give at least one batch.")
     if once:
         begun.append(chain([first], start))
     prepared = _mapped(map, first, what)
@@ -287,23 +298,51 @@ def _of_stream(graph: Graph, data: Any, cutting: Cutting, map: Map | None, epoch
     check_names(graph, names, what)
 
     def batches(epoch: int, place: int) -> Iterator[tuple[Feeds, int]]:
-        taken = begun.pop() if begun else stream(epoch)
+        taken, number = begun.pop() if begun else stream(epoch), place
         for number, batch in enumerate(islice(taken, place, None), place + 1):
-            yield extract(batch if map is None else map(batch)), number
+            values = extract(batch if map is None else map(batch))
+            yield _with_examples(values, lead, number, what), number
+        if not number:
+            raise DataError(
+                f"{what} gave no batch in epoch {epoch + 1}",
+                hint="An iterator is read once: give a list, or a function of the epoch's number that begins anew.",
+            )
 
     made = extract(prepared)
+    lead = _lead(graph, names, made, what)
     steps = getattr(data, "per_epoch", None) if once else len(data) if hasattr(data, "__len__") else None
     return Source(
         names=names,
         first=made,
         last=None,
         epoch=_ahead(batches, cutting.prefetch),
-        lead=_lead(graph, names, made, what),
+        lead=lead,
         examples=None,
         steps=steps,
         identity=f"a stream of {', '.join(names)}",
         row=lambda epoch, stop, number: None,
     )
+
+
+def _called(function: Callable[[int], Any], epoch: int, what: str) -> Any:
+    """What a function of the epoch's number gives; raises DataError where it takes none."""
+    try:
+        signature(function).bind(epoch)
+    except TypeError as error:
+        raise DataError(
+            f"{what} is a function that cannot be called with the epoch's number: {error}",
+            hint="Write such as lambda epoch: batches(examples, 32, shuffle=True, seed=epoch).",
+        ) from None
+    except ValueError:  # a built-in one does not say what it takes
+        pass
+    return function(epoch)
+
+
+def _with_examples(values: Feeds, lead: int, number: int, what: str) -> Feeds:
+    """The same batch; raises DataError where it has no examples, whose mean would be NaN."""
+    if np.shape(values[lead])[:1] == (0,):
+        raise DataError(f"batch {number} of {what} has no examples", hint="Leave such batches out.")
+    return values
 
 
 def _ahead(

@@ -8,8 +8,8 @@ variables. What is not in it (the order of an epoch, the batches) is a function 
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
@@ -19,7 +19,7 @@ import attrs
 import numpy as np
 
 from symgraph.errors import DataError, DivergenceError, ExecutionError, GraphError
-from symgraph.session import Groups, Session
+from symgraph.session import Groups, Session, groups_of
 from symgraph.train.callbacks import Callback, MakesCallback, Stop, require_column, whole
 from symgraph.train.checkpoint import Checkpoint, read, require_safetensors
 from symgraph.train.checkpoints import Checkpoints, Target, check_file, check_folder, resumed_from
@@ -33,16 +33,17 @@ from symgraph.train.evaluation import (
     folded,
     measure,
     needed,
+    output_names,
     require_session,
     weighted_mean,
 )
-from symgraph.train.feeding import Cutting, Map, check_finite, source
+from symgraph.train.feeding import Cutting, Map, source
 from symgraph.train.feeding import batch_size as checked_size
 from symgraph.train.history import History
 from symgraph.train.interruption import Interrupted, interruptible
 from symgraph.train.metrics import Metric
 from symgraph.train.progress import Display, display
-from symgraph.train.resumption import names, restored, save, save_epoch
+from symgraph.train.resumption import restored, save, save_epoch, state_names
 from symgraph.train.run import Clock, Now, Run
 from symgraph.values import shown
 
@@ -131,18 +132,17 @@ def fit(
         (session if saved is None else saved).seed if seed is None else whole("seed", seed, 0),
         bool(drop_last),
         whole("prefetch", prefetch, 0),
+        check=bool(check_data),
     )
-    if check_data:
-        check_finite(train, "train")
-        check_finite(validation, "validation")
+    names = output_names(outputs)
+    if not names:
+        raise DataError("fit watches no output", hint='Name the loss: outputs="loss".')
     groups = _groups(session, update)
     folds = {} if metrics is None else metrics
-    check_metrics(folds, (outputs,) if isinstance(outputs, str) else outputs)
+    check_metrics(folds, names)
     data = source(session.graph, train, cutting, map, epochs, "train")
     own = folds if train_metrics or validation is None else {}
-    training = measure(session, data, outputs, own, feeds or {}, groups, "train")
-    if not training.outputs:
-        raise DataError("fit watches no output", hint='Name the loss: outputs="loss".')
+    training = measure(session, data, names, own, feeds or {}, groups, "train")
     validating = None
     if validation is not None:
         validating = _validating(
@@ -151,12 +151,12 @@ def fit(
             cutting,
             map,
             epochs,
-            training.outputs,
+            names,
             folds,
             feeds or {},
             validation_outputs,
         )
-    made = tuple(_callback(callback) for callback in callbacks)
+    made = _callbacks(callbacks)
     columns = _columns(session, training, validating, feeds or {})
     if isinstance(target, Checkpoints) and target.best_by is not None:
         require_column("Checkpoints", target.best_by, columns)
@@ -167,7 +167,7 @@ def fit(
         "seed": cutting.seed,
         "drop_last": cutting.drop_last,
         "outputs": list(training.outputs),
-        "update": list(groups),
+        "update": sorted(groups),
         "metrics": sorted(own),
     }
     run = Run(session, training, validating, epochs, feeds or {}, made, target, every, columns, identity)
@@ -208,7 +208,7 @@ def _groups(session: Session, update: Groups) -> tuple[str, ...]:
     if update is None:
         chosen = tuple(name for name in _GROUPS if name in present)
     else:
-        chosen = (update,) if isinstance(update, str) else tuple(update)
+        chosen = groups_of(update)
     if chosen:
         return chosen
     listed = ", ".join(map(repr, present))
@@ -239,15 +239,19 @@ def _validating(
     return measure(session, found, outputs, metrics, kept, None, "validation", renamed)
 
 
-def _callback(given: Any) -> Callback:
-    make = getattr(given, "callback", None)
-    if make is None or isinstance(given, type):
+def _callbacks(given: Any) -> tuple[Callback, ...]:
+    if not isinstance(given, Iterable):
         raise DataError(
-            f"{shown(given)} is no callback",
+            f"callbacks is a list, and this is {shown(given)}", hint="Write callbacks=[EarlyStopping()]."
+        )
+    makers = tuple(given)
+    wrong = next((one for one in makers if isinstance(one, type) or not hasattr(one, "callback")), None)
+    if wrong is not None:
+        raise DataError(
+            f"{shown(wrong)} is no callback",
             hint="Write such as EarlyStopping(patience=3), or LambdaCallback(on_epoch=function).",
         )
-    made: Callback = make()
-    return made
+    return tuple(maker.callback() for maker in makers)
 
 
 def _columns(
@@ -258,7 +262,14 @@ def _columns(
         names += [f"val_{name}" for name in (*validating.outputs, *validating.metrics)]
     if _has_rate(session, feeds) and _RATE not in names:
         names.append(_RATE)
-    return (*names, "examples", "seconds")
+    names += ["examples", "seconds"]
+    twice = next((name for k, name in enumerate(names) if name in names[:k]), None)
+    if twice is not None:
+        raise DataError(
+            f"two columns of the history would have the name {twice!r}",
+            hint="Name the output or the metric otherwise.",
+        )
+    return tuple(names)
 
 
 def _has_rate(session: Session, feeds: Mapping[str, Any]) -> bool:
@@ -315,18 +326,17 @@ def _epochs(run: Run, now: Now, clock: Clock, shown_on: Display, stopped: Callab
 
 @contextmanager
 def _started(run: Run, now: Now, states: Mapping[str, Any]) -> Iterator[None]:
-    """Start the callbacks, and close those that were started in any case."""
-    started: list[int] = []
-    try:
-        for place, (callback, name) in enumerate(zip(run.callbacks, names(run), strict=True)):
+    """Start the callbacks, and close those that were started in any case, the last one first."""
+    with ExitStack() as stack:
+        for callback, name in zip(run.callbacks, state_names(run), strict=True):
             now.callbacks.append(callback.start(states.get(name), run.progress(now), run.session))
-            started.append(place)
+            if callback.close is not None:
+                stack.callback(_close, callback.close, now, len(now.callbacks) - 1)
         yield
-    finally:
-        for place in started:
-            close = run.callbacks[place].close
-            if close is not None:
-                close(now.callbacks[place])
+
+
+def _close(close: Callable[[Any], None], now: Now, place: int) -> None:
+    close(now.callbacks[place])
 
 
 def _steps(run: Run, now: Now, clock: Clock, shown_on: Display, stopped: Callable[[], bool]) -> bool:
@@ -429,7 +439,7 @@ def _hook(run: Run, now: Now, place: int, event: str) -> None:
         return
     found = hook(now.callbacks[place], run.progress(now), run.session)
     if isinstance(found, Stop):
-        now.stopped = now.stopped or found.reason or "stopped by a callback"
+        now.stopped = now.stopped or str(found.reason) or "stopped by a callback"
         found = found.state
     now.callbacks[place] = found
 

@@ -5,6 +5,7 @@ restored : a file -> Run -> Now, states of the callbacks
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,10 @@ def restored(run: Run, now: Now, saved: Checkpoint, path: Path) -> Mapping[str, 
         raise CheckpointError(
             f"{path} was not saved by fit", hint="Load its weights by session.restore(path), and train anew."
         )
+    if saved.fingerprint != run.session._fingerprint:
+        raise CheckpointError(
+            f"{path} is a checkpoint of another graph", hint="Resume with the graph that it was made with."
+        )
     for name, value in run.identity.items():
         if held["identity"].get(name) != value:
             raise CheckpointError(
@@ -37,12 +42,7 @@ def restored(run: Run, now: Now, saved: Checkpoint, path: Path) -> Mapping[str, 
                 hint="Resume with the data and the arguments that it was made with; only epochs and callbacks may "
                 "change.",
             )
-    try:
-        run.session.restore(path)
-    except CheckpointError as error:
-        if "strict=False" in error.hint:  # an argument of the session, which is no help here
-            error.hint = "Resume with the graph that it was made with."
-        raise
+    run.session.restore(path)
     for k, column in enumerate(now.columns):
         column.extend(saved.arrays[f"fit/outputs/{k}"].tolist())
     now.counts.extend(saved.arrays["fit/counts"].tolist())
@@ -60,12 +60,12 @@ def _ordered(row: Row, columns: Sequence[str]) -> Row:
     return {name: row[name] for name in (*columns, *sorted(row)) if name in row}
 
 
-def names(run: Run) -> list[str]:
+def state_names(run: Run) -> list[str]:
     """A name for each callback's state: its own, with a number where two have one."""
     taken: list[str] = []
     for callback in run.callbacks:
-        again = sum(name.partition("#")[0] == callback.name for name in taken)
-        taken.append(f"{callback.name}#{again}" if again else callback.name)
+        numbered = (f"{callback.name}#{k}" if k else callback.name for k in count())
+        taken.append(next(name for name in numbered if name not in taken))
     return taken
 
 
@@ -104,7 +104,7 @@ def _write(run: Run, now: Now, path: Path) -> None:
     metrics, held = pack(now.metrics, "fit/metrics")
     arrays.update(held)
     states: dict[str, Any] = {}
-    for callback, name, state in zip(run.callbacks, names(run), now.callbacks, strict=True):
+    for callback, name, state in zip(run.callbacks, state_names(run), now.callbacks, strict=True):
         if callback.save is not None:
             states[name], held = pack(callback.save(state), f"fit/callbacks/{name}")
             arrays.update(held)

@@ -109,7 +109,53 @@ def test_what_a_callback_raises_is_raised_and_those_that_were_started_are_closed
             closed.clear()
             with pytest.raises(RuntimeError, match=event):
                 run(session, made("a", ""), made("b", event))
-            assert closed == expected
+            assert sorted(closed) == expected
+
+
+def test_a_close_that_fails_keeps_no_other_from_being_closed() -> None:
+    closed: list[str] = []
+
+    def fails(state: Any) -> None:
+        raise RuntimeError("in close")
+
+    callbacks = (
+        Callback("a", close=lambda _: closed.append("a")),
+        Callback("b", close=fails),
+        Callback("c", close=lambda _: closed.append("c")),
+    )
+    with sg.Session(classifier(), "numpy") as session:
+        with pytest.raises(RuntimeError, match="in close"):
+            run(session, *callbacks)
+        assert closed == ["c", "a"]
+        with pytest.raises(RuntimeError, match="in close") as caught:
+            run(session, *callbacks, LambdaCallback(on_step=lambda now, session: 1 / 0))
+        assert isinstance(caught.value.__context__, ZeroDivisionError), "the first cause is told too"
+
+
+def test_states_of_callbacks_of_any_names_are_kept_apart(tmp_path: Path) -> None:
+    def named(name: str, place: int, told: list[Any]) -> Callback:
+        return Callback(
+            name,
+            start=lambda saved, now, session: told.append((place, saved)) or place,
+            save=lambda state: state,
+        )
+
+    names = ("a", "a", "a#1", "a#1", "a")
+    for expected in (None, 1):
+        told: list[Any] = []
+        callbacks = [named(name, place, told) for place, name in enumerate(names)]
+        with sg.Session(classifier(), "numpy") as session:
+            path = tmp_path / "run"
+            fit(
+                session,
+                points(8),
+                batch_size=8,
+                callbacks=callbacks,
+                checkpoint=path,
+                resume=True,
+                quiet=True,
+            )
+        assert told == [(place, None if expected is None else place) for place in range(5)]
 
 
 # Early stopping
@@ -167,6 +213,8 @@ def test_early_stopping_by_the_largest_by_a_least_change_and_by_what_is_no_numbe
         (lambda: EarlyStopping(mode="least"), '"min" or "max"'),
         (lambda: EarlyStopping(min_delta=-1), "min_delta is a number from 0"),
         (lambda: LambdaCallback(every=0), "every is a whole number from 1"),
+        (lambda: Callback("a", every=0), "every is a whole number from 1"),
+        (lambda: LambdaCallback(on_step=3), "LambdaCallback is made of functions, and 3 is none"),
         (lambda: TensorBoard("x", every=1.5), "every is a whole number from 1"),
         (lambda: CsvLog(3), "a log is written to a path"),
     ],

@@ -419,6 +419,34 @@ BAD: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
     "callback": (points(20), {"callbacks": [print]}, sg.DataError, "is no callback"),
     "seed": (points(20), {"seed": -1}, sg.DataError, "seed is a whole number from 0"),
     "save_every": (points(20), {"save_every": 3}, sg.DataError, "none is named"),
+    "ragged": (changed(x=[[1.0], [2.0, 3.0]]), {}, sg.DataError, "train: 'x' is no array"),
+    "no epoch": (lambda: iter([points(8)]), {}, sg.DataError, "cannot be called with the epoch's number"),
+    "output twice": (points(20), {"outputs": ("loss", "loss")}, sg.DataError, "'loss' is twice among"),
+    "outputs in no order": (points(20), {"outputs": {"loss", "largest"}}, sg.DataError, "names in an order"),
+    "outputs 3": (points(20), {"outputs": 3}, sg.DataError, "outputs are names in an order, and this is 3"),
+    "update 3": (points(20), {"update": 3}, sg.GraphError, "3 is none"),
+    "one callback": (
+        points(20),
+        {"callbacks": sg.train.EarlyStopping()},
+        sg.DataError,
+        "callbacks is a list",
+    ),
+    "no callbacks": (points(20), {"callbacks": None}, sg.DataError, "callbacks is a list, and this is None"),
+    **{
+        f"metric {name}": (
+            points(20),
+            {"metrics": {name: ACCURACY["accuracy"]}},
+            sg.DataError,
+            f"two columns of the history would have the name '{name}'",
+        )
+        for name in ("epoch", "step", "examples", "seconds")
+    },
+    "metric val_loss": (
+        points(20),
+        {"metrics": {"val_loss": ACCURACY["accuracy"]}, "train_metrics": True, "validation": points(5)},
+        sg.DataError,
+        "two columns .* 'val_loss'",
+    ),
 }
 
 
@@ -443,6 +471,51 @@ def test_a_label_out_of_range_is_told_by_its_example(backend: str, shuffle: bool
         assert "it is 'y' of example 37 of train" in str(caught.value)
         with pytest.raises(sg.ExecutionError, match="it is 'y' of example 37 of the data, row 7 of batch 4"):
             evaluate(session, data, batch_size=10)
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_stream_that_gives_nothing_in_a_later_epoch_is_no_epoch_without_loss(prefetch: int) -> None:
+    def dries_up(epoch: int) -> Iterator[Any]:
+        return iter([points(8)] * (2 - epoch))
+
+    with sg.Session(classifier(), "numpy") as session:
+        with pytest.raises(sg.DataError, match=r"(?s)train gave no batch in epoch 3.*begins anew"):
+            quiet(session, dries_up, epochs=3, prefetch=prefetch)
+        assert session.step == 3
+        given = iter([points(8)])
+        with pytest.raises(sg.DataError, match="validation gave no batch in epoch 1"):
+            quiet(session, points(8), batch_size=8, epochs=3, validation=lambda epoch: given)
+
+
+def test_a_batch_without_examples_is_named() -> None:
+    some, none = points(8), {name: array[:0] for name, array in points(8).items()}
+    calls: list[int] = []
+
+    def third_is_empty(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        calls.append(1)
+        return {name: array[:0] if len(calls) == 4 else array for name, array in batch.items()}
+
+    with sg.Session(classifier(), "numpy") as session:
+        with pytest.raises(sg.DataError, match="batch 2 of train has no examples"):
+            quiet(session, [some, none])
+        with pytest.raises(sg.DataError, match="batch 2 of the data has no examples"):
+            evaluate(session, [some, none])
+        with pytest.raises(sg.DataError, match="batch 2 of train has no examples"):
+            quiet(session, points(40), batch_size=8, map=third_is_empty)
+
+
+def test_outputs_that_evaluation_takes_from_one_place_stay_apart() -> None:
+    x, w = sg.placeholder("x", ("batch",)), sg.variable("w", (), init=2.0)
+    outputs = {"loss": sg.mean(w * x), "evaluation/loss": sg.mean(x), "double": 2 * sg.mean(x), "x2": 2 * x}
+    with sg.Session(sg.define(outputs), "numpy") as session:
+        found = evaluate(
+            session,
+            {"x": np.arange(4, dtype=np.float32)},
+            outputs=("loss", "evaluation/loss", "double"),
+            metrics={"m": metrics.mean("x2")},
+            batch_size=2,
+        )
+    assert found == {"loss": 1.5, "evaluation/loss": 1.5, "double": 3.0, "m": 3.0}
 
 
 def test_data_is_not_checked_for_nan_if_that_is_not_asked_for() -> None:

@@ -266,6 +266,8 @@ def test_a_checkpoint_of_another_graph_and_one_that_fit_did_not_make(tmp_path: P
         before = bits(session)
         with pytest.raises(sg.CheckpointError, match=r"(?s)of another graph.*Resume with the graph"):
             run(session, resume=tmp_path / "run")
+        with pytest.raises(sg.CheckpointError, match="of another graph"):
+            run(session, resume=tmp_path / "run", train=points(30))
         with pytest.raises(sg.CheckpointError, match="was not saved by fit"):
             run(session, resume=tmp_path / "bare")
         (tmp_path / "torn").write_bytes((tmp_path / "run").read_bytes()[:-9])
@@ -366,6 +368,15 @@ def test_a_place_that_cannot_be_written_is_named_before_training(
         no_steps(session, "it is a file", checkpoint=Checkpoints(tmp_path / "file"))
         no_steps(session, "cannot be written to", checkpoint=Checkpoints("/proc/runs"))
         no_steps(session, "checkpoint is a path", checkpoint=3)
+        (tmp_path / "link").symlink_to(tmp_path / "no" / "run")
+        no_steps(session, "there is no folder", checkpoint=tmp_path / "link")
+        no_steps(session, "null byte", checkpoint="a\0b")
+        no_steps(session, "null byte", checkpoint=Checkpoints("a\0b"))
+        no_steps(session, "null byte", callbacks=[sg.train.CsvLog("a\0b")])
+        no_steps(session, "null byte", callbacks=[sg.train.TensorBoard("a\0b")])
+        no_steps(session, "null byte", resume="a\0b")
+        no_steps(session, "name too long", checkpoint=tmp_path / ("a" * 300))
+        no_steps(session, "name too long", resume=Checkpoints(tmp_path / ("a" * 300)))
         no_steps(session, "watches 'val_los'", checkpoint=Checkpoints(tmp_path / "a", best_by="val_los"))
 
         def refused(*args: Any, **kwargs: Any) -> Any:
@@ -374,6 +385,34 @@ def test_a_place_that_cannot_be_written_is_named_before_training(
         monkeypatch.setattr("symgraph.train.checkpoints.TemporaryFile", refused)
         no_steps(session, "Read-only file system", checkpoint=tmp_path / "run")
         no_steps(session, "Read-only file system", checkpoint=Checkpoints(tmp_path / "b"))
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="this system has no modes of folders")
+def test_a_folder_without_permission_is_named_before_training(tmp_path: Path) -> None:
+    shut, fixed = tmp_path / "shut", tmp_path / "fixed"
+    for folder, mode in ((shut, 0), (fixed, 0o555)):
+        folder.mkdir()
+        folder.chmod(mode)
+    tmp_path.chmod(0o755)
+    for folder in tmp_path.parents[:2]:
+        folder.chmod(0o755)
+    user = os.geteuid()
+    session = sg.Session(classifier(), "numpy")
+    run(session, epochs=0)  # what is imported late may not be there for another user
+    try:
+        if user == 0:  # who may do everything
+            os.seteuid(65534)
+        no_steps(session, "Permission denied", checkpoint=shut / "run")
+        no_steps(session, "Permission denied", checkpoint=Checkpoints(shut / "runs"))
+        no_steps(session, "Permission denied", resume=shut / "run")
+        no_steps(session, "Permission denied", resume=Checkpoints(shut))
+        no_steps(session, "Permission denied", callbacks=[sg.train.CsvLog(shut / "log.csv")])
+        no_steps(session, "Permission denied", checkpoint=fixed / "run")
+        no_steps(session, "Permission denied", checkpoint=Checkpoints(fixed / "runs"))
+    finally:
+        os.seteuid(user)
+        shut.chmod(0o755)
+    assert not list(shut.iterdir()) and not list(fixed.iterdir())
 
 
 def test_a_full_disk_costs_nothing_that_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
