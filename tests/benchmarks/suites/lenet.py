@@ -10,7 +10,7 @@ RIVALS = (
     "torch, channels last",
     "torch.compile",
     "torch.compile, channels last",
-    "PyTensor, Numba",
+    "PyTensor, C",
 )
 CASES = (
     Case(
