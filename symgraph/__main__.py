@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 import symgraph as sg
-from symgraph.define import lift, rebuild
+from symgraph.define import body, lift, rebuild
 from symgraph.inspect.explain import unfused
 from symgraph.ir import Graph, specialise
 from symgraph.rewrite import NUMERICS
@@ -301,7 +301,7 @@ def forward(graph: Graph) -> Graph:
     True
     """
     exprs = lift(graph)
-    return sg.define({name: exprs[i] for name, i in graph.outputs})
+    return body({name: exprs[i] for name, i in graph.outputs})
 
 
 def with_gradient(graph: Graph, of: str | None = None) -> Graph:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from symgraph import ops
 from symgraph.collector import paused
-from symgraph.define import define, lift, rebuild
+from symgraph.define import body, lift, rebuild
 from symgraph.errors import GradientError, GraphError
 from symgraph.expr import Expr, describe
 from symgraph.ir import Graph, leaf_name, require_graph
@@ -254,7 +254,7 @@ def with_outputs(graph: Graph, exprs: Sequence[Expr], outputs: Mapping[str, Expr
     made, _ = rebuild(graph, exprs, outputs)
     known = dict(graph.outputs)
     for name in outputs.keys() & known.keys():
-        if define({name: outputs[name]}) != define({name: exprs[known[name]]}):
+        if body({name: outputs[name]}) != body({name: exprs[known[name]]}):
             raise GraphError(
                 f"the graph has an output {name!r} already, and it is another node",
                 hint="Give that output another name.",

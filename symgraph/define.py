@@ -4,7 +4,7 @@ define : {name: Expr} -> Graph          post-order numbering, (op, inputs) inter
 lift   : Graph -> Expr*                 one expression a node; define . lift = identity
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import is_
 from typing import Any, NoReturn, TypeAlias
 
@@ -24,7 +24,8 @@ def define(outputs: Outputs | None = None, /, *, updates: Updates | None = None,
     """The canonical graph of named outputs.
 
     `updates` maps a group's name to the next value of each variable it changes. What no output or update
-    needs is left out. Raises GraphError for duplicate names, ShapeError for an update of another type.
+    needs is left out. Raises GraphError for duplicate names, and for the output of a layer of `symgraph.nn` whose
+    state (running statistics, random keys) no group updates; ShapeError for an update of another type.
 
     >>> from symgraph.expr import placeholder
     >>> x = placeholder("x", ("n",))
@@ -44,7 +45,23 @@ def define(outputs: Outputs | None = None, /, *, updates: Updates | None = None,
     if twice:
         raise GraphError(f"the output {twice[0]!r} is given twice", hint="Give each its own name.")
     with paused():
-        return number({**given, **named}, {} if updates is None else updates)[0]
+        graph, ids = number({**given, **named}, {} if updates is None else updates)
+    _check_states(graph, ids)
+    return graph
+
+
+def _check_states(graph: Graph, exprs: Iterable[Expr]) -> None:
+    """Raise GraphError where the graph has the output of a layer, and no update group the state that goes with it."""
+    updated = {name for _, pairs in graph.updates for name, _ in pairs}
+    for expr in exprs:
+        dropped = [name for name in expr.origin.states if name not in updated]
+        if dropped:
+            raise GraphError(
+                f"the state of a layer was dropped: the next value of {dropped[0]!r} is in no update group",
+                details=(describe(expr),),
+                hint="Hand it on: define(..., updates={'state': state}), or make the graph with "
+                "symgraph.nn.graph(build). For evaluation take what symgraph.nn.modes gives.",
+            )
 
 
 def number(outputs: Outputs, updates: Updates) -> tuple[Graph, dict[Expr, int]]:

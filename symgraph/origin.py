@@ -88,13 +88,15 @@ class Origin:
 
     `sources` are the user's lines, `scope` the path of named scopes, `rule` what made the node
     ("" for the user, else such as `vjp matmul` or `log-sigmoid`), `of` the ids of the nodes it stands for:
-    for a gradient node, its forward node.
+    for a gradient node, its forward node. `states` are the names of the variables that a layer, whose output the
+    expression is, gave a next value: `define` asks that an update group has them.
     """
 
     sources: tuple[Source, ...] = ()
     scope: tuple[str, ...] = ()
     rule: str = ""
     of: tuple[int, ...] = ()
+    states: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = ", ".join(f"{visible(relative(source.file))}:{source.line}" for source in self.sources)

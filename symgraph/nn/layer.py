@@ -19,7 +19,7 @@ from symgraph import origin as provenance
 from symgraph.build import Build, BuildState, fresh_name, located, pure, run, scope, state
 from symgraph.errors import GraphError, SymgraphError
 from symgraph.expr import Expr, Operand, as_expr
-from symgraph.ir import ArrayValue
+from symgraph.ir import ArrayValue, Variable
 from symgraph.origin import Source
 from symgraph.values import shown
 
@@ -126,7 +126,7 @@ class Layer(Generic[V]):
 
     def _checked(self, made: Any) -> Output[V]:
         if isinstance(made, Output):
-            return made
+            return marked(made)
         if isinstance(made, Expr):
             value: Any = made
             return Output(value)
@@ -135,6 +135,16 @@ class Layer(Generic[V]):
             source=self.source,
             hint="Return the expression, or symgraph.nn.Output(expression, state), also as a Build of it.",
         )
+
+
+def marked(output: Output[V]) -> Output[V]:
+    """The output, whose expression knows the states that go with it: `define` refuses it without them."""
+    value, state = output
+    if not isinstance(value, Expr) or not value.inputs or not isinstance(state, Mapping) or not state:
+        return output
+    states = tuple([e.op.label for e in state if isinstance(e, Expr) and isinstance(e.op, Variable)])
+    known: Any = Expr(value.op, value.inputs, value.type, attrs.evolve(value.origin, states=states))
+    return Output(known, state)
 
 
 LayerLike: TypeAlias = Layer[Any] | Callable[[Expr], Any]

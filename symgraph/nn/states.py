@@ -21,7 +21,7 @@ from symgraph.define import define
 from symgraph.errors import GraphError
 from symgraph.expr import Expr, variable
 from symgraph.ir import Graph, Placeholder, Variable
-from symgraph.nn.layer import LayerLike, Output, State, as_layer, combinator
+from symgraph.nn.layer import LayerLike, Output, State, as_layer, combinator, marked
 from symgraph.origin import Source
 from symgraph.persistent import PersistentMap, count
 from symgraph.train import initializers
@@ -125,7 +125,7 @@ def next_key(by: str = "") -> Build[Output[Expr]]:
         if not count(now.pending, KEY):
             following = Pending(root, random.fold_in(root, 0), by or "next_key", now.path, source)
             now = attrs.evolve(now, pending=now.pending.set((KEY, 0), following))
-        return Output(key, {root: now.pending[KEY, 0].value}), now
+        return marked(Output(key, {root: now.pending[KEY, 0].value})), now
 
     return state(located(step))
 

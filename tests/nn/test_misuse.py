@@ -189,3 +189,66 @@ def test_a_dropped_state_names_the_layer_its_scope_and_its_line() -> None:
 
     with pytest.raises(sg.GraphError, match="the state of next_key in the scope 'noisy' was dropped"):
         nn.graph(hidden())
+
+
+DROPS = {
+    "batch_norm": (nn.batch_norm(), "batch_norm/mean"),
+    "dropout": (nn.dropout(0.5), "random_key"),
+    "sequential": (nn.sequential(nn.dense(3), nn.batch_norm(), sg.relu), "batch_norm/mean"),
+    "residual": (nn.residual(nn.batch_norm()), "residual/batch_norm/mean"),
+    "parallel": (nn.parallel(nn.dropout(0.5), sg.relu), "random_key"),
+    "shared": (nn.shared("twin", nn.batch_norm()), "twin/mean"),
+    "named": (nn.named("one", nn.batch_norm()), "one/mean"),
+    "modes": (lambda h: nn.modes(nn.batch_norm()(h)).map(lambda both: both.training), "batch_norm/mean"),
+    "next_key": (
+        lambda h: nn.next_key().map(
+            lambda made: nn.Output(h + sg.random.normal(made.value, h.shape), made.state)
+        ),
+        "random_key",
+    ),
+    "multi_head": (
+        lambda h: nn.multi_head({"a": nn.Head(nn.batch_norm(), sg.mean)})(h).map(
+            lambda made: nn.Output(made.value["loss"], made.state)
+        ),
+        "a/mean",
+    ),
+}
+
+
+@pytest.mark.parametrize("way", DROPS)
+def test_a_state_dropped_on_the_way_to_define_is_an_error(way: str) -> None:
+    layer, dropped = DROPS[way]
+    (value, state), _ = sg.run_build(layer(x))
+    for outputs in ({"y": value}, {"y": sg.mean(sg.stop_gradient(value) * 2.0)}):
+        with pytest.raises(sg.GraphError, match="the state of a layer was dropped") as caught:
+            sg.define(outputs, updates={"train": {}})
+        assert repr(dropped) in caught.value.message and "updates={'state': state}" in caught.value.hint
+        assert caught.value.source.file == __file__
+        graph = sg.define(outputs, updates={"state": state})
+        assert dropped in dict(graph.updates[0][1])
+        assert sg.from_text(sg.to_text(graph)) == graph
+        derived = sg.train.minimize(
+            sg.define({"loss": sg.mean(outputs["y"] * sg.variable("w"))}, updates={"state": state}),
+            "loss",
+            sg.train.sgd(0.1),
+            variables=["w"],
+        )
+        assert {name for name, _ in derived.updates} == {"state", "train"}
+
+
+def test_what_is_for_evaluation_has_no_state_to_drop() -> None:
+    layer = nn.sequential(nn.batch_norm(), nn.dropout(0.5))
+    both, _ = sg.run_build(nn.modes(layer(x)))
+    assert both.evaluation.state == {} and len(sg.define(y=both.evaluation.value).outputs) == 1
+    fixed, _ = sg.run_build(nn.evaluating(layer)(x))
+    assert sg.define(y=fixed.value) == sg.define(y=both.evaluation.value)
+
+
+def test_parts_of_a_graph_with_states_need_no_states() -> None:
+    from symgraph.__main__ import forward
+
+    graph = nn.graph(
+        nn.batch_norm()(x).map(lambda made: nn.Output({"y": sg.mean(made.value**3)}, made.state))
+    )
+    assert forward(graph).updates == () and [name for name, _ in forward(graph).outputs] == ["y"]
+    assert sg.gradient(sg.gradient(graph, "y", "x"), "y", "x") == sg.gradient(graph, "y", "x")
