@@ -301,8 +301,8 @@ assert all(row["accuracy"] >= 0.98 for _, _, row in list(runs.values())[1:])
 pictures.curves({name: losses for name, (losses, _, _) in runs.items()}, x="step", y="loss", logarithmic=True)
 
 # %% [markdown]
-# Three units are three lines, and XOR could be said with two; but from most starts, descent does not find them. Watch
-# how the lines turn, and where they come to rest:
+# Each hidden unit is a line across which it changes its mind, and the last layer can only add up what they say. Watch
+# how the three lines of the small network turn, and where they come to rest. These three do not part the quadrants:
 
 # %%
 pictures.decision_boundary(runs["3 units"][1], x, y, resolution=120, names=NAMES, title="3 units")

@@ -85,8 +85,8 @@ def by_hand(W0, b0, W1, b1, x, y):
 
 # %% [markdown]
 # And here is what is found for us, for a network of three inputs, five hidden units and two outputs. Look for
-# $\delta_1$ and $\delta_0$ in the pink half: they are the nodes that two arrows leave, one to a product for the weights
-# and one to a sum for the biases.
+# $\delta_1$ and $\delta_0$ in the pink half: from each of them arrows lead to a product, for the weights, and to a
+# sum, for the biases.
 
 # %%
 slopes = sg.gradient(hard_way.declare((3, 5, 2)))
