@@ -9,28 +9,27 @@ after it. Each variable has a spare array that the next update writes into; a ca
 state keeps its arrays from being reused.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 from weakref import ref
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
-from symgraph.compile import Bound, Executable, bind_shape, check_threads, feed_array, lowering
+from symgraph.compile import Bound, Executable, check_threads, lowering
 from symgraph.errors import CheckpointError, CompileError, ExecutionError, FeedError, GraphError
 from symgraph.expr import Expr
 from symgraph.fetches import Locator, Target, flatten, located_feeds
-from symgraph.ir import Array, Graph, Variable
+from symgraph.initial_values import initial_values
+from symgraph.ir import Array, Graph
 from symgraph.lowering.program import Options
 from symgraph.rewrite import NUMERICS, Numerics
 from symgraph.run_plan import Key, Plan, finisher, make_plan
-from symgraph.types import TensorType, show_shape
 from symgraph.values import shown
+from symgraph.variables import Variables
 
 if TYPE_CHECKING:
     from symgraph.data.batches import Position
@@ -89,13 +88,7 @@ class Step:
             outputs = self._run(plan, plan.last[0], values, False)
             if outputs is not None:
                 return self._finish(outputs)
-        first = feeds[0] if len(feeds) == 1 else None
-        if type(first) is dict or (type(first) is not np.ndarray and isinstance(first, Mapping)):
-            values = self._named(first)
-        elif len(feeds) != len(plan.feeds):
-            raise self._miscounted(len(feeds))
-        else:
-            values = feeds if self._order is None else [feeds[i] for i in self._order]
+        values = self._given(feeds)
         bound, arrays = plan.bind(values)
         outputs = self._run(plan, bound, arrays, True)
         assert outputs is not None
@@ -105,14 +98,16 @@ class Step:
 
     def check(self, *feeds: Any) -> None:
         """Compile for feeds of these shapes, and run nothing: raises what a call would say of shapes and dtypes."""
+        self._plan.bind(self._given(feeds))
+
+    def _given(self, feeds: tuple[Any, ...]) -> Sequence[Any]:
+        """The values in the order of the plan, from those in the order of the step or a mapping."""
         first = feeds[0] if len(feeds) == 1 else None
-        if isinstance(first, Mapping):
-            values: Sequence[Any] = self._named(first)
-        elif len(feeds) != len(self._plan.feeds):
+        if type(first) is dict or (type(first) is not np.ndarray and isinstance(first, Mapping)):
+            return self._named(first)
+        if len(feeds) != len(self._plan.feeds):
             raise self._miscounted(len(feeds))
-        else:
-            values = feeds if self._order is None else [feeds[i] for i in self._order]
-        self._plan.bind(values)
+        return feeds if self._order is None else [feeds[i] for i in self._order]
 
     def _named(self, feeds: Mapping[Any, Any]) -> list[Any]:
         try:
@@ -137,79 +132,6 @@ class Step:
             f"{count} values are fed, and this step takes {len(self._plan.feeds)}",
             hint=f"Feed {self._takes()}: in the order they were prepared, or as a mapping.",
         )
-
-
-class _UnknownVariableError(GraphError, KeyError):
-    """A KeyError too, which `in` and `get` of a mapping go by."""
-
-
-class Variables(Mapping[str, Any]):
-    """The values of a session's variables by name, as copies; `assign` changes them."""
-
-    def __init__(self, session: "Session") -> None:
-        self._session = session
-
-    def __getitem__(self, name: str) -> Any:
-        variables = self._session.graph.variables
-        if name not in variables:
-            raise _UnknownVariableError(
-                f"{name!r} is no variable of this graph", hint=f"It has {', '.join(variables) or 'none'}."
-            )
-        place = list(variables).index(name)
-        return self._session._read(lambda state: state.values[place].copy()[()])
-
-    def __setitem__(self, name: str, value: object) -> NoReturn:
-        raise GraphError(
-            f"the variable {name!r} is not set by an item: this is a read-only mapping to copies",
-            hint=f'Write session.variables.assign("{name}", value).',
-        )
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._session.graph.variables)
-
-    def __len__(self) -> int:
-        return len(self._session.graph.variables)
-
-    def __repr__(self) -> str:
-        shown = ", ".join(f"{name}: {node.type}" for name, node in self._session.graph.variables.items())
-        return f"<Variables {shown}>"
-
-    def snapshot(self) -> dict[str, Any]:
-        """Copies of all values at one moment, also while another thread updates them."""
-        return self._session._read(
-            lambda state: {name: value.copy()[()] for name, value in zip(self, state.values, strict=True)}
-        )
-
-    def assign(self, name: str | Mapping[str, npt.ArrayLike], value: npt.ArrayLike | None = None) -> None:
-        """Set one variable, or several at once from a mapping: all of them or, after an error, none.
-
-        A value has the variable's shape and a dtype that casts to it without loss. Raises FeedError.
-
-        >>> from symgraph.define import define
-        >>> from symgraph.expr import variable
-        >>> session = Session(define(y=-variable("w", (2,))), backend="interpreter")
-        >>> session.variables.assign("w", [1.0, 2.0])
-        >>> session.variables["w"], session.run("y")
-        (array([1., 2.], dtype=float32), array([-1., -2.], dtype=float32))
-        """
-        if isinstance(name, Mapping):
-            if value is not None:
-                raise FeedError("a mapping holds the values already", hint='Write assign({"w": w}).')
-            changes: Mapping[str, Any] = name
-        else:
-            changes = {name: value}
-        variables = self._session.graph.variables
-        arrays: dict[str, Array] = {}
-        for label, given in changes.items():
-            if label not in variables:
-                raise FeedError(
-                    f"{label!r} is no variable of this graph",
-                    hint=f"It has {', '.join(variables) or 'none'}.",
-                )
-            array = feed_array(label, variables[label].type, given)
-            bind_shape(label, variables[label].type, array.shape, {}, {})
-            arrays[label] = array.copy()
-        self._session._assign(arrays)
 
 
 class Session:
@@ -398,7 +320,7 @@ class Session:
                 hint="Declare the graph as it was saved, or restore(path, strict=False) where the variables "
                 "are the same.",
             )
-        _check_tensors(path, self.graph, found.tensors)
+        checkpoint.check_tensors(path, self.graph, found.tensors)
         with self._writing:
             state = self._open()
             values = tuple(found.tensors[name].copy() for name in self.graph.variables)
@@ -544,50 +466,3 @@ def groups_of(update: Groups) -> tuple[str, ...]:
                 f"an update is the name of a group, and {group!r} is none", hint="Write update='train'."
             )
     return tuple(sorted(set(groups)))
-
-
-def initial_values(graph: Graph, seed: int) -> dict[str, Array]:
-    """The first value of each variable of a graph, each a function of (seed, its name) alone.
-
-    >>> from symgraph.define import define
-    >>> from symgraph.expr import variable
-    >>> initial_values(define(y=variable("w", (2,), init=0.5)), seed=0)
-    {'w': array([0.5, 0.5], dtype=float32)}
-    """
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise FeedError(f"a seed is a whole number from 0, and {seed!r} is none", hint="Pass such as seed=0.")
-    return {name: _initial(name, node.op, int(seed)) for name, node in graph.variables.items()}  # type: ignore[arg-type]
-
-
-def _initial(name: str, op: Variable, seed: int) -> Array:
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
-    words = tuple(int(word) for word in np.frombuffer(digest, "<u4"))
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=words))
-    shape: Any = op.type.shape
-    try:
-        sampled = op.init.sample(rng, shape, op.type.dtype)
-        value = np.array(sampled, dtype=op.type.dtype, order="C")
-    except MemoryError as error:
-        raise ExecutionError(
-            f"the variable {name!r}, {op.type}, does not fit in memory", hint="Declare a smaller one."
-        ) from error
-    if value.shape != shape:
-        raise FeedError(
-            f"the initializer of {name!r} made {show_shape(value.shape)}, not {show_shape(shape)} as declared"
-        )
-    return value
-
-
-def _check_tensors(path: str | Path, graph: Graph, tensors: Mapping[str, Array]) -> None:
-    if tensors.keys() != graph.variables.keys():
-        differ = sorted(tensors.keys() ^ graph.variables.keys())
-        where = "the file alone" if differ[0] in tensors else "the graph alone"
-        raise CheckpointError(
-            f"{path} has other variables than the graph: {differ[0]!r} is in {where}",
-            details=(f"{len(differ)} names differ in all",) if len(differ) > 1 else (),
-        )
-    for name, node in graph.variables.items():
-        found = tensors[name]
-        held = TensorType(found.dtype, found.shape)
-        if held != node.type:
-            raise CheckpointError(f"{path} holds {name!r} as {held}, and the graph declares {node.type}")

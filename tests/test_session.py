@@ -21,8 +21,9 @@ from symgraph.define import define
 from symgraph.errors import CompileError, DTypeError, ExecutionError, FeedError, GraphError, SymgraphError
 from symgraph.expr import Expr, apply, constant, placeholder, variable
 from symgraph.fetches import cut, flatten
+from symgraph.initial_values import initial_values
 from symgraph.ir import Array, Graph, Op
-from symgraph.session import Session, initial_values
+from symgraph.session import Session
 from symgraph.train import initializers
 from symgraph.types import TensorType
 from symgraph.verify import verify

@@ -25,8 +25,8 @@ import numpy as np
 
 from symgraph.data.batches import Position
 from symgraph.errors import CheckpointError, SymgraphError
-from symgraph.ir import Array
-from symgraph.types import DTYPES
+from symgraph.ir import Array, Graph
+from symgraph.types import DTYPES, TensorType
 
 FORMAT = 1
 KEY = "symgraph"
@@ -152,6 +152,22 @@ def read(path: str | Path) -> Checkpoint:
         extra=fields["extra"],
         arrays=arrays,
     )
+
+
+def check_tensors(path: str | Path, graph: Graph, tensors: Mapping[str, Array]) -> None:
+    """Raise CheckpointError where these are not the variables of a graph, by name, dtype and shape."""
+    if tensors.keys() != graph.variables.keys():
+        differ = sorted(tensors.keys() ^ graph.variables.keys())
+        where = "the file alone" if differ[0] in tensors else "the graph alone"
+        raise CheckpointError(
+            f"{path} has other variables than the graph: {differ[0]!r} is in {where}",
+            details=(f"{len(differ)} names differ in all",) if len(differ) > 1 else (),
+        )
+    for name, node in graph.variables.items():
+        found = tensors[name]
+        held = TensorType(found.dtype, found.shape)
+        if held != node.type:
+            raise CheckpointError(f"{path} holds {name!r} as {held}, and the graph declares {node.type}")
 
 
 def require_safetensors() -> ModuleType:

@@ -1,0 +1,42 @@
+"""The first values of variables: each a function of the seed and its name alone, whatever else a graph has."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from symgraph.errors import ExecutionError, FeedError
+from symgraph.ir import Array, Graph, Variable
+from symgraph.types import show_shape
+
+
+def initial_values(graph: Graph, seed: int) -> dict[str, Array]:
+    """The first value of each variable of a graph, each a function of (seed, its name) alone.
+
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import variable
+    >>> initial_values(define(y=variable("w", (2,), init=0.5)), seed=0)
+    {'w': array([0.5, 0.5], dtype=float32)}
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise FeedError(f"a seed is a whole number from 0, and {seed!r} is none", hint="Pass such as seed=0.")
+    return {name: _initial(name, node.op, int(seed)) for name, node in graph.variables.items()}  # type: ignore[arg-type]
+
+
+def _initial(name: str, op: Variable, seed: int) -> Array:
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+    words = tuple(int(word) for word in np.frombuffer(digest, "<u4"))
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=words))
+    shape: Any = op.type.shape
+    try:
+        sampled = op.init.sample(rng, shape, op.type.dtype)
+        value = np.array(sampled, dtype=op.type.dtype, order="C")
+    except MemoryError as error:
+        raise ExecutionError(
+            f"the variable {name!r}, {op.type}, does not fit in memory", hint="Declare a smaller one."
+        ) from error
+    if value.shape != shape:
+        raise FeedError(
+            f"the initializer of {name!r} made {show_shape(value.shape)}, not {show_shape(shape)} as declared"
+        )
+    return value
