@@ -179,7 +179,7 @@ def _of_arrays(
         lead=lead,
         examples=examples // size * size if cutting.drop_last else examples,
         steps=examples // size if cutting.drop_last else -(-examples // size),
-        identity=_digest(columns) + ("" if map is None else f"; as {_types(fed, made)}"),
+        identity=_digest(columns) + ("" if map is None else f"; fed as {_made(fed, made, lead, size)}"),
         row=row,
     )
 
@@ -235,10 +235,11 @@ def _digest(columns: Mapping[str, Array]) -> str:
     return "; ".join(told)
 
 
-def _types(names: Sequence[str], batch: Feeds) -> str:
-    """What is fed: a checkpoint is not gone on from with batches that `map` makes otherwise."""
-    arrays = [np.asarray(value) for value in batch]
-    return ", ".join(f"{n}: {a.dtype.name}{list(a.shape)}" for n, a in zip(names, arrays, strict=True))
+def _made(names: Sequence[str], batch: Feeds, lead: int, size: int) -> str:
+    """What `map` makes of a batch of that size: a run is not gone on with where it makes something else."""
+    arrays = zip(names, map(np.asarray, batch), strict=True)
+    rows = "" if len(batch[lead]) == size else f", {len(batch[lead])} rows of {size}"
+    return ", ".join(f"{name}: {array.dtype.name}{list(array.shape[1:])}" for name, array in arrays) + rows
 
 
 def check_finite(columns: Mapping[str, Array], what: str) -> None:
