@@ -250,9 +250,6 @@ print(f"{data.name}: right on {history['val_accuracy'][-1]:.1%} of the test pict
 pictures.curves(history)
 
 # %%
-pictures.confusion(metrics.confusion_matrix()(y_hat, data.test.y), title="which digit was taken for which")
-
-# %%
 pictures.misclassified(data.test.x, data.test.y, y_hat.argmax(axis=1), most=14)
 
 # %% [markdown]
