@@ -77,6 +77,19 @@ class Build(Generic[A]):
             "with `value = yield from build` in a function decorated with do, or with run_build(build)[0]."
         )
 
+    if not TYPE_CHECKING:  # to a type checker it has none of these
+
+        def _taken_for_a_tensor(self, *_: object) -> NoReturn:
+            raise GraphError(
+                "a Build is no tensor: it describes one that is still to be declared",
+                hint="Take its result first: `value = yield from build` in a function decorated with symgraph.do.",
+            )
+
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = (
+            _taken_for_a_tensor
+        )
+        __matmul__ = __rmatmul__ = __pow__ = __rpow__ = __neg__ = __getitem__ = _taken_for_a_tensor
+
     def map(self, f: Callable[[A], B]) -> "Build[B]":
         """The build whose result is `f` of this one's."""
         return self.bind(lambda value: pure(f(value)))

@@ -157,9 +157,13 @@ def summary(graph: Graph | Session, outputs: str | Iterable[str] | None = None, 
         raise GraphError(f"{unknown[0]!r} is no named size of this graph", hint=f"It has {known}.")
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-            raise GraphError(f"the size {name} is a whole number from 0, and {shown(size)} is none")
+            raise GraphError(
+                f"the size {name} is a whole number from 0, and {shown(size)} is none",
+                hint=f"Write such as summary(graph, {name}=128).",
+            )
     names = [name for name, _ in whole.outputs] if outputs is None else outputs
-    roots = [whole[name].id for name in ([names] if isinstance(names, str) else names)]
+    listed = [names] if isinstance(names, str) or not isinstance(names, Iterable) else names
+    roots = [whole[name].id for name in listed]
     forward = _forward(whole, [i for i in roots if not is_gradient(whole.nodes[i])])
     nodes = [node for node in forward if node.inputs]
     flops = _flops(whole)

@@ -4,6 +4,7 @@
 the same parameters and make the same graph, and `sequential()` does nothing.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial, reduce
 from typing import Any, TypeAlias
@@ -17,6 +18,7 @@ from symgraph.errors import GraphError, ShapeError
 from symgraph.expr import Expr, describe
 from symgraph.nn.layer import Body, Layer, LayerLike, Output, State, as_layer, at, combinator, label, layer
 from symgraph.nn.states import KEY, extended
+from symgraph.ops.base import as_float
 from symgraph.persistent import PersistentMap
 from symgraph.types import show_shape
 from symgraph.values import shown
@@ -302,8 +304,11 @@ def _head(name: str, head: object) -> Layer[Any]:
             hint="Write nn.Head(layer, loss, weight).",
         )
     weight = head.weight
-    if isinstance(weight, bool) or not isinstance(weight, int | float | Expr) or weight != weight:
-        raise GraphError(f"multi_head: the weight of {name!r} is a number, and {shown(weight)} is none")
+    if not isinstance(weight, Expr) and not math.isfinite(as_float(weight)):
+        raise GraphError(
+            f"multi_head: the weight of {name!r} is a finite number, and {shown(weight)} is none",
+            hint="Write such as 0.5, or a scalar expression.",
+        )
     if not callable(head.loss):
         raise GraphError(
             f"multi_head: the loss of {name!r} is {shown(head.loss)}, not a function of the prediction",
@@ -316,10 +321,10 @@ def _loss(name: str, head: Head, prediction: Expr) -> Build[Output[Expr]]:
     """The loss of a head; it is a function of the prediction as a layer is one of x."""
 
     def check(output: Output[Expr]) -> Output[Expr]:
-        if output.value.shape == ():
+        if output.value.shape == () and output.value.type.is_float:
             return output
         raise ShapeError(
-            f"multi_head: the loss of {name!r} is {output.value.type}, not a scalar",
+            f"multi_head: the loss of {name!r} is {output.value.type}, not a scalar of floats",
             details=(describe(output.value),),
             hint="Take its mean over the batch: lambda h: sg.mean(loss(h, y)).",
         )

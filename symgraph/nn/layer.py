@@ -23,6 +23,11 @@ from symgraph.ir import ArrayValue, Variable
 from symgraph.origin import Source
 from symgraph.values import shown
 
+_MAKES = (
+    "Decorate a function of options that returns what is done with x: def scaled(factor): return lambda x: x * factor. "
+    "A function of x itself needs no decorator."
+)
+
 A = TypeVar("A")
 V = TypeVar("V")
 P = ParamSpec("P")
@@ -183,11 +188,17 @@ def combinator(make: Callable[P, Body]) -> Callable[P, Layer[Any]]:
 
 
 def _maker(make: Callable[P, Body], whole: bool, scoped: bool) -> Callable[P, Layer[Any]]:
+    if not callable(make):
+        raise GraphError(f"layer: {shown(make)} is no function", hint=_MAKES)
     signature = inspect.signature(make)
 
     @wraps(make)
     def made(*args: P.args, **kwargs: P.kwargs) -> Layer[Any]:
         body = make(*args, **kwargs)
+        if not callable(body):
+            raise GraphError(
+                f"layer: {label(make)} returned {shown(body)}, not a function of an expression", hint=_MAKES
+            )
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return Layer(
@@ -240,7 +251,7 @@ def as_layer(given: LayerLike, where: str) -> Layer[Any]:
         name = label(given)
         raise GraphError(
             f"{where}: {name} is the function that makes a layer, not a layer",
-            hint=f"Call it with its options: {name}({'' if _callable_bare(given) else '...'}).",
+            hint=f"Call it with its options: {name}({'' if _can_take(given) else '...'}).",
         )
     if isinstance(given, list | tuple):
         raise GraphError(
@@ -257,15 +268,22 @@ def as_layer(given: LayerLike, where: str) -> Layer[Any]:
             f"{where}: {shown(given)} is no layer",
             hint="A layer is such as symgraph.nn.dense(64), or a function of an expression such as symgraph.relu.",
         )
+    if not _can_take(given, None):
+        raise GraphError(
+            f"{where}: a layer takes one tensor, and {shown(given)} takes another number of arguments",
+            hint="Write a function of one: lambda x: function(x, other).",
+        )
     inner = given.func if isinstance(given, partial) else given
     ours = (getattr(inner, "__module__", None) or "").startswith("symgraph.")
     return Layer(label(given), given, (), given, label(given), provenance.user_source(), whole=ours)
 
 
-def _callable_bare(make: Any) -> bool:
-    """Whether a function can be called without arguments."""
+def _can_take(function: Any, *args: object) -> bool:
+    """Whether a function can be called with arguments; True where that is not known, as of some in C."""
     try:
-        inspect.signature(make).bind()
+        inspect.signature(function).bind(*args)
+    except ValueError:
+        return True
     except TypeError:
         return False
     return True

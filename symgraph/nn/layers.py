@@ -14,7 +14,7 @@ from symgraph.errors import DTypeError, GraphError, ShapeError
 from symgraph.expr import Expr, describe
 from symgraph.nn.layer import Body, Output, primitive
 from symgraph.nn.states import is_training, latest, next_key, updated
-from symgraph.ops.base import normalise_axes, normalise_axis
+from symgraph.ops.base import flag, normalise_axes, normalise_axis
 from symgraph.ops.nn import positive
 from symgraph.ops.windows import Layout
 from symgraph.train import initializers as init
@@ -48,6 +48,7 @@ def dense(
     (dense(512, relu), <relu: f32[batch,512]>)
     """
     count = _whole("dense", "units", units)
+    flag("dense", "bias", bias)
     _check_activation("dense", activation)
 
     @do
@@ -93,6 +94,7 @@ def conv2d(
     parts = _whole("conv2d", "groups", groups)
     height, width = _pair("conv2d", "window", window)
     _check_activation("conv2d", activation)
+    flag("conv2d", "bias", bias)
     if count % parts:
         raise GraphError(
             f"conv2d: {count} filters cannot be told apart in {parts} groups",
@@ -272,6 +274,8 @@ def batch_norm(
             hint="It is the share of the running statistics that stays in a step: 0.99.",
         )
     positive("batch_norm", "epsilon", epsilon)
+    flag("batch_norm", "scale", scale)
+    flag("batch_norm", "bias", bias)
     kept = float(momentum)
 
     @do
@@ -314,6 +318,8 @@ def layer_norm(
     layer_norm()
     """
     positive("layer_norm", "epsilon", epsilon)
+    flag("layer_norm", "scale", scale)
+    flag("layer_norm", "bias", bias)
 
     @do
     def body(x: Expr) -> Any:

@@ -230,10 +230,21 @@ def with_evaluation(build: Build[Any], prefix: str = "evaluation/") -> Build[Out
     >>> [name for name, _ in nn.graph(nn.with_evaluation(network())).outputs]
     ['loss', 'evaluation/loss']
     """
+    if not isinstance(prefix, str) or not prefix:
+        raise GraphError(
+            f"with_evaluation: a prefix is a non-empty string, and {shown(prefix)} is none",
+            hint='Write prefix="evaluation/".',
+        )
 
     def joined(both: Modes[Any]) -> Output[Mapping[str, Expr]]:
         (training, handed), (evaluation, _) = map(_named_outputs, both)
-        return Output({**training, **{f"{prefix}{name}": e for name, e in evaluation.items()}}, handed)
+        prefixed = {f"{prefix}{name}": e for name, e in evaluation.items()}
+        twice = sorted(training.keys() & prefixed.keys())
+        if twice:
+            raise GraphError(
+                f"with_evaluation: two outputs are named {twice[0]!r}", hint="Give it another prefix."
+            )
+        return Output({**training, **prefixed}, handed)
 
     return modes(build).map(joined)
 

@@ -141,6 +141,22 @@ def test_a_session_is_summarised_by_its_graph() -> None:
     assert isinstance(sg.summary(graph), Summary) and hash(sg.summary(graph)) == hash(sg.summary(graph))
 
 
+def test_what_is_refused_says_what_to_write() -> None:
+    graph = nn.graph(digits())
+    for wrong in (
+        lambda: sg.summary(3),
+        lambda: sg.summary(graph, 3),
+        lambda: sg.summary(graph, ["loss", 3]),
+        lambda: sg.summary(graph, "nothing"),
+        lambda: sg.summary(graph, n=3),
+        lambda: sg.summary(graph, batch=-1),
+        lambda: sg.summary(graph, batch="large"),
+    ):
+        with pytest.raises(sg.GraphError) as caught:
+            wrong()
+        assert caught.value.hint and caught.value.source.file == __file__
+
+
 def test_names_are_escaped_for_a_page_and_a_terminal() -> None:
     name = "<script>alert(1)</script>\n\x1b[31m" + "long" * 50
     x = sg.placeholder("x", ("batch", 4))

@@ -1,5 +1,6 @@
 """Mistakes with layers: each is told at the user's line, with what to write instead."""
 
+import math
 import re
 
 import pytest
@@ -53,7 +54,7 @@ OPTIONS = [
     (lambda: nn.multi_head([nn.Head(nn.dense(3), sg.mean)]), "this is a list"),
     (lambda: nn.multi_head({"a": nn.dense(3)}), "'a' is a Layer, not a Head"),
     (lambda: nn.multi_head({"a": nn.Head(nn.dense(3), 1.0)}), "not a function of the prediction"),
-    (lambda: nn.multi_head({"a": nn.Head(nn.dense(3), sg.mean, "big")}), "weight of 'a' is a number"),
+    (lambda: nn.multi_head({"a": nn.Head(nn.dense(3), sg.mean, "big")}), "weight of 'a' is a finite number"),
     (lambda: nn.multi_head({"loss": nn.Head(nn.dense(3), sg.mean)}), "two outputs are named 'loss'"),
     (lambda: nn.modes(nn.dense(3)), "takes a build, and this is a Layer"),
     (lambda: nn.graph(nn.dense(3)), "takes a build, and this is a Layer"),
@@ -64,6 +65,37 @@ OPTIONS = [
     (lambda: nn.graph(sg.pure(nn.Output({"y": x}, 3))), "a state maps variables"),
     (lambda: nn.graph(sg.pure(nn.Output({"y": x}, {x: x}))), "only a variable can be updated"),
     (lambda: nn.dense(3)(nn.dense(3)(x)), "this is a build(?s:.)*yield from"),
+    (lambda: nn.dense(3)(x) + 1.0, "a Build is no tensor(?s:.)*yield from"),
+    (lambda: 2.0 * nn.dense(3)(x), "a Build is no tensor"),
+    (lambda: nn.dense(3)(x)[0], "a Build is no tensor"),
+    (lambda: nn.dense(3, bias="zeros"), "dense: bias is True or False, and 'zeros' is neither"),
+    (lambda: nn.conv2d(3, 3, bias=sg.init.zeros), "conv2d: bias is True or False"),
+    (lambda: nn.batch_norm(scale=2.0), "batch_norm: scale is True or False, and 2.0"),
+    (lambda: nn.layer_norm(bias=None), "layer_norm: bias is True or False, and None"),
+    (lambda: nn.layer(3), "3 is no function"),
+    (lambda: nn.layer(lambda h: sg.relu(h))(x), "returned an expression, not a function of an expression"),
+    (lambda: nn.sequential(lambda: x), "takes one tensor"),
+    (lambda: nn.sequential(sg.add), "takes one tensor"),
+    (
+        lambda: nn.multi_head({"a": nn.Head(nn.dense(3), sg.mean, math.inf)}),
+        "weight of 'a' is a finite number",
+    ),
+    (
+        lambda: nn.multi_head({"a": nn.Head(nn.dense(3), sg.mean, 10**400)}),
+        "weight of 'a' is a finite number",
+    ),
+    (
+        lambda: nn.with_evaluation(sg.pure({"y": x}), prefix=""),
+        "a prefix is a non-empty string, and '' is none",
+    ),
+    (
+        lambda: nn.with_evaluation(sg.pure({"y": x}), prefix=3),
+        "a prefix is a non-empty string, and 3 is none",
+    ),
+    (
+        lambda: nn.graph(nn.with_evaluation(sg.pure({"y": x, "evaluation/y": x}))),
+        "two outputs are named 'evaluation/y'",
+    ),
 ]
 
 
@@ -98,6 +130,11 @@ SHAPES = [
         nn.multi_head({"a": nn.Head(nn.dense(3), lambda h: sg.squared_error(h, 1.0))}),
         x,
         r"the loss of 'a' is f32\[batch,3\], not a scalar",
+    ),
+    (
+        nn.multi_head({"a": nn.Head(nn.dense(3), lambda h: sg.any(h > 0.0))}),
+        x,
+        r"the loss of 'a' is bool\[\], not a scalar of floats",
     ),
 ]
 
