@@ -144,7 +144,7 @@ def start(
 def main(backend: str, folder: Path, seed: int, wanted: int) -> None:
     """Print the results of a run that was not killed and of those that were, and how often."""
     os.fsync = lambda descriptor: None  # what a process wrote outlives it; only loss of power asks for this
-    for name in ("whole", "again"):  # the second time nothing is compiled or imported any more, as in the children
+    for name in ("whole", "again"):  # the second time all is imported and compiled, as in the children
         begun = time.perf_counter()
         (folder / name).mkdir()
         whole = told(*train(backend, folder / name, SEED), folder / name)
