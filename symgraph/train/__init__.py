@@ -1,4 +1,32 @@
-"""Training: initial values, optimizers, checkpoints, schedules, metrics and loops."""
+"""Training: an optimizer adds its step to a graph, and `fit` runs it over data. Pure functions, but for the loop.
+
+    descent       minimize : Graph -> loss -> optimizer -> Graph with its update group           start here
+      optimizers         sgd ... lars, each a chain of transformations
+      transformations    gradients -> directions: clipping, moments, weight decay, chain
+      combinators        optimizers of optimizers: parts, frozen ones, accumulation, averages of weights
+      schedules          number of updates -> learning rate
+      penalties          L1 and L2, added to a loss
+      state, arguments   what an optimizer remembers; what it is given, checked
+    initializers  what variables hold at first
+
+    loop          fit : Session -> data -> History                                              start here
+      run                the records: what stays the same in a run, where training is
+      feeding            data -> batches, epoch by epoch, from any place on
+      evaluation         evaluate, predict, and how a pass over batches is prepared and folded
+      divergence         a step that left the finite numbers -> the node where that began
+      interruption       Ctrl-C, noted between two steps
+      callbacks, logs    folds over the events of a run: early stopping, CSV, TensorBoard
+      history, progress  what came of a run; what is shown of it meanwhile
+    checkpoints   which files a run writes, keeps and goes on from
+      checkpoint         the file: safetensors, whole or not at all
+      resumption         a run <-> a checkpoint
+      packing            states of callbacks and metrics <-> JSON and arrays
+
+    metrics       folds over batches; `answers` checks what they take, `ranking` holds curves over thresholds
+    pictures      of training; `series` reads what is drawn, `figures` draws and writes
+
+A new callback is a `Callback` record, a new metric a `Metric`, a new optimizer a chain: none needs a change here.
+"""
 
 from typing import TYPE_CHECKING
 
