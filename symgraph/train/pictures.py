@@ -407,9 +407,9 @@ def weight_images(
 
 
 def _panels(count: int, save: Place, inch: float = 1.1) -> tuple["Picture", list["Axes"]]:
-    """A figure of small images, about twice as wide as high."""
-    across = max(1, min(count, int(np.ceil(np.sqrt(2 * count)))))
-    down = max(1, -(-count // across))
+    """A figure of small images, about twice as wide as high, in rows of nearly one length; up to five are one row."""
+    down = 1 if count <= 5 else -(-count // int(np.ceil(np.sqrt(2 * count))))
+    across = max(1, -(-count // down))
     figure = _start(max(3.0, inch * across + 0.8), max(1.6, inch * down + 0.4), save)
     panels = [figure.add_subplot(down, across, k + 1) for k in range(count)]
     for axes in panels:

@@ -62,7 +62,7 @@ def test_backpropagation_comes_further_with_as_many_passes(backend):
     weights = 2 * 8 + 8 + 8 * 2 + 2
     assert (naive.passes, back.passes) == (3 * weights, 2)
     assert naive.row["passes"] == back.row["passes"] == 20 * 3 * weights
-    assert naive.losses[0] == back.losses[0]
+    assert naive.losses[0] == pytest.approx(back.losses[0], rel=1e-12)
     assert back.losses[-1] < 0.5 * naive.losses[-1]
     assert naive.losses[-1] < naive.losses[0]
     assert naive.curve[0][-1] == back.curve[0][-1]
@@ -132,15 +132,26 @@ def test_the_optimizers_make_200_steps_by_default(digits, monkeypatch):
     assert len(found["sgd"]) == 40
 
 
-def test_overfitting_and_what_helps(digits):
-    found = descent.overfitting(mnist_dense.declare, digits, QUICK, epochs=40)
+def test_spoiled_labels_are_those_of_others():
+    examples = sg.data.digits().train[:500]
+    found = descent.spoiled(examples, 0.2)
+    np.testing.assert_array_equal(found.x, examples.x)
+    np.testing.assert_array_equal(np.bincount(found.y), np.bincount(examples.y))
+    assert 0.15 < np.mean(found.y != examples.y) <= 0.2
+
+
+def test_overfitting_and_what_helps():
+    found = descent.overfitting(mnist_dense.declare, sg.data.digits(), QUICK)
     plain = found["plain"]
-    assert plain["accuracy"][-1] > 0.99 > plain["val_accuracy"][-1] + 0.05  # learned by heart
-    assert plain["val_loss"][-1] > 3 * plain["loss"][-1]
+    # A fifth of the labels is wrong: who has more than four fifths of them right has learned them by heart.
+    assert plain["accuracy"][-1] > 0.85
+    assert plain["val_accuracy"][-1] < max(plain["val_accuracy"]) - 0.03
+    assert plain["val_loss"][-1] > 1.2 * min(plain["val_loss"])
     assert found["penalty"]["loss"][-1] > plain["loss"][-1]
     assert found["dropout"]["loss"][-1] > plain["loss"][-1]
     assert len({history.losses[0] for name, history in found.items() if name != "dropout"}) == 1
-    assert len(found["stopped early"]) <= len(plain)
+    assert len(found["stopped early"]) < len(plain)
+    assert max(found[name]["val_accuracy"][-1] for name in ("penalty", "dropout")) > plain["val_accuracy"][-1]
     picture = descent.overfitting_picture(found)
     assert [axes.get_ylabel() for axes in picture.axes] == [
         "loss in training",
@@ -168,7 +179,9 @@ def test_dropout_is_for_training_alone():
 
 
 def test_the_parts_draw_and_print(digits, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(sg.data, "digits", lambda: digits)
+    few = attrs.evolve(digits, train=digits.train[:150], test=digits.test[:20])
+    monkeypatch.setattr(sg.data, "digits", lambda: few)
+    monkeypatch.setattr(descent, "_HEART_UNITS", 16)
     parts = ("naive", "paths", "descents", "optimizers", "overfitting")
     words = [word for part in parts for word in ("--only", part)]
     words += ["--dataset", "digits", "--epochs", "1", "--pictures", str(tmp_path), "--json"]
