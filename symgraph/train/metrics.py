@@ -12,6 +12,7 @@ bools in the place of scores are taken for the classes that were predicted. The 
 or one-hot rows [n, k]. With k columns all k classes count, also those that never occur.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
@@ -21,6 +22,7 @@ import numpy as np
 
 from symgraph.errors import DataError, ShapeError
 from symgraph.ir import Array
+from symgraph.ops.base import as_float
 from symgraph.train.answers import ranked, read_classes, read_labels, read_numbers, read_scores
 from symgraph.train.ranking import area_under_curve, average_precision_of, gathered, pushed
 from symgraph.values import shown
@@ -74,6 +76,11 @@ class Metric:
 
     def __call__(self, *arrays: Any) -> Any:
         """The result on one batch."""
+        if len(arrays) != len(self.inputs):
+            raise DataError(
+                f"{self.name} takes {' and '.join(self.inputs)}, and was given {len(arrays)} arrays",
+                hint="Give an array for each, in this order.",
+            )
         return self.result(self.add(self.start(), *arrays))
 
 
@@ -135,7 +142,7 @@ def binary_accuracy(scores: str = "logits", truth: str = "y", threshold: float =
 
 
 def _accuracy(name: str, scores: str, truth: str, threshold: float, only_two: bool) -> Metric:
-    read = partial(read_classes, name, (scores, truth), threshold, only_two)
+    read = partial(read_classes, name, (scores, truth), _threshold(name, threshold), only_two)
 
     def right(found: Any, labels: Any) -> tuple[int, int]:
         predicted, true, _ = read(found, labels)
@@ -191,7 +198,8 @@ def mean(values: str = "loss", per: str | None = None) -> Metric:
     def total(found: Any, like: Any = None) -> tuple[float, int]:
         array = read_numbers("mean", values, found, finite=False)
         if array.ndim:
-            return float(array.sum()), array.size
+            with np.errstate(invalid="ignore", over="ignore"):
+                return float(array.sum()), array.size
         if like is None:
             raise DataError(
                 f"mean: {values} is one number for a batch, and batches may differ in their number of examples",
@@ -235,6 +243,18 @@ def _error(name: str, predicted: str, truth: str, of: Callable[[Array], Array]) 
 
 # What is read off the confusion matrix.
 
+_MOST_CLASSES = 10_000  # of which a matrix takes 0.8 GB
+
+
+def _threshold(name: str, value: object) -> float:
+    number = as_float(value)
+    if math.isnan(number):
+        raise DataError(
+            f"{name}: the threshold is a number, not {shown(value)}",
+            hint="Write 0 for logits, 0.5 for probabilities.",
+        )
+    return number
+
 
 def _of_matrix(
     name: str,
@@ -245,16 +265,26 @@ def _of_matrix(
     classes: int | None = None,
 ) -> Metric:
     """The metric whose state is the matrix of counts, truth by prediction, and whose result is a function of it."""
-    if classes is not None and (isinstance(classes, bool) or not isinstance(classes, int) or classes < 2):
-        raise DataError(f"{name}: classes is a whole number from 2, not {shown(classes)}")
+    if classes is not None and (
+        isinstance(classes, bool) or not isinstance(classes, int) or not 2 <= classes <= _MOST_CLASSES
+    ):
+        raise DataError(
+            f"{name}: classes is a whole number from 2 to {_MOST_CLASSES}, not {shown(classes)}",
+            hint="Write such as classes=10, or leave it out.",
+        )
     least = classes or 0
-    read = partial(read_classes, name, (scores, truth), threshold, False, classes=classes)
+    read = partial(read_classes, name, (scores, truth), _threshold(name, threshold), False, classes=classes)
 
     def start() -> State:
         return {"matrix": np.zeros((least, least), np.int64)}
 
     def add(state: State, found: Any, labels: Any) -> State:
         predicted, true, k = read(found, labels)
+        if k > _MOST_CLASSES:
+            raise DataError(
+                f"{name}: there is a class {k - 1}, and all pairs of up to {_MOST_CLASSES} classes are counted",
+                hint="Number the classes from 0 without gaps.",
+            )
         counts = np.bincount(true * k + predicted, minlength=k * k).reshape(k, k)
         return merge(state, {"matrix": counts})
 
@@ -376,7 +406,9 @@ def _rate(
     if average not in get_args(Average):
         raise _unknown(name, "average", average, get_args(Average))
     if not (zero_division in (0, 1) or zero_division != zero_division):
-        raise DataError(f"{name}: zero_division is 0, 1 or NaN, not {shown(zero_division)}")
+        raise DataError(
+            f"{name}: zero_division is 0, 1 or NaN, not {shown(zero_division)}", hint="Write 0.0."
+        )
     result = partial(_averaged, name, average, zero_division)
     return _of_matrix(name, scores, truth, threshold, result, classes)
 

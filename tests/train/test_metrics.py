@@ -296,6 +296,33 @@ def test_shapes_that_would_broadcast_are_no_pairs():
     assert 'mean("loss", per="x")' in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: metrics.accuracy(threshold="a"), "accuracy: the threshold is a number, not 'a'"),
+        (lambda: metrics.f1(threshold=None), "f1: the threshold is a number, not None"),
+        (lambda: metrics.binary_accuracy(threshold=float("nan")), "the threshold is a number, not nan"),
+        (lambda: metrics.accuracy("logits")([1]), "accuracy takes logits and y, and was given 1 arrays"),
+        (
+            lambda: metrics.confusion_matrix()([2**30, 0], [0, 1]),
+            "confusion_matrix: there is a class 1073741824",
+        ),
+        (lambda: metrics.recall()([0, 1], [1, 10**6]), "recall: there is a class 1000000"),
+        (lambda: metrics.precision(classes=10**12), "classes is a whole number from 2 to 10000"),
+        (lambda: metrics.recall(zero_division=None), "zero_division is 0, 1 or NaN"),
+    ],
+)
+def test_what_is_refused_says_what_to_write(wrong, message):
+    with pytest.raises(errors.DataError, match=message) as caught:
+        wrong()
+    assert caught.value.hint and caught.value.source.file == __file__
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_mean_of_infinities_of_both_signs_is_nan_without_a_warning():
+    assert np.isnan(metrics.mean("l")([np.inf, -np.inf]))
+
+
 def test_options_that_are_not_there():
     for wrong in (
         lambda: metrics.precision(average="makro"),
