@@ -6,6 +6,11 @@
 A layer declares its parameters where it is applied, and returns its state as a value: `h, state = yield from layer(x)`.
 Nothing is global. A user's own function goes wherever a layer goes.
 
+The state is part of the program: the next running statistics of `batch_norm`, the next random key of `dropout`. It
+reaches the graph by `nn.graph(build)`, or by `define(outputs, updates={"state": state})`, and each step of training
+runs its group: `session.run("loss", feeds, update=("train", "state"))`, as `train.fit` does. Where it is dropped on the
+way, `nn.graph` and `define` raise GraphError. For evaluation there is none: see `nn.modes` and `nn.with_evaluation`.
+
 >>> import symgraph as sg
 >>> @sg.do
 ... def network():
