@@ -16,10 +16,10 @@ import attrs
 import numpy as np
 
 import symgraph as sg
-from models import classifier, cli, study, xor_mlp
+from models import classifier, cli, images, study, xor_mlp
 from symgraph import nn
 from symgraph.data import Dataset, Examples
-from models.training import Array
+from symgraph.ir import Array
 from symgraph.train import EarlyStopping, History, metrics, pictures
 
 _NAIVE_UPDATES, _STEP = 100, 0.02
@@ -345,7 +345,7 @@ def _fit(
             validation=validation,
             epochs=epochs,
             batch_size=min(size, len(train)),
-            map=classifier.prepared((784,), settings.dtype),
+            map=images.prepared(settings.dtype),
             quiet=True,
             **{"metrics": {"accuracy": metrics.accuracy()}, "train_metrics": True, **options},
         )

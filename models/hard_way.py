@@ -19,9 +19,9 @@ import attrs
 import numpy as np
 
 import symgraph as sg
-from models import cli, study, training
-from models.training import Array
+from models import cli, images, study
 from symgraph.data import Dataset
+from symgraph.ir import Array
 from symgraph.train import pictures
 
 EPOCHS, RATE = 10_000, 0.01
@@ -187,10 +187,10 @@ def learn_digits(
     page: study.Page = study.SILENT,
 ) -> tuple[sg.train.History, float]:
     """Learn which digit a picture shows, y being one-hot: what came of training, and the accuracy on the test data."""
-    sizes = (training.PIXELS, HIDDEN, HIDDEN, 10)
+    sizes = (images.PIXELS, HIDDEN, HIDDEN, 10)
     declared = declare(sizes, [1 / n**0.5 for n in sizes], settings.dtype)
     train, test = (
-        {"x": training.features(part.x, settings.dtype), "y": np.eye(10, dtype=settings.dtype)[part.y]}
+        {"x": images.features(part.x, settings.dtype), "y": np.eye(10, dtype=settings.dtype)[part.y]}
         for part in (data.train, data.test)
     )
     step = sg.train.minimize(declared, "loss", sg.train.adam(0.003))

@@ -1,16 +1,29 @@
 """The talk's first network: logistic regression, with its gradient written by hand in NumPy.
 
 Is a picture the digit 0, or another? One matrix product, one cross-entropy; all weights start at 0.01 and the
-learning rate is 1. This is the yardstick: the next network is the same, and its gradient is found for it.
+learning rate is 1. This is the yardstick: the next network is the same, and its gradient is found for it. Here
+all is by hand, also what `sg.train.fit` does for the others: the loop, its checkpoints, Ctrl-C.
 """
 
+from collections.abc import Mapping
+from math import isfinite
+from pathlib import Path
+from time import perf_counter
+from typing import TypeAlias
+
+import attrs
 import numpy as np
 
 import symgraph as sg
-from models import cli
-from models.training import Array, HandNetwork, Weights
+from models import cli, images, study, training
+from symgraph.data import Dataset, Position
+from symgraph.ir import Array
+from symgraph.train import checkpoint
+from symgraph.train.interruption import interruptible
+from symgraph.train.progress import Speed, display
 
 PIXELS = 784
+Weights: TypeAlias = Mapping[str, Array]
 
 
 def initial(dtype: str = "float64") -> Weights:
@@ -54,17 +67,74 @@ def graph(learning_rate: float = 1.0, dtype: str = "float64") -> sg.Graph:
     return sg.define({"loss": loss, "logits": z}, updates=updates)
 
 
-def network(settings: cli.Settings) -> HandNetwork:
-    """The network with its weights."""
-    return HandNetwork(
-        "logistic_regression",
-        initial(settings.dtype),
-        lambda weights, x, y: step(weights, x, y, settings.learning_rate),
-        logits,
+def train(settings: cli.Settings, data: Dataset, page: study.Page = study.SILENT) -> training.Trained:
+    """Train batch by batch; a checkpoint is written after each epoch, and on Ctrl-C."""
+    run, weights, losses, position = about(settings, data), initial(settings.dtype), list[float](), Position()
+    if settings.resume is not None:
+        weights, losses, position = resumed(settings.resume, run)
+        rest = "" if position.epoch < settings.epochs else ", and nothing is left to train"
+        page.progress(f"resumed {settings.resume} after step {len(losses)}{rest}")
+    stream = sg.batches(
+        data.train,
+        settings.batch_size,
+        shuffle=settings.shuffle,
+        seed=settings.seed,
+        epochs=settings.epochs,
+        start=position,
+        map=images.prepared(settings.dtype, classes=2, used=settings.used),
     )
+    steps, begun, seen = stream.per_epoch * settings.epochs, perf_counter(), 0
+    with (
+        stream,
+        interruptible() as stopped,
+        display(page.out, page.quiet) as shown,
+        np.errstate(all="ignore"),
+    ):
+        for batch in stream:
+            loss, weights = step(weights, batch["x"], batch["y"], settings.learning_rate)
+            losses.append(loss)
+            seen += len(batch["y"])
+            seconds, epoch, whole = perf_counter() - begun, stream.position.epoch, stream.position.index == 0
+            if not isfinite(loss):
+                message = f"the loss became {loss} at step {len(losses)}, in epoch {epoch + (not whole)}"
+                raise sg.DivergenceError(message, hint="Take a smaller learning rate.")
+            if whole:
+                row = {"loss": np.mean(losses[-stream.per_epoch :]), "seconds": seconds}
+                now = sg.train.Progress(len(losses), steps, epoch, settings.epochs, loss, (row,), tuple(row))
+                shown.epoch(now, Speed(seen, seconds, None))
+            if settings.checkpoint is not None and (whole or stopped()):
+                save(settings.checkpoint, run, weights, losses, stream.position)
+            if stopped():
+                raise sg.train.Interrupted("stopped", sg.train.History((), losses, interrupted=True))
+    seconds = perf_counter() - begun
+    answers = logits(weights, images.features(data.test.x, settings.dtype))
+    right = images.right(answers, data.test.y)
+    return training.Trained(sg.train.History((), losses), weights, answers, right, seconds)
 
 
-MODEL = cli.Model("logistic_regression", __doc__, network)
+def about(settings: cli.Settings, data: Dataset) -> str:
+    """What must be the same when training is resumed; epochs may be added."""
+    names = ("dtype", "batch_size", "used", "shuffle", "seed", "learning_rate")
+    return f"by hand, {data.name}, " + ", ".join(f"{name} {getattr(settings, name)}" for name in names)
+
+
+def save(path: Path, run: str, weights: Weights, losses: list[float], position: Position) -> None:
+    """Write a checkpoint; raises CheckpointError."""
+    header = checkpoint.header(run, None, position, {"losses": np.array(losses)})
+    checkpoint.write(path, attrs.evolve(header, tensors=weights, step=len(losses)))
+
+
+def resumed(path: Path, run: str) -> tuple[Weights, list[float], Position]:
+    """What a checkpoint holds; raises CheckpointError for that of another run."""
+    saved = checkpoint.read(path)
+    if saved.fingerprint != run or saved.position is None:
+        details = (f"it was made by   {saved.fingerprint}", f"and now it is    {run}")
+        message = f"{path} is a checkpoint of another network, or of other options"
+        raise sg.CheckpointError(message, details=details, hint=cli.ONLY_EPOCHS)
+    return saved.tensors, saved.arrays["losses"].tolist(), saved.position
+
+
+MODEL = training.Model("logistic_regression", __doc__, train)
 
 if __name__ == "__main__":
-    raise SystemExit(cli.main(MODEL))
+    raise SystemExit(training.main(MODEL))

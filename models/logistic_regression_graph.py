@@ -4,9 +4,10 @@ Three steps on a stack of operands, as in the talk: a matrix product, a sum, a c
 network has by hand is here what `minimize` adds. The losses and weights of the two agree.
 """
 
+from functools import partial
+
 import symgraph as sg
-from models import cli
-from models.training import GraphNetwork
+from models import cli, training
 
 PIXELS = 784
 
@@ -34,17 +35,12 @@ def graph(learning_rate: float = 1.0, dtype: str = "float64") -> sg.Graph:
     return sg.train.minimize(declare(dtype), "loss", sg.train.sgd(learning_rate))
 
 
-def network(settings: cli.Settings) -> GraphNetwork:
-    """The network in a session."""
-    return GraphNetwork(
-        lambda: graph(settings.learning_rate, settings.dtype),
-        backend=settings.backend,
-        seed=settings.seed,
-        batch=settings.used or settings.batch_size,
-    )
+def declared(settings: cli.Settings) -> sg.Graph:
+    """The graph that the options ask for."""
+    return graph(settings.learning_rate, settings.dtype)
 
 
-MODEL = cli.Model("logistic_regression_graph", __doc__, network)
+MODEL = training.Model("logistic_regression_graph", __doc__, partial(training.fitted, declared))
 
 if __name__ == "__main__":
-    raise SystemExit(cli.main(MODEL))
+    raise SystemExit(training.main(MODEL))

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 import symgraph as sg
-from models import cli, study, training
-from models.training import Array
+from models import cli, images, study
 from symgraph.data import Dataset
+from symgraph.ir import Array
 from symgraph.train import pictures
 
 LINE_EPOCHS, SIGMOID_EPOCHS, DESCENT_EPOCHS, LAYER_EPOCHS = 300, 500, 100, 2
@@ -255,7 +255,7 @@ def learn_layers(
     """Train the network: its losses, and the accuracies of both answers on the test data."""
     train, test = (
         {
-            "x": training.features(part.x, settings.dtype).reshape(-1, 28, 28, 1),
+            "x": images.features(part.x, settings.dtype, (28, 28, 1)),
             "y": part.y.astype("int64"),
             "even": (part.y % 2 == 0).astype(settings.dtype)[:, None],
         }

@@ -10,10 +10,10 @@ to 97.1 % (`--learning-rate`).
 """
 
 import argparse
+from functools import partial
 
 import symgraph as sg
-from models import cli
-from models.training import GraphNetwork
+from models import cli, training
 
 PIXELS, HIDDEN = 784, 64
 INITIALIZERS: dict[str, sg.init.Initializer] = {
@@ -55,16 +55,6 @@ def graph(
     return sg.train.minimize(declare(initializer, classes, dtype), "loss", sg.train.sgd(learning_rate))
 
 
-def network(settings: cli.Settings) -> GraphNetwork:
-    """The network in a session."""
-    return GraphNetwork(
-        lambda: graph(settings.learning_rate, settings.initializer, settings.classes, settings.dtype),
-        backend=settings.backend,
-        seed=settings.seed,
-        batch=settings.used or settings.batch_size,
-    )
-
-
 def options(parser: argparse.ArgumentParser) -> None:
     """The options that this network has beside the common ones."""
     parser.add_argument(
@@ -78,7 +68,14 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-MODEL = cli.Model("one_hidden_layer", __doc__, network, used=100, options=options)
+def declared(settings: cli.Settings) -> sg.Graph:
+    """The graph that the options ask for."""
+    return graph(settings.learning_rate, settings.initializer, settings.classes, settings.dtype)
+
+
+MODEL = training.Model(
+    "one_hidden_layer", __doc__, partial(training.fitted, declared), used=100, options=options
+)
 
 if __name__ == "__main__":
-    raise SystemExit(cli.main(MODEL))
+    raise SystemExit(training.main(MODEL))

@@ -16,23 +16,28 @@ import attrs
 import numpy as np
 
 import symgraph as sg
-from models import chart, cli
-from models.training import Array
+from models import cli
 from symgraph.compile import lowering
 from symgraph.data import Dataset
+from symgraph.ir import Array
+from symgraph.train import pictures
+from symgraph.train.checkpoints import check_file, check_folder
 
 Row: TypeAlias = Mapping[str, Any]
 
 
 @attrs.frozen
 class Page:
-    """Where a study writes: text to `out`, pictures into a folder, where one was asked for.
+    """Where a program writes: text to `out`, and where they were asked for pictures into a folder, the chart of the
+    losses into the file `plot`, and the result as a line of JSON to standard output.
 
     `load` gives the images that the options name; a program whose parts all ask for them loads them once.
     """
 
     out: TextIO
     pictures: Path | None = None
+    plot: Path | None = None
+    json: bool = False
     quiet: bool = False
     load: Callable[[], Dataset] = sg.data.mnist
 
@@ -50,8 +55,29 @@ class Page:
         if self.pictures is None:
             return
         path, drawn = self.pictures / name, draw(*of)
-        chart.save(drawn, path)
+        _write(drawn, path)
         self.say(f"picture         {path}")
+
+    def chart(self, losses: Mapping[str, Sequence[float]], title: str) -> None:
+        """Write the chart of the losses by batch, one curve a network, where it was asked for."""
+        if self.plot is not None:
+            pictures.curves(losses, title=title, x="batch", y="training loss", save=self.plot)
+            self.say(f"chart           {self.plot}")
+
+    def result(self, found: Mapping[str, Any]) -> None:
+        """Print the result as one line of JSON, where it was asked for."""
+        if self.json:
+            print(json.dumps(plain(found), allow_nan=False), flush=True)
+
+
+def _write(drawn: Any, path: Path) -> None:
+    if not isinstance(drawn, str):
+        pictures.write(drawn, path)
+        return
+    try:
+        path.write_text(drawn, encoding="utf-8")
+    except OSError as error:
+        raise sg.DataError(f"{path} could not be written: {error.strerror or error}", source=None) from error
 
 
 SILENT = Page(sys.stderr, quiet=True)  # for functions that are called without a page
@@ -78,9 +104,8 @@ def main(study: Study, arguments: Sequence[str] | None = None) -> int:
     """Run a study; returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = cli.plain_parser(f"python -m models.{study.name}", study.about)
-    cli.run_options(parser, study.dtype)
+    cli.run_options(parser, study.dtype, epochs="each part's own")
     add = parser.add_argument
-    add("--epochs", metavar="N", type=cli.count, help="passes over the data; default: each part's own")
     add("--pictures", metavar="FOLDER", type=Path, help="draw the pictures into this folder")
     add(
         "--only",
@@ -94,25 +119,36 @@ def main(study: Study, arguments: Sequence[str] | None = None) -> int:
 
 def _run(study: Study, args: argparse.Namespace) -> int:
     page = opened(args)
-    settings = cli.Settings(backend=args.backend, dtype=args.dtype, seed=args.seed)
+    settings = cli.settings(args)
     found: dict[str, Any] = {"model": study.name}
     for name, part in study.parts.items():
         if args.only is None or name in args.only:
             found[name] = part(args, settings, page)
             page.say("")
-    if args.json:
-        print(json.dumps(plain(found), allow_nan=False), flush=True)
+    page.result(found)
     return cli.DONE
 
 
 def opened(args: argparse.Namespace) -> Page:
-    """The page that the options ask for; raises a SymgraphError for a backend or a folder that is not to be had."""
+    """The page that the options ask for; raises a SymgraphError for a backend, file or folder that is not to be had.
+
+    It is asked for before anything runs: hours of training must not end in that.
+    """
     lowering(args.backend)
-    cli.check_folder("--pictures", args.pictures)
-    if args.pictures is not None:
-        chart.checked(args.pictures / "picture.png")
+    folder, plot, checkpoint = (getattr(args, name, None) for name in ("pictures", "plot", "checkpoint"))
+    for option, path in {"--plot": plot, "--checkpoint": checkpoint}.items():
+        if path is not None:
+            check_file(option, path)
+    if plot is not None:
+        pictures.check(plot)
+    if folder is not None:
+        if not folder.parent.is_dir():  # none is made in a place that was mistyped
+            why = f"there is no folder {folder.parent}"
+            raise sg.DataError(f"--pictures {folder} cannot be written to: {why}", source=None)
+        check_folder("--pictures", folder)
+        pictures.check(folder / "picture.png")
     out = sys.stderr if args.json else sys.stdout
-    return Page(out, args.pictures, args.quiet, cache(lambda: cli.load(args, out)))
+    return Page(out, folder, plot, args.json, args.quiet, cache(lambda: cli.load(args, out)))
 
 
 def plain(value: Any) -> Any:

@@ -22,7 +22,7 @@ import numpy as np
 
 import symgraph as sg
 from models import cli, study
-from models.training import Array
+from symgraph.ir import Array
 from symgraph.train import pictures
 
 EPOCHS, RATE = 10_000, 3.0

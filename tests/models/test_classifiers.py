@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import symgraph as sg
-from models import classifier, lenet, mnist_dense, study
+from models import classifier, images, lenet, mnist_dense, study
 from symgraph.train import checkpoint as files
 
 ROOT = Path(__file__).parents[2]
@@ -99,7 +99,7 @@ def test_the_dense_network_is_its_formula():
 
 def test_batches_are_pixels_between_0_and_1():
     batch = sg.data.digits().train[:3]
-    fed = classifier.prepared((28, 28, 1))(batch)
+    fed = images.prepared("float32", shape=(28, 28, 1))(batch)
     assert fed["x"].shape == (3, 28, 28, 1)
     assert (fed["x"].dtype, fed["y"].dtype) == (np.float32, np.int64)
     np.testing.assert_allclose(fed["x"][..., 0], batch.x / 255, rtol=1e-6)

@@ -1,19 +1,30 @@
 """The programs as a user meets them: output, checkpoints, Ctrl-C, and what they say about mistakes."""
 
+import io
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import threading
+from itertools import count
 from pathlib import Path
 
+import attrs
 import numpy as np
 import pytest
 
 import symgraph as sg
-from models import cli, logistic_regression, logistic_regression_graph, one_hidden_layer, talk, training
+from models import (
+    cli,
+    images,
+    logistic_regression,
+    logistic_regression_graph,
+    one_hidden_layer,
+    study,
+    talk,
+    training,
+)
 from symgraph.train import checkpoint as files
 
 ROOT = Path(__file__).parents[2]
@@ -24,11 +35,17 @@ OFFLINE = {"SYMGRAPH_DATA": "", "http_proxy": "http://127.0.0.1:9", "https_proxy
 
 
 def run(model, *words):
-    return cli.main(model, [*ON_DIGITS, *words])
+    return training.main(model, [*ON_DIGITS, *words])
 
 
 def result_of(captured):
     return json.loads(captured.out.splitlines()[-1])
+
+
+def losses_of(saved):
+    """The losses that a checkpoint holds: of fit, or of the network by hand."""
+    (losses,) = (array for name, array in saved.arrays.items() if name in ("fit/outputs/0", "losses"))
+    return losses.tolist()
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
@@ -36,7 +53,7 @@ def test_a_run_prints_data_progress_and_result(model, capsys):
     assert run(model) == 0
     out = capsys.readouterr().out
     assert "scikit-learn's 1,797 handwritten digits" in out
-    assert re.search(rf"{model.name}  epoch 1/1  batch 60/60  loss \d", out)
+    assert re.search(r"epoch 1/1  loss \d\.\d+  [\d,]+ examples/s", out)
     assert re.search(r"test accuracy   0\.\d{4} on scikit-learn digits", out)
 
 
@@ -51,13 +68,13 @@ def test_json_is_the_one_line_on_stdout(model, capsys):
     assert result["model"] == model.name
     assert len(result["train_loss"]) == 120
     assert 0 <= result["test_accuracy"] <= 1
-    assert "batch 120/120" in captured.err
+    assert "epoch 2/2  loss" in captured.err
 
 
 def test_quiet_leaves_the_result(capsys):
     assert run(MODELS[1], "--quiet") == 0
     out = capsys.readouterr().out
-    assert "batch 1/" not in out
+    assert "epoch 1/" not in out
     assert "test accuracy" in out
 
 
@@ -74,32 +91,45 @@ def test_a_resumed_run_equals_an_uninterrupted_one(model, extra, tmp_path, capsy
     assert found["train_loss"] == expected["train_loss"]
     assert found["test_accuracy"] == expected["test_accuracy"]
     before, after = files.read(whole), files.read(resumed)
-    assert (before.step, before.position, before.extra) == (after.step, after.position, after.extra)
+    assert (before.step, before.position, before.fingerprint) == (
+        after.step,
+        after.position,
+        after.fingerprint,
+    )
+    assert losses_of(before) == losses_of(after) == expected["train_loss"]
     assert before.tensors.keys() == after.tensors.keys()
     for name, value in before.tensors.items():
         assert value.tobytes() == after.tensors[name].tobytes()
 
 
-def test_stopped_between_steps_and_resumed_is_the_same_run(tmp_path):
-    data = sg.data.digits()
-    settings = cli.Settings(batch_size=100, epochs=3)
-    task = settings.task("one_hidden_layer", data)
+@pytest.mark.parametrize("model", [MODELS[0], MODELS[2]], ids=lambda model: model.name)
+def test_stopped_between_steps_and_resumed_is_the_same_run(model, tmp_path, monkeypatch):
+    data, settings = sg.data.digits(), cli.Settings(batch_size=100, epochs=3)
+    whole, path = model.train(settings, data), tmp_path / "stopped"
+    features = images.features
 
-    def network():
-        return one_hidden_layer.network(settings)
+    def interrupted(at):
+        """Ctrl-C while a batch is made."""
+        batch = count(1)
 
-    whole_network, path = network(), tmp_path / "stopped"
-    whole = training.train(whole_network, task)
-    for after in (1, 7, 22):
-        asked = iter(range(1, 1000))
-        cut = training.train(network(), task, checkpoint=path, stopped=lambda a=after, n=asked: next(n) == a)
-        assert cut.interrupted
-        assert len(cut.train_loss) == after
-        again = network()
-        resumed = training.train(again, task, resume=path)
-        assert resumed.train_loss == whole.train_loss
-        for name, value in whole_network.values.items():
-            assert value.tobytes() == again.values[name].tobytes()
+        def made(*args):
+            if next(batch) == at:
+                signal.raise_signal(signal.SIGINT)
+            return features(*args)
+
+        return made
+
+    for at in (3, 9, 24):
+        with monkeypatch.context() as patched, pytest.raises(sg.train.Interrupted) as stopped:
+            patched.setattr(images, "features", interrupted(at))
+            model.train(attrs.evolve(settings, checkpoint=path), data)
+        losses = stopped.value.history.losses
+        assert 0 < len(losses) <= at
+        assert list(losses) == losses_of(files.read(path)) == list(whole.losses[: len(losses)])
+        resumed = model.train(attrs.evolve(settings, resume=path), data)
+        assert resumed.losses == whole.losses
+        for name, value in whole.weights.items():
+            assert value.tobytes() == resumed.weights[name].tobytes()
 
 
 @pytest.mark.parametrize("model", ["logistic_regression", "one_hidden_layer"])
@@ -115,16 +145,16 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_resume(model, tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     for line in process.stdout:
-        if "batch 1/" in line:
+        if line.startswith("epoch 1/"):
             break
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
-    assert f"python -m models.{model} --dataset digits" in err
-    assert f"--resume '{path}'" in err
+    command = re.search(rf"stopped; resume with: python -m models\.{model} (.*)", err)[1]
+    assert command == f"--dataset digits --epochs 100000 --checkpoint '{path}' --resume '{path}'"
     saved = files.read(path)
-    assert saved.step == len(saved.extra["train_loss"]) >= 1
+    assert saved.step == len(losses_of(saved)) >= 60
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
@@ -134,7 +164,10 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_resume(model, tmp_path):
         (["--data", "no/such/folder"], "no/such/folder: there is no such folder"),
         (["--dataset", "digits", "--data", "."], "takes no --data"),
         (["--backend", "abacus"], "there is no backend 'abacus'"),
-        (["--plot", "no/such/folder/chart.png"], "there is no folder no/such/folder"),
+        (
+            ["--plot", "no/such/folder/chart.png"],
+            "--plot no/such/folder/chart.png cannot be written: there is no folder ",
+        ),
         (["--plot", "chart.docx"], "no chart can be written as .docx"),
         (["--plot", "."], "it is a folder"),
         (["--checkpoint", "no/such/folder/c"], "--checkpoint no/such/folder/c cannot be written"),
@@ -146,11 +179,11 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_resume(model, tmp_path):
 @pytest.mark.parametrize("model", [MODELS[0], MODELS[2]], ids=lambda model: model.name)
 def test_a_mistake_is_one_message(model, words, said, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert cli.main(model, words) == 2
+    assert training.main(model, words) == 2
     captured = capsys.readouterr()
     assert said in captured.err
     assert captured.err.startswith(f"python -m models.{model.name}: error: ")
-    assert "batch 1/" not in captured.out  # it is said before training starts
+    assert "epoch 1/" not in captured.out  # it is said before training starts
     assert "Traceback" not in captured.err
 
 
@@ -174,41 +207,59 @@ def test_a_wrong_option_is_one_message(words, said, capsys):
 
 
 def test_a_foreign_checkpoint_is_refused(tmp_path, capsys):
-    path = str(tmp_path / "c")
+    path, by_hand = str(tmp_path / "c"), str(tmp_path / "by hand")
     assert run(MODELS[1], "--checkpoint", path) == 0
-    for model, words, said in [
-        (MODELS[2], [], "another graph"),
-        (MODELS[0], [], "another network"),
-        (MODELS[1], ["--dtype", "float32"], "another graph"),
-        (MODELS[1], ["--batch-size", "50"], "made with batch size 25, and now it is 50"),
-        (MODELS[1], ["--seed", "1"], "made with seed 0, and now it is 1"),
+    assert run(MODELS[0], "--checkpoint", by_hand) == 0
+    for model, words, source, said in [
+        (MODELS[2], [], path, "another graph"),
+        (MODELS[0], [], path, "another network"),
+        (MODELS[1], [], by_hand, "was not saved by fit"),
+        (MODELS[1], ["--dtype", "float32"], path, "another graph"),
+        (MODELS[1], ["--learning-rate", "0.5"], path, "another graph"),
+        (MODELS[1], ["--batch-size", "50"], path, "made with batch_size = 25, and now it is 50"),
+        (MODELS[1], ["--seed", "1"], path, "made with seed = 0, and now it is 1"),
+        (MODELS[0], ["--seed", "1"], by_hand, "shuffle False, seed 0, "),
+        (MODELS[0], ["--learning-rate", "0.5"], by_hand, "learning_rate 0.5"),
     ]:
         capsys.readouterr()
-        assert run(model, *words, "--resume", path) == 2
-        err = capsys.readouterr().err
-        assert said in err
-        assert "strict" not in err
+        assert run(model, *words, "--resume", source) == 2
+        captured = capsys.readouterr()
+        assert said in captured.err
+        assert "only --epochs may change" in captured.err
+        assert "strict" not in captured.err and "fit(" not in captured.err
+        assert "epoch 1/" not in captured.out
 
 
-def test_a_finished_run_has_nothing_left_to_train(tmp_path, capsys):
+def test_a_checkpoint_of_a_part_of_each_batch_is_not_one_of_all(tmp_path):
+    path, data = tmp_path / "c", sg.data.digits()
+    settings = cli.Settings(batch_size=500, used=50)
+    MODELS[2].train(attrs.evolve(settings, checkpoint=path), data)
+    with pytest.raises(
+        sg.CheckpointError, match=r"fed as x: float64\[784\], y: float64\[1\], 50 rows of 500'"
+    ):
+        MODELS[2].train(attrs.evolve(settings, used=None, resume=path), data)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_a_finished_run_has_nothing_left_to_train(model, tmp_path, capsys):
     path = str(tmp_path / "c")
-    assert run(MODELS[1], "--checkpoint", path) == 0
-    assert "nothing left" not in capsys.readouterr().out
-    assert run(MODELS[1], "--resume", path) == 0
-    assert f"{path} has all epochs (1): nothing left to train" in capsys.readouterr().out
-    assert run(MODELS[1], "--resume", path, "--epochs", "2") == 0
-    assert "nothing left" not in capsys.readouterr().out
+    assert run(model, "--checkpoint", path) == 0
+    assert "nothing is left" not in capsys.readouterr().out
+    assert run(model, "--resume", path) == 0
+    assert re.search(rf"resumed {path}.* nothing is left to train", capsys.readouterr().out)
+    assert run(model, "--resume", path, "--epochs", "2") == 0
+    assert "nothing is left" not in capsys.readouterr().out
 
 
 def test_fashion_that_cannot_be_had_is_an_error(tmp_path, monkeypatch, capsys):
     for name, value in {**OFFLINE, "XDG_CACHE_HOME": str(tmp_path), "SYMGRAPH_DATA": "/no/such"}.items():
         monkeypatch.setenv(name, value)
-    assert cli.main(MODELS[1], ["--dataset", "fashion"]) == 2
+    assert training.main(MODELS[1], ["--dataset", "fashion"]) == 2
     captured = capsys.readouterr()
     assert "Fashion-MNIST could not be downloaded" in captured.err
     assert "--data DIR" in captured.err and "--dataset digits" in captured.err
     assert "$SYMGRAPH_DATA is /no/such, and there is no such folder" in captured.err
-    assert "batch 1/" not in captured.out
+    assert "epoch 1/" not in captured.out
 
 
 def test_a_checkpoint_of_another_program_is_refused(tmp_path, capsys):
@@ -216,22 +267,25 @@ def test_a_checkpoint_of_another_program_is_refused(tmp_path, capsys):
     with sg.Session(logistic_regression_graph.graph()) as session:
         session.save(path)
     assert run(MODELS[1], "--resume", str(path)) == 2
-    assert "was not saved by this program" in capsys.readouterr().err
+    assert "was not saved by fit" in capsys.readouterr().err
 
 
-def test_a_run_that_diverges_is_saved_and_resumed(tmp_path, capsys):
-    path = str(tmp_path / "c")
-    words = ["--learning-rate", "1e308", "--dtype", "float64", "--json", "--checkpoint", path]
-    assert run(MODELS[1], *words, "--epochs", "2") == 0
-    losses = result_of(capsys.readouterr())["train_loss"]
-    assert None in losses
-    assert run(MODELS[1], *words, "--epochs", "3", "--resume", path) == 0
-    assert result_of(capsys.readouterr())["train_loss"][:120] == losses
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_a_run_that_diverges_says_where_and_leaves_no_checkpoint_of_that(model, tmp_path, capsys):
+    path = tmp_path / "c"
+    assert run(model, "--learning-rate", "1e308", "--json", "--checkpoint", str(path)) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert re.search(r"loss'? became \w+ at step \d+, in epoch 1", captured.err)
+    assert "smaller learning rate" in captured.err
+    assert "Warning" not in captured.err
+    assert not path.exists()
 
 
 def test_the_seed_decides_random_weights():
     def weights(seed):
-        return one_hidden_layer.network(cli.Settings(initializer="glorot", seed=seed)).values["W1"]
+        settings = cli.Settings(initializer="glorot", seed=seed, learning_rate=0.0)
+        return one_hidden_layer.MODEL.train(settings, sg.data.digits()).weights["W1"]
 
     np.testing.assert_array_equal(weights(1), weights(1))
     assert not np.array_equal(weights(1), weights(2))
@@ -283,10 +337,9 @@ def test_a_constant_start_keeps_all_hidden_units_equal(backend, dtype):
     runs = [settings, *talk.mendings(settings).values()]
     spreads = []
     for own in runs:
-        network = one_hidden_layer.network(own)
-        training.train(network, own.task("one_hidden_layer", data))
-        assert np.ptp(network.values["W1"], axis=1).min() > 0  # it did learn
-        spreads.append(talk.spread(network.values["W1"]))
+        done = one_hidden_layer.MODEL.train(own, data)
+        assert np.ptp(done.weights["W1"], axis=1).min() > 0  # it did learn
+        spreads.append(talk.spread(done.weights["W1"]))
     assert spreads[0] == 0.0  # not by one bit
     assert min(spreads[1:]) > 0.1
 
@@ -296,7 +349,7 @@ def test_the_talks_pictures_are_refused_before_training(tmp_path, capsys):
     assert talk.main([*ON_DIGITS, "--pictures", str(tmp_path / "file")]) == 2
     captured = capsys.readouterr()
     assert "it is a file" in captured.err
-    assert "batch 1/" not in captured.out
+    assert "epoch 1/" not in captured.out
 
 
 def test_a_fresh_clone_without_a_network_falls_back_and_says_so(tmp_path):
@@ -315,53 +368,21 @@ def test_a_fresh_clone_without_a_network_falls_back_and_says_so(tmp_path):
 
 def test_help_names_what_better_choices_are(capsys):
     with pytest.raises(SystemExit) as exit_:
-        cli.main(one_hidden_layer.MODEL, ["--help"])
+        training.main(one_hidden_layer.MODEL, ["--help"])
     assert exit_.value.code == 0
     out = capsys.readouterr().out
     assert "--initializer glorot --classes 10 --batch-size 50 --epochs 5" in out
 
 
-def test_the_bar_on_a_terminal_shows_the_loss():
-    class Terminal:
-        def __init__(self):
-            self.text = ""
-
-        def write(self, text):
-            self.text += text
-            return len(text)
-
-        def flush(self):
-            pass
-
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_the_bar_on_a_terminal_shows_the_loss(model, monkeypatch):
+    class Terminal(io.StringIO):
         def isatty(self):
             return True
 
     terminal = Terminal()
-    with cli.progress(terminal, "network") as watch:
-        watch(training.Progress(3, 60, 1, 1, 0.12345))
-    assert "network" in terminal.text
-    assert "3/60" in terminal.text
-    assert "loss 0.1235" in terminal.text or "loss 0.1234" in terminal.text
-
-
-def test_ctrl_c_is_left_alone_on_other_threads():
-    found = []
-
-    def on_thread():
-        with cli.interruptible() as stopped:
-            found.append(stopped())
-
-    thread = threading.Thread(target=on_thread)
-    thread.start()
-    thread.join()
-    assert found == [False]
-
-
-def test_a_second_ctrl_c_interrupts_at_once():
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), cli.interruptible() as stopped:
-        assert not stopped()
-        signal.raise_signal(signal.SIGINT)
-        assert stopped()
-        signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+    monkeypatch.setenv("TERM", "xterm")
+    page = study.Page(terminal)
+    done = model.train(cli.Settings(batch_size=25, epochs=2), sg.data.digits(), page)
+    assert f"loss {done.losses[-1]:.4g}" in terminal.getvalue()
+    assert "120/120" in terminal.getvalue()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import symgraph as sg
-from models import cli, logistic_regression, logistic_regression_graph, one_hidden_layer, training
+from models import cli, images, logistic_regression, logistic_regression_graph, one_hidden_layer
 from symgraph.data import Dataset, Examples
 from tests.models import reference
 
@@ -35,41 +35,40 @@ def mnist():
 
 
 def trained(model, data, **options):
-    settings = attrs.evolve(cli.Settings(used=model.used), **options)
-    network = model.network(settings)
-    return network, training.train(network, settings.task(model.name, data))
+    return model.train(attrs.evolve(cli.Settings(used=model.used), **options), data)
 
 
 @needs_mnist
 @pytest.mark.parametrize("module", [logistic_regression, logistic_regression_graph])
 def test_the_talks_figures(module, mnist):
-    _, result = trained(module.MODEL, mnist)
-    assert len(result.train_loss) == 60
-    assert round(result.train_loss[0], 4) == 1.1942
-    assert round(result.test_accuracy, 4) == 0.9899
+    done = trained(module.MODEL, mnist)
+    assert len(done.losses) == 60
+    assert round(done.losses[0], 4) == 1.1942
+    assert round(done.accuracy, 4) == 0.9899
 
 
 def agree(data):
-    by_hand, first = trained(logistic_regression.MODEL, data)
-    found, second = trained(logistic_regression_graph.MODEL, data)
+    by_hand = trained(logistic_regression.MODEL, data)
+    found = trained(logistic_regression_graph.MODEL, data)
     losses, w, b = reference.logistic_regression(data.train.x, data.train.y)
-    for network, result in ((by_hand, first), (found, second)):
-        np.testing.assert_allclose(result.train_loss, losses, rtol=0, atol=1e-12)
-        np.testing.assert_allclose(network.values["w"].ravel(), w, rtol=0, atol=1e-12)
-        np.testing.assert_allclose(network.values["b"], [b], rtol=0, atol=1e-12)
-    np.testing.assert_allclose(first.train_loss, second.train_loss, rtol=0, atol=1e-12)
+    for done in (by_hand, found):
+        np.testing.assert_allclose(done.losses, losses, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(done.weights["w"].ravel(), w, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(done.weights["b"], [b], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(by_hand.losses, found.losses, rtol=0, atol=1e-12)
     for name in ("w", "b"):
-        np.testing.assert_allclose(by_hand.values[name], found.values[name], rtol=0, atol=1e-12)
-    assert first.test_accuracy == second.test_accuracy
+        np.testing.assert_allclose(by_hand.weights[name], found.weights[name], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(by_hand.outputs, found.outputs, rtol=0, atol=1e-9)
+    assert by_hand.accuracy == found.accuracy
 
 
 def hidden_layer_agrees(data):
-    network, result = trained(one_hidden_layer.MODEL, data)
+    done = trained(one_hidden_layer.MODEL, data)
     losses, weights = reference.one_hidden_layer(data.train.x, data.train.y)
-    np.testing.assert_allclose(result.train_loss, losses, rtol=0, atol=1e-10)
-    assert network.values.keys() == weights.keys()
+    np.testing.assert_allclose(done.losses, losses, rtol=0, atol=1e-10)
+    assert done.weights.keys() == weights.keys()
     for name, value in weights.items():
-        np.testing.assert_allclose(network.values[name], value, rtol=0, atol=1e-10, err_msg=name)
+        np.testing.assert_allclose(done.weights[name], value, rtol=0, atol=1e-10, err_msg=name)
 
 
 def test_networks_one_and_two_agree(digits):
@@ -95,8 +94,8 @@ def test_the_gradient_by_hand_is_that_of_jax(digits):
         return jnp.mean(jnp.logaddexp(0.0, (1 - 2 * y) * (x @ w + b)))
 
     with jax.enable_x64(True):
-        x = training.features(digits.train.x[:100], "float64")
-        y = training.targets(digits.train.y[:100], 2, "float64")
+        x = images.features(digits.train.x[:100], "float64")
+        y = images.targets(digits.train.y[:100], 2, "float64")
         weights = logistic_regression.initial()
         value, after = logistic_regression.step(weights, x, y, learning_rate=0.5)
         dw, db = jax.grad(loss, argnums=(0, 1))(weights["w"], weights["b"], x, y)
@@ -106,8 +105,8 @@ def test_the_gradient_by_hand_is_that_of_jax(digits):
 
 
 def test_the_graph_by_hand_is_the_graph_that_is_found(digits):
-    x = training.features(digits.train.x[:50], "float64")
-    y = training.targets(digits.train.y[:50], 2, "float64")
+    x = images.features(digits.train.x[:50], "float64")
+    y = images.targets(digits.train.y[:50], 2, "float64")
     after = []
     for module in (logistic_regression, logistic_regression_graph):
         with sg.Session(module.graph()) as session:
@@ -137,10 +136,10 @@ def test_steps_and_operators_are_one_graph():
 
 def test_better_choices_learn_all_ten_digits(digits):
     options = {"initializer": "glorot", "classes": 10, "batch_size": 50, "used": None, "epochs": 5}
-    _, result = trained(one_hidden_layer.MODEL, digits, **options)
-    _, talk = trained(one_hidden_layer.MODEL, digits, **{**options, "initializer": "constant", "epochs": 3})
-    assert result.test_accuracy >= 0.9
-    assert talk.test_accuracy < 0.6  # units that start alike stay alike
+    better = trained(one_hidden_layer.MODEL, digits, **options)
+    talk = trained(one_hidden_layer.MODEL, digits, **{**options, "initializer": "constant", "epochs": 3})
+    assert better.accuracy >= 0.9
+    assert talk.accuracy < 0.6  # units that start alike stay alike
 
 
 @pytest.mark.heavy
@@ -159,12 +158,12 @@ def test_better_choices_on_mnist():
 
 
 def test_float32_follows_float64(digits):
-    _, wide = trained(one_hidden_layer.MODEL, digits)
-    _, narrow = trained(one_hidden_layer.MODEL, digits, dtype="float32")
-    np.testing.assert_allclose(narrow.train_loss, wide.train_loss, rtol=1e-3)
+    wide = trained(one_hidden_layer.MODEL, digits)
+    narrow = trained(one_hidden_layer.MODEL, digits, dtype="float32")
+    np.testing.assert_allclose(narrow.losses, wide.losses, rtol=1e-3)
 
 
 def test_images_of_another_size_are_refused():
     part = Examples(np.zeros((4, 8, 8), "uint8"), np.zeros(4, "uint8"))
     with pytest.raises(sg.DataError, match="28x28"):
-        training.checked(Dataset("small", part, part, "made up"))
+        images.checked(Dataset("small", part, part, "made up"))
