@@ -6,6 +6,8 @@ from typing import Generic, TypeVar
 
 import attrs
 
+from symgraph.errors import GraphError
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -53,7 +55,11 @@ class PersistentMap(Mapping[K, V]):
         return repr(dict(self))
 
     def set(self, key: K, value: V) -> "PersistentMap[K, V]":
-        """The map with one more entry; `key` must be new."""
+        """The map with one more entry; raises GraphError for a key that has one, since other versions share it."""
+        if key in self:
+            raise GraphError(
+                f"{key!r} has a value already", hint="Look whether it is there: `key in entries`."
+            )
         store = self._store
         with store.lock:
             if len(store.entries) == self._length:

@@ -332,3 +332,17 @@ def test_parameters_and_steps_come_from_the_lines_that_describe_them() -> None:
 def place(expr: Expr) -> tuple[str, int]:
     (source,) = expr.origin.sources
     return source.file, source.line
+
+
+def test_a_persistent_map_never_changes_what_another_version_holds() -> None:
+    one = PersistentMap.empty().set("a", 1)
+    two = one.set("b", 2)
+    with pytest.raises(GraphError, match="'a' has a value already"):
+        two.set("a", 5)
+    three, other = two.set("c", 3), one.set("b", 4)
+    assert (one, two, three, other) == (
+        {"a": 1},
+        {"a": 1, "b": 2},
+        {"a": 1, "b": 2, "c": 3},
+        {"a": 1, "b": 4},
+    )
