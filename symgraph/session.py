@@ -412,11 +412,12 @@ class Session:
                 self._commit(state, plan.changed, destinations, state.step + 1, state.seed, plan.changed)
             return outputs
 
-    def _assign(self, values: Mapping[str, Array]) -> None:
+    def _assign(self, values: Mapping[str, Array], step: int | None = None) -> None:
         with self._writing:
             state = self._open()
             places = [list(self.graph.variables).index(name) for name in values]
-            self._commit(state, places, tuple(values.values()), state.step, state.seed)
+            now = state.step if step is None else step
+            self._commit(state, places, tuple(values.values()), now, state.seed)
 
     def _unread(self) -> bool:
         """Whether no call holds a state older than the present one, so that spare arrays may be written.

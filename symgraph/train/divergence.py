@@ -1,9 +1,13 @@
-"""Divergence: which node left the finite numbers first, found by doing the step again, node by node.
+"""Divergence: which node left the finite numbers first, found by doing steps again, and the last one node by node.
 
-diagnosis : Graph of the step -> values of its leaves -> (node, what is not finite about it)
+diverged : Run -> Now -> the step at which it showed -> the error of the step at which it began
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +17,7 @@ from symgraph.ir import Array, Constant, Graph, Node, Variable, leaf_name
 from symgraph.lowering.interpreter import interpret
 from symgraph.lowering.program import inputs
 from symgraph.session import Session, Step
+from symgraph.train.run import Known, Now, Run
 
 _HINT = (
     "Take a smaller learning rate, clip the gradients, or keep the operand of exp, log, sqrt and division where "
@@ -40,18 +45,65 @@ def watched(session: Session) -> tuple[str, ...]:
     return tuple(name for name, value in session.variables.snapshot().items() if finite(np.asarray(value)))
 
 
+def check_weights(run: Run, now: Now, values: Sequence[Any], extras: Sequence[Any]) -> None:
+    """Raise DivergenceError where a variable has left the finite numbers: no checkpoint is to hold that."""
+    bad = not_finite(run.session, run.watched)
+    if bad is not None:
+        raise diverged(run, now, bad, values, extras, now.step, None)
+
+
 def diverged(
+    run: Run,
+    now: Now,
+    target: str,
+    values: Sequence[Any],
+    extras: Sequence[Any],
+    step: int,
+    loss: float | None,
+) -> DivergenceError:
+    """The error of a step after which `target`, an output (with its value, `loss`) or a variable, was not finite."""
+    found = f"the variable {target!r} is not finite after" if loss is None else f"{target!r} became {loss} at"
+    fed = dict(zip((*run.train.source.names, *run.feeds), (*values, *extras), strict=True))
+    about = f"{found} step {step}, in epoch {now.epoch + 1}"
+    known, now.known = now.known, None
+    again = None if known is None else partial(_again, run, now, known, about)
+    return _diagnosed(run.session, run.train.step, fed, target, about, run.watched, again)
+
+
+def _again(run: Run, now: Now, known: Known, about: str) -> DivergenceError | None:
+    """Do steps again since the variables were finite, and look at them after each, which is too slow in training.
+
+    If they stay finite, as they may where the data is a stream or where a callback has changed them, there is no
+    error, and the variables are those that are known.
+    """
+    run.session._assign({name: value.copy() for name, value in known.values.items()}, known.step)
+    with suppress(Exception):  # a stream that cannot be read again is no reason to hide what happened
+        steps = islice(run.train.source.epoch(now.epoch, known.index), now.step - known.count)
+        for number, (values, _) in enumerate(steps, known.count + 1):
+            extras = run.extras(number)
+            run.train.step(*values, *extras)
+            bad = not_finite(run.session, run.watched)
+            if bad is not None:
+                error = diverged(run, now, bad, values, extras, number, None)
+                error.details = (*error.details, f"it was noticed later: {about}")
+                return error
+    run.session._assign(known.values, known.step)
+    return None
+
+
+def _diagnosed(
     session: Session,
     step: Step,
     feeds: Mapping[str, Array],
     target: str,
     about: str,
     watched: Sequence[str],
+    again: Callable[[], DivergenceError | None] | None = None,
 ) -> DivergenceError:
     """The error of a step after which `target`, an output or a variable, was not finite, as `about` says.
 
     The update is taken back; if the values before it are finite they stay, and the step is done again on the
-    interpreter to find the node.
+    interpreter to find the node. If they are not, `again` goes further back to the step that made them so.
     """
     graph = step.executable.declared
     try:
@@ -61,7 +113,8 @@ def diverged(
     values = session.variables.snapshot()
     bad = next((name for name in values if name in watched and not finite(np.asarray(values[name]))), None)
     if bad is not None:
-        return _bad_start(session.graph, graph, bad, about)
+        found = None if again is None else again()
+        return _bad_start(session.graph, graph, bad, about, again is not None) if found is None else found
     left = "The variables are as they were before that step."
     try:
         bound, sizes = bind(graph, {**feeds, **{name: values[name] for name in graph.variables}})
@@ -130,7 +183,7 @@ def _told(graph: Graph, node: Node, names: Sequence[str]) -> str:
     return f"{names[node.id]} ({node.op.name}{operands}: {node.type})"
 
 
-def _bad_start(whole: Graph, graph: Graph, name: str, about: str) -> DivergenceError:
+def _bad_start(whole: Graph, graph: Graph, name: str, about: str, known: bool) -> DivergenceError:
     node = graph.nodes[
         dict(pair for _, pairs in graph.updates for pair in pairs).get(name, graph.variables[name].id)
     ]
@@ -138,10 +191,11 @@ def _bad_start(whole: Graph, graph: Graph, name: str, about: str) -> DivergenceE
         about,
         source=node.origin.sources[0] if node.origin.sources else None,
         details=(
-            f"the variable {name!r} was not finite any more when the step began: the update before it made it so",
+            f"the variable {name!r} was not finite any more when the step began",
             f"it is updated by {_told(graph, node, _names(whole, graph))}",
+            *(("The variables are those that were last seen to be finite.",) if known else ()),
         ),
-        hint=f"{_HINT} The last finite weights are those of the last checkpoint.",
+        hint=_HINT,
     )
 
 

@@ -18,12 +18,12 @@ from typing import Any, TextIO
 import attrs
 import numpy as np
 
-from symgraph.errors import DataError, DivergenceError, ExecutionError, GraphError
+from symgraph.errors import DataError, ExecutionError, GraphError
 from symgraph.session import Groups, Session, groups_of
 from symgraph.train.callbacks import Callback, MakesCallback, Stop, require_column, whole
 from symgraph.train.checkpoint import Checkpoint, read, require_safetensors
 from symgraph.train.checkpoints import Checkpoints, Target, check_file, check_folder, resumed_from
-from symgraph.train.divergence import diverged, not_finite, watched
+from symgraph.train.divergence import check_weights, diverged, watched
 from symgraph.train.evaluation import (
     Measure,
     Outputs,
@@ -44,7 +44,7 @@ from symgraph.train.interruption import Interrupted, interruptible
 from symgraph.train.metrics import Metric
 from symgraph.train.progress import Display, display
 from symgraph.train.resumption import restored, save, save_epoch, state_names
-from symgraph.train.run import Clock, Now, Run
+from symgraph.train.run import Clock, Known, Now, Run
 from symgraph.values import shown
 
 _GROUPS = ("train", "state")
@@ -350,9 +350,10 @@ def _steps(run: Run, now: Now, clock: Clock, shown_on: Display, stopped: Callabl
     hooks = [(place, c.every) for place, c in enumerate(run.callbacks) if c.on_step is not None]
     begun, first, interval, every = perf_counter(), len(counts), shown_on.interval, run.every
     then = begun + interval
+    now.known = Known.now(run.session, now)
     for values, place in found.epoch(now.epoch, now.index):
         if changing:
-            extras = _extras(run, len(counts) + 1)
+            extras = run.extras(len(counts) + 1)
         try:
             results = step(*values, *extras)
         except ExecutionError as error:
@@ -361,7 +362,7 @@ def _steps(run: Run, now: Now, clock: Clock, shown_on: Display, stopped: Callabl
             raise
         loss = float(results[0])
         if not isfinite(loss):
-            raise _diverged(run, now, measured.outputs[0], values, extras, len(counts) + 1, loss)
+            raise diverged(run, now, measured.outputs[0], values, extras, len(counts) + 1, loss)
         losses.append(loss)
         counts.append(len(values[found.lead]))
         now.index = place
@@ -373,7 +374,8 @@ def _steps(run: Run, now: Now, clock: Clock, shown_on: Display, stopped: Callabl
             if len(counts) % each == 0:
                 _hook(run, now, at, "on_step")
         if every is not None and len(counts) % every == 0:
-            _check_weights(run, now, values, extras)
+            check_weights(run, now, values, extras)
+            now.known = Known.now(run.session, now)
             save(run, now)
         if perf_counter() >= then:
             shown_on.step(run.progress(now), clock.speed(run, now, begun))
@@ -383,12 +385,8 @@ def _steps(run: Run, now: Now, clock: Clock, shown_on: Display, stopped: Callabl
     now.spent += perf_counter() - begun
     clock.training += perf_counter() - begun
     if len(counts) > first:
-        _check_weights(run, now, values, extras)
+        check_weights(run, now, values, extras)
     return not stopped()
-
-
-def _extras(run: Run, step: int) -> tuple[Any, ...]:
-    return tuple(value(step) if callable(value) else value for value in run.feeds.values())
 
 
 def _finished(run: Run, now: Now, clock: Clock, shown_on: Display, stopped: Callable[[], bool]) -> bool:
@@ -442,28 +440,6 @@ def _hook(run: Run, now: Now, place: int, event: str) -> None:
         now.stopped = now.stopped or str(found.reason) or "stopped by a callback"
         found = found.state
     now.callbacks[place] = found
-
-
-def _check_weights(run: Run, now: Now, values: Sequence[Any], extras: Sequence[Any]) -> None:
-    """Raise DivergenceError where a variable has left the finite numbers: no checkpoint is to hold that."""
-    bad = not_finite(run.session, run.watched)
-    if bad is not None:
-        raise _diverged(run, now, bad, values, extras, now.step, None)
-
-
-def _diverged(
-    run: Run,
-    now: Now,
-    target: str,
-    values: Sequence[Any],
-    extras: Sequence[Any],
-    step: int,
-    loss: float | None,
-) -> DivergenceError:
-    found = f"the variable {target!r} is not finite after" if loss is None else f"{target!r} became {loss} at"
-    fed = dict(zip((*run.train.source.names, *run.feeds), (*values, *extras), strict=True))
-    about = f"{found} step {step}, in epoch {now.epoch + 1}"
-    return diverged(run.session, run.train.step, fed, target, about, run.watched)
 
 
 def _interrupted(run: Run, now: Now, out: TextIO, quiet: bool) -> Interrupted:

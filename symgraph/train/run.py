@@ -7,13 +7,31 @@ from time import perf_counter
 from typing import Any
 
 import attrs
+import numpy as np
 
+from symgraph.ir import Array
 from symgraph.session import Session
 from symgraph.train.callbacks import Callback, Progress
 from symgraph.train.checkpoints import Checkpoints
 from symgraph.train.evaluation import Measure
 from symgraph.train.history import Row
 from symgraph.train.progress import Speed
+
+
+@attrs.frozen(eq=False)
+class Known:
+    """Where the variables were last known to be finite, and their values there: from here steps can be done again."""
+
+    count: int  # steps done in this training
+    index: int
+    step: int  # of the session
+    values: Mapping[str, Array]
+
+    @classmethod
+    def now(cls, session: Session, now: "Now") -> "Known":
+        """A copy of the variables."""
+        values = {name: np.asarray(value) for name, value in session.variables.snapshot().items()}
+        return cls(now.step, now.index, session.step, values)
 
 
 @attrs.define(eq=False)
@@ -35,6 +53,7 @@ class Now:
     best: float | None = None
     stopped: str = ""
     saved: tuple[int, int] | None = None  # the step and the epoch of the last checkpoint
+    known: Known | None = None
 
     @property
     def step(self) -> int:
@@ -63,6 +82,10 @@ class Run:
         """How many steps all epochs have, where that is known."""
         per_epoch = self.train.source.steps
         return None if per_epoch is None else per_epoch * self.epochs
+
+    def extras(self, step: int) -> tuple[Any, ...]:
+        """What is fed beside the data at a step, counted from 1."""
+        return tuple(value(step) if callable(value) else value for value in self.feeds.values())
 
     def progress(self, now: Now) -> Progress:
         """Where training is, for callbacks and displays."""

@@ -57,15 +57,64 @@ def test_a_learning_rate_that_is_too_large_names_the_step_and_the_node(backend: 
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_gradient_that_is_not_finite_names_the_variable_and_its_update(backend: str) -> None:
+def test_a_gradient_that_is_not_finite_is_found_at_its_own_step(backend: str) -> None:
     x, w = sg.placeholder("x", ("batch",)), sg.variable("w", ())
     root = sg.sqrt(w * w * x)  # its derivative at 0 is 0/0
     graph = sg.train.minimize(sg.define(loss=sg.mean(root)), "loss", sgd(0.5))
     with sg.Session(graph, backend) as session:
         error = diverge(session, {"x": np.ones(40, np.float32)}, epochs=3)
-        assert error.message == "'loss' became nan at step 2, in epoch 1"
-        assert "the variable 'w' was not finite any more when the step began" in str(error)
-        assert "it is updated by %" in str(error) and "sgd(0.5)" in str(error)
+        assert error.message == "the variable 'w' is not finite after step 1, in epoch 1"
+        assert "it was noticed later: 'loss' became nan at step 2, in epoch 1" in str(error)
+        assert "root = sg.sqrt(w * w * x)" in str(error) and "the first that is not finite is %" in str(error)
+        assert session.variables["w"] == 0 and session.step == 0
+
+
+def quiet_growth() -> sg.Graph:
+    """A variable that grows out of the finite numbers at step 6, and a loss in which that does not show."""
+    x, w, v = sg.placeholder("x", ("batch",)), sg.variable("w", (), init=1.0), sg.variable("v", (), init=1.0)
+    return sg.define({"loss": sg.mean(x * w)}, updates={"train": {w: w + 1.0, v: v * 1e7}})
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("stream", [False, True])
+def test_weights_that_leave_while_the_loss_is_finite_are_found_at_their_step(
+    backend: str, stream: bool
+) -> None:
+    rows = {"x": np.ones(8, np.float32)}
+    with sg.Session(quiet_growth(), backend) as session:
+        session.run(None, update="train")  # steps from before count for the session alone
+        session.variables.assign({"w": 1.0, "v": 1.0})
+        data = (lambda epoch: iter([rows] * 5)) if stream else {"x": np.ones(40, np.float32)}
+        error = diverge(session, data, batch_size=8, epochs=3, outputs="loss")
+        assert error.message == "the variable 'v' is not finite after step 6, in epoch 2"
+        assert "it was noticed later: the variable 'v' is not finite after step 10" in str(error)
+        assert "{w: w + 1.0, v: v * 1e7}" in str(error)
+        assert session.variables["v"] == np.float32(1e7) ** 5 and session.variables["w"] == 6
+        assert session.step == 6
+
+
+def test_steps_that_cannot_be_done_again_leave_the_last_finite_weights() -> None:
+    rows = {"x": np.ones(8, np.float32)}
+    with sg.Session(quiet_growth(), "numpy") as session:
+        error = diverge(session, iter([rows] * 9))
+        assert error.message == "the variable 'v' is not finite after step 9, in epoch 1"
+        assert "'v' was not finite any more when the step began" in str(error)
+        assert "it is updated by %" in str(error) and "v * 1e7" in str(error)
+        assert "The variables are those that were last seen to be finite." in str(error)
+        assert session.variables["v"] == 1 and session.variables["w"] == 1 and session.step == 0
+
+
+def test_weights_that_a_callback_spoils_are_no_fault_of_a_step() -> None:
+    def spoil(now: Any, session: sg.Session) -> None:
+        if now.step == 2:
+            session.variables.assign("w", np.float32(np.nan))
+
+    with sg.Session(quiet_growth(), "numpy") as session:
+        callbacks = [sg.train.LambdaCallback(on_step=spoil)]
+        error = diverge(session, {"x": np.ones(40, np.float32)}, callbacks=callbacks)
+        assert error.message == "'loss' became nan at step 3, in epoch 1"
+        assert "'w' was not finite any more when the step began" in str(error)
+        assert session.variables["w"] == 1 and session.step == 0
 
 
 def test_weights_that_leave_at_the_last_step_of_an_epoch_are_seen_and_taken_back(tmp_path: Any) -> None:
