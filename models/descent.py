@@ -40,7 +40,7 @@ RATES: Mapping[str, float] = {
     "adam": 0.001,
     "adamw": 0.001,
     "lion": 0.0002,
-    "lars": 10.0,
+    "lars": 5.0,
 }
 DESCENTS: Mapping[str, tuple[int | None, float]] = {  # examples in a step, all where it is None, and the rate
     "batch": (None, 0.1),
