@@ -50,5 +50,5 @@ def is_power_of_two(value: float) -> bool:
 
 def is_normal(value: float, expr: Expr) -> bool:
     """Whether the number is a normal one in the dtype of `expr`: no zero, denormal, infinity or NaN."""
-    limits = np.finfo(expr.dtype)
-    return bool(limits.tiny <= abs(value) <= limits.max)
+    limits = np.finfo(expr.dtype)  # compared in double precision, where nothing overflows
+    return float(limits.tiny) <= abs(value) <= float(limits.max)

@@ -57,6 +57,13 @@ def test_what_fails_when_it_runs_is_not_folded() -> None:
 # Common subexpressions
 
 
+def test_factors_whose_product_no_float32_holds_stay_apart_without_a_warning() -> None:
+    x = placeholder("x", ("n",))
+    graph = define(y=x * 3e38 * 3e38)
+    optimised = optimise(graph, "safe").graph
+    assert sum(node.op.name == "mul" for node in optimised.nodes) == 2
+
+
 def test_operands_that_commute_are_merged() -> None:
     a, b = x(), placeholder("b", (4,))
     graph = define(p=a + b, q=b + a, r=a < b, s=b > a, t=ops.exp(b * a) - ops.exp(a * b))
