@@ -233,7 +233,15 @@ def weighted_mean(values: Sequence[float], counts: Sequence[int]) -> float:
     >>> weighted_mean([1.0, 4.0], [2, 1])
     2.0
     """
-    return math.fsum(value * count for value, count in zip(values, counts, strict=True)) / max(sum(counts), 1)
+    parts = [value * count for value, count in zip(values, counts, strict=True)]
+    try:
+        total = math.fsum(parts)
+    except (
+        OverflowError,
+        ValueError,
+    ):  # too large, or infinities of both signs: what IEEE 754 says of such sums
+        total = sum(parts)
+    return total / max(sum(counts), 1)
 
 
 def folded(

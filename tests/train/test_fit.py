@@ -504,6 +504,19 @@ def test_a_batch_without_examples_is_named() -> None:
             quiet(session, points(40), batch_size=8, map=third_is_empty)
 
 
+def test_means_of_what_is_infinite_are_those_of_ieee_754() -> None:
+    graph = sg.define(loss=sg.mean(sg.placeholder("x", ("batch",), dtype="float64")))
+    with sg.Session(graph, "numpy") as session:
+        for values, expected in (
+            ([np.inf, 1.0], np.inf),
+            ([np.inf, -np.inf], np.nan),
+            ([np.nan, 1.0], np.nan),
+            ([1e308, 1e308], np.inf),
+        ):
+            found = evaluate(session, {"x": np.array(values)}, batch_size=1, check_data=False)
+            np.testing.assert_equal(found, {"loss": expected})
+
+
 def test_outputs_that_evaluation_takes_from_one_place_stay_apart() -> None:
     x, w = sg.placeholder("x", ("batch",)), sg.variable("w", (), init=2.0)
     outputs = {"loss": sg.mean(w * x), "evaluation/loss": sg.mean(x), "double": 2 * sg.mean(x), "x2": 2 * x}
