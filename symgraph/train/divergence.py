@@ -141,7 +141,7 @@ def first_bad(graph: Graph, results: Sequence[Array], root: int) -> Node | None:
     """The first node that is not finite though its operands are, among those that made `root` so.
 
     A constant that is infinite by intention, such as that of a mask, is none; where nothing else is found, it is the
-    first node that is NaN without an operand that is.
+    first node that is NaN without an operand that is, and then a variable or a constant itself.
     """
     ancestors, stack = set[int](), [root]
     while stack:
@@ -155,7 +155,7 @@ def first_bad(graph: Graph, results: Sequence[Array], root: int) -> Node | None:
         for i in made:
             if is_bad(results[i]) and not any(is_bad(results[k]) for k in graph.nodes[i].inputs):
                 return graph.nodes[i]
-    return None
+    return next((graph.nodes[i] for i in sorted(ancestors) if not graph.nodes[i].inputs), None)
 
 
 def _finite(value: Array | tuple[Array, ...]) -> bool:
@@ -212,8 +212,13 @@ def _at_node(
     held = (
         f"{count} is {value[where]}" if not value.ndim else f"{count} are not finite{place}: {value[where]}"
     )
-    if leaf is not None:
+    hint = _HINT
+    if isinstance(node.op, Variable):
+        first = f"the variable {leaf!r} was not finite when training began: {held}"
+        hint = f"Give it other values: session.variables.assign({leaf!r}, value)."
+    elif leaf is not None:
         first = f"what is fed for {leaf!r} is not finite: {held}"
+        hint = "Mend the data: find such values with numpy.isfinite."
     else:
         first = f"the first that is not finite is {_told(graph, node, names)}: {held}"
     ranges = tuple(f"its operand {names[i]} lies in {_range(results[i])}" for i in dict.fromkeys(node.inputs))
@@ -221,7 +226,7 @@ def _at_node(
         about,
         source=node.origin.sources[0] if node.origin.sources else None,
         details=(first, *ranges, left),
-        hint="Mend the data: find such values with numpy.isfinite." if leaf is not None else _HINT,
+        hint=hint,
     )
 
 

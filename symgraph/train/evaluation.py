@@ -152,13 +152,18 @@ def _check_batches(step: Step, found: Source, extras: Sequence[Any]) -> None:
 def evaluated(graph: Graph, given: Mapping[str, str] | None = None) -> dict[str, str]:
     """The outputs that stand in evaluation for those that training has: `evaluation/loss` for `loss`, or as `given`.
 
-    Raises GraphError for a name that the graph does not have.
+    Raises GraphError for a name that the graph does not have, DataError for what is no mapping.
 
     >>> from symgraph.define import define
     >>> from symgraph.expr import variable
     >>> evaluated(define({"loss": variable("w", ()), "evaluation/loss": variable("v", ())}))
     {'loss': 'evaluation/loss'}
     """
+    if given is not None and not isinstance(given, Mapping):
+        raise DataError(
+            f"validation_outputs maps outputs to those that stand for them, and this is {shown(given)}",
+            hint='Write validation_outputs={"loss": "validation_loss"}.',
+        )
     for name in (part for pair in (given or {}).items() for part in pair):
         graph[name]
     own = {name.removeprefix(_PREFIX): name for name, _ in graph.outputs if name.startswith(_PREFIX)}
@@ -185,9 +190,11 @@ def check_metrics(metrics: Any, outputs: Sequence[str]) -> None:
             hint='Write metrics={"accuracy": metrics.accuracy("logits", "y")}.',
         )
     for name, metric in metrics.items():
-        if not isinstance(name, str) or not all(
-            hasattr(metric, part) for part in ("inputs", "start", "add", "result")
-        ):
+        if not isinstance(name, str):
+            raise DataError(
+                f"a metric is named by a text, not by {shown(name)}", hint='Write {"accuracy": ...}.'
+            )
+        if not all(hasattr(metric, part) for part in ("inputs", "start", "add", "result")):
             raise DataError(
                 f"{name!r} is {shown(metric)}, which is no metric",
                 hint='Write such as {"accuracy": symgraph.train.metrics.accuracy("logits", "y")}.',

@@ -84,7 +84,10 @@ class Lines:
 
     def _print(self, line: str) -> None:
         self._last = perf_counter()
-        print(line, file=self.out, flush=True)
+        try:
+            print(line, file=self.out, flush=True)
+        except UnicodeEncodeError:  # a name is no reason to end training
+            print(ascii(line)[1:-1], file=self.out, flush=True)
 
 
 @attrs.frozen

@@ -104,6 +104,15 @@ def test_steps_that_cannot_be_done_again_leave_the_last_finite_weights() -> None
         assert session.variables["v"] == 1 and session.variables["w"] == 1 and session.step == 0
 
 
+def test_a_variable_that_is_nan_from_the_start_is_named() -> None:
+    with sg.Session(regression(0.1), "numpy") as session:
+        session.variables.assign("w", np.array([1, np.nan, 2], np.float32))
+        error = diverge(session, data())
+        assert error.message == "'loss' became nan at step 1, in epoch 1"
+        assert "the variable 'w' was not finite when training began: 1 of 3 are not finite" in str(error)
+        assert "session.variables.assign('w', value)" in error.hint and 'sg.variable("w"' in str(error)
+
+
 def test_weights_that_a_callback_spoils_are_no_fault_of_a_step() -> None:
     def spoil(now: Any, session: sg.Session) -> None:
         if now.step == 2:

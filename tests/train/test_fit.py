@@ -441,6 +441,13 @@ BAD: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
         )
         for name in ("epoch", "step", "examples", "seconds")
     },
+    "metric None": (points(20), {"metrics": {None: ACCURACY["accuracy"]}}, sg.DataError, "named by a text"),
+    "stand-ins": (
+        points(20),
+        {"validation": points(5), "validation_outputs": "largest"},
+        sg.DataError,
+        "validation_outputs maps outputs",
+    ),
     "metric val_loss": (
         points(20),
         {"metrics": {"val_loss": ACCURACY["accuracy"]}, "train_metrics": True, "validation": points(5)},
@@ -576,6 +583,14 @@ def test_lines_where_there_is_no_terminal_and_nothing_if_quiet() -> None:
     assert "loss " in lines[0] and "accuracy " in lines[0] and "examples/s" in lines[0]
     assert len(shown(io.StringIO(), epochs=500).splitlines()) <= 52
     assert shown(io.StringIO(), epochs=2, quiet=True) == ""
+
+
+def test_names_that_the_output_cannot_hold_do_not_end_training() -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    with sg.Session(classifier(), "numpy") as session:
+        fit(session, points(20), batch_size=5, metrics={"Güte": ACCURACY["accuracy"]}, out=out)
+    out.seek(0)
+    assert "G\\xfcte 0." in out.read()
 
 
 def test_lines_on_a_terminal_that_cannot_draw(monkeypatch: pytest.MonkeyPatch) -> None:
