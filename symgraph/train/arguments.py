@@ -26,11 +26,24 @@ Selector: TypeAlias = str | Iterable[str] | Callable[[Expr], bool] | None
 def number(value: Any) -> Any:
     """A number as a Python float, and anything else as it is, for a validator to look at.
 
-    >>> number(np.float32(0.5)), number(1), number(True), number("rate")
-    (0.5, 1.0, True, 'rate')
+    >>> number(np.float32(0.5)), number(1), number(10**400), number(True), number("rate")
+    (0.5, 1.0, inf, True, 'rate')
     """
-    plain = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return float(value) if plain else value
+    if not isinstance(value, int | float | np.number) or isinstance(value, bool | np.complexfloating):
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def whole(value: Any) -> Any:
+    """A whole number of NumPy's as a Python int, and anything else as it is, for a validator to look at.
+
+    >>> whole(np.int8(3)), whole(2.5)
+    (3, 2.5)
+    """
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def _require(good: bool, instance: Any, attribute: Any, value: Any, wanted: str, example: str) -> None:
@@ -69,7 +82,7 @@ def share(instance: Any, attribute: Any, value: Any) -> None:
 
 def count(instance: Any, attribute: Any, value: Any) -> None:
     """A validator: a whole number from 1."""
-    good = isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= 1
+    good = type(value) is int and value >= 1
     _require(good, instance, attribute, value, "a whole number from 1", "100")
 
 
@@ -121,7 +134,7 @@ def as_rate(value: Rate) -> Rate:
     plain = number(value)
     if type(plain) is not float or not 0 <= plain < math.inf:
         raise GraphError(
-            f"a learning rate is a number from 0, and {value!r} is none",
+            f"a learning rate is a number from 0, and {shown(value)} is none",
             hint="Pass a number, a schedule, a scalar expression, or the name of a placeholder to feed it by.",
         )
     return plain

@@ -27,6 +27,7 @@ from symgraph.train.arguments import (
     number,
     require_part,
     selected,
+    whole,
 )
 from symgraph.train.state import COUNTED, COUNTER, Step, label, merge, replaced, serving, slot
 from symgraph.train.transformations import Optimizer, correction
@@ -173,7 +174,7 @@ class Accumulate:
     """One step for several batches; `accumulate` makes it."""
 
     optimizer: Any = attrs.field(validator=applied)
-    steps: int = attrs.field(validator=count)
+    steps: int = attrs.field(converter=whole, validator=count)
 
     def __call__(self, variables: Sequence[Expr], gradients: Sequence[Expr]) -> Mapping[Expr, Expr]:
         """The next values: those of the optimizer at the last batch of a step, else the values as they are."""

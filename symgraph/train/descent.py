@@ -10,7 +10,7 @@ from symgraph.autodiff import backward, pull, topological
 from symgraph.collector import paused
 from symgraph.define import lift, number
 from symgraph.errors import GradientError, GraphError
-from symgraph.expr import Expr, describe, variable
+from symgraph.expr import Expr, check_name, describe, variable
 from symgraph.ir import Graph, Placeholder, Variable, require_graph
 from symgraph.train.arguments import require_part
 from symgraph.train.penalties import Penalty
@@ -46,7 +46,7 @@ def minimize(
     """
     require_graph(graph, "minimize")
     require_part(optimizer, "minimize")
-    if group in dict(graph.updates):
+    if check_name(group, "update group") in dict(graph.updates):
         raise GraphError(
             f"the graph has an update group {group!r} already",
             hint='Give this one a name of its own: minimize(..., group="other").',
@@ -152,10 +152,16 @@ def _targets(
                 hint='Declare one with symgraph.variable("w", shape).',
             )
         return found
-    names = (variables,) if isinstance(variables, str) else tuple(variables)
-    unknown = [name for name in names if name not in graph.variables]
+    names = (
+        tuple(variables)
+        if isinstance(variables, Iterable) and not isinstance(variables, str)
+        else (variables,)
+    )
+    unknown = [name for name in names if not isinstance(name, str) or name not in graph.variables]
     if unknown or not names or len(set(names)) < len(names):
-        wrong = f"{unknown[0]!r} is no variable of this graph" if unknown else "it names none, or one twice"
+        wrong = (
+            f"{shown(unknown[0])} is no variable of this graph" if unknown else "it names none, or one twice"
+        )
         raise GraphError(
             f"what is to be trained is not clear: {wrong}",
             hint=f"The graph has {', '.join(graph.variables)}.",

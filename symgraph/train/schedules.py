@@ -17,7 +17,7 @@ import numpy as np
 from symgraph import ops
 from symgraph.errors import GraphError
 from symgraph.expr import Expr
-from symgraph.train.arguments import count, from_zero, number, positive, share
+from symgraph.train.arguments import count, from_zero, number, positive, share, whole
 from symgraph.types import FLOAT64
 from symgraph.values import shown
 
@@ -65,7 +65,8 @@ class Schedule:
                 f"a step is a whole number from 0, and {shown(step)} is none",
                 hint="The first update has the step 0.",
             )
-        found = self.rate(t.astype(np.float64), np)
+        with np.errstate(over="ignore", invalid="ignore"):  # as in a graph
+            found = self.rate(t.astype(np.float64), np)
         return found if t.ndim else float(found)
 
 
@@ -84,7 +85,15 @@ def _rate(value: Any) -> Any:
 
 def _at(schedule: Any, t: Any, xp: Any) -> Any:
     """The rate of a part, which may be a function of the user's."""
-    return schedule.rate(t, xp) if isinstance(schedule, Schedule) else _beside(t, schedule(t))
+    if isinstance(schedule, Schedule):
+        return schedule.rate(t, xp)
+    found = schedule(t)
+    if not isinstance(found, Expr | np.ndarray) and type(number(found)) is not float:
+        raise GraphError(
+            f"a schedule gives a number or an expression, and {shown(schedule)} gave {shown(found)}",
+            hint="It is called with the number of updates before this one.",
+        )
+    return _beside(t, found)
 
 
 def _beside(t: Any, rate: Any) -> Any:
@@ -117,7 +126,7 @@ class Exponential(Schedule):
 
     initial: float = attrs.field(converter=number, validator=from_zero)
     factor: float = attrs.field(converter=number, validator=positive)
-    every: int = attrs.field(validator=count)
+    every: int = attrs.field(converter=whole, validator=count)
 
     def rate(self, t: Any, xp: Any) -> Any:
         return self.initial * self.factor ** (t / self.every)
@@ -138,7 +147,7 @@ class Stairs(Schedule):
 
     initial: float = attrs.field(converter=number, validator=from_zero)
     factor: float = attrs.field(converter=number, validator=positive)
-    every: int = attrs.field(validator=count)
+    every: int = attrs.field(converter=whole, validator=count)
 
     def rate(self, t: Any, xp: Any) -> Any:
         return self.initial * self.factor ** xp.floor_divide(t, self.every)
@@ -159,7 +168,7 @@ class Polynomial(Schedule):
 
     initial: float = attrs.field(converter=number, validator=from_zero)
     end: float = attrs.field(converter=number, validator=from_zero)
-    steps: int = attrs.field(validator=count)
+    steps: int = attrs.field(converter=whole, validator=count)
     power: float = attrs.field(converter=number, validator=positive)
 
     def rate(self, t: Any, xp: Any) -> Any:
@@ -188,7 +197,7 @@ class Cosine(Schedule):
     """A rate on half a wave of a cosine; `cosine` makes it."""
 
     initial: float = attrs.field(converter=number, validator=from_zero)
-    steps: int = attrs.field(validator=count)
+    steps: int = attrs.field(converter=whole, validator=count)
     end: float = attrs.field(converter=number, validator=from_zero)
 
     def rate(self, t: Any, xp: Any) -> Any:
@@ -220,7 +229,7 @@ class CosineRestarts(Schedule):
     """A rate on half waves of a cosine, one after another; `cosine_restarts` makes it."""
 
     initial: float = attrs.field(converter=number, validator=from_zero)
-    steps: int = attrs.field(validator=count)
+    steps: int = attrs.field(converter=whole, validator=count)
     end: float = attrs.field(converter=number, validator=from_zero)
     multiplier: float = attrs.field(converter=number, validator=_from_one)
     factor: float = attrs.field(converter=number, validator=positive)
@@ -344,7 +353,7 @@ class WarmUp(Schedule):
     """A line up to a schedule; `warm_up` makes it."""
 
     schedule: Any = attrs.field(converter=_rate)
-    steps: int = attrs.field(validator=count)
+    steps: int = attrs.field(converter=whole, validator=count)
     start: float = attrs.field(converter=number, validator=from_zero)
 
     def rate(self, t: Any, xp: Any) -> Any:
@@ -364,7 +373,7 @@ def warm_up(schedule: Rate, steps: int, start: float = 0.0) -> WarmUp:
 
 
 def _shape(instance: Any, attribute: Any, value: Any) -> None:
-    if value not in ("cosine", "linear"):
+    if not isinstance(value, str) or value not in ("cosine", "linear"):
         raise GraphError(
             f"the shape of OneCycle is 'cosine' or 'linear', and {shown(value)} is neither",
             hint='Write shape="cosine".',
@@ -376,7 +385,7 @@ class OneCycle(Schedule):
     """A rate that goes up and down once; `one_cycle` makes it."""
 
     peak: float = attrs.field(converter=number, validator=from_zero)
-    steps: int = attrs.field(validator=count)
+    steps: int = attrs.field(converter=whole, validator=count)
     rise: float = attrs.field(converter=number, validator=share)
     start_divisor: float = attrs.field(converter=number, validator=positive)
     end_divisor: float = attrs.field(converter=number, validator=positive)

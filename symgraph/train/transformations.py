@@ -170,7 +170,8 @@ class ClipByNorm:
 def clip_by_norm(limit: float) -> ClipByNorm:
     """Each gradient shortened to the length `limit` (L2, of its own elements) where it is longer.
 
-    A gradient that is not longer stays as it is, bit for bit. `limit` is above 0.
+    A gradient that is not longer stays as it is, bit for bit. `limit` is above 0. Where the sum of squares is larger
+    than the gradient's dtype holds, the gradient becomes 0.
 
     >>> clip_by_norm(1.0)
     ClipByNorm(limit=1.0)
@@ -196,13 +197,14 @@ class ClipByGlobalNorm:
 
 def _shortening(norm: Expr, limit: float) -> Expr:
     """What to multiply by: exactly 1 up to the limit, NaN for NaN."""
-    return limit / ops.maximum(norm, limit)
+    return ops.where(norm <= limit, 1.0, limit / norm)
 
 
 def clip_by_global_norm(limit: float) -> ClipByGlobalNorm:
     """All gradients times one factor, so that their length together (L2) is at most `limit`.
 
-    Where it is at most that already they stay as they are, bit for bit. `limit` is above 0. (Pascanu, Mikolov and
+    Where it is at most that already they stay as they are, bit for bit; where the sum of squares is larger than the
+    gradients' dtype holds, they become 0. `limit` is above 0. (Pascanu, Mikolov and
     Bengio, 2013, "On the difficulty of training recurrent neural networks".)
 
     >>> clip_by_global_norm(1.0)

@@ -191,6 +191,16 @@ def test_records_print_as_they_are_written() -> None:
     assert "cosine" in dir(schedules) and "np" not in dir(schedules)
 
 
+def test_a_rate_that_grows_is_inf_in_the_end() -> None:
+    for schedule in (schedules.exponential(0.1, 2.0), schedules.step(0.1, 3.0, 1)):
+        assert schedule(2**40) == np.inf
+
+
+def test_whole_numbers_may_be_of_numpy() -> None:
+    assert schedules.step(0.1, 0.5, np.int8(100)) == schedules.step(0.1, 0.5, 100)
+    assert repr(schedules.warm_up(1, np.int32(3))) == repr(schedules.warm_up(1, 3))
+
+
 WRONG: list[tuple[str, str, Any]] = [
     ("negative", "value of Constant is a finite number from 0", lambda: schedules.constant(-0.1)),
     ("nan", "initial of Cosine is a finite number from 0", lambda: schedules.cosine(float("nan"), 10)),
@@ -204,6 +214,10 @@ WRONG: list[tuple[str, str, Any]] = [
         lambda: schedules.cosine_restarts(0.1, 10, multiplier=0.5)),
     ("rise", "rise of OneCycle is a number from 0 to 1", lambda: schedules.one_cycle(0.1, 10, rise=2)),
     ("shape", "'cosine' or 'linear'", lambda: schedules.one_cycle(0.1, 10, shape="square")),
+    ("shapes", "'cosine' or 'linear'", lambda: schedules.one_cycle(0.1, 10, shape=np.ones(2))),
+    ("a function's text", "gives a number or an expression, and the function <lambda> gave 'fast'",
+        lambda: schedules.warm_up(lambda step: "fast", 3)(1)),
+    ("a function's nothing", "gave None", lambda: schedules.join({0: 0.1, 3: lambda step: None})(4)),
     ("list", "a mapping from the steps", lambda: schedules.piecewise([0.1, 0.2])),
     ("tuple", "a mapping from the steps", lambda: schedules.piecewise((1, 2))),
     ("empty", "a mapping from the steps", lambda: schedules.join({})),

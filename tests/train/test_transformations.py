@@ -104,6 +104,18 @@ def test_a_global_norm_is_of_all_dtypes(backend: str) -> None:
     np.testing.assert_allclose(b, GB * factor, rtol=1e-6)
 
 
+def test_the_smallest_limit_leaves_zeros_alone(backend: str) -> None:
+    """1e-50 is 0 in float32, and 0 / 0 would be NaN."""
+    for transformation in (clip_by_norm(1e-50), clip_by_global_norm(1e-50)):
+        w, b = moves(transformation, 0 * GW.astype(np.float32), 0 * GB.astype(np.float32), backend)
+        assert not w.any() and not b.any()
+
+
+def test_a_number_of_batches_may_be_of_numpy() -> None:
+    graphs = [minimize(linear(), "loss", accumulate(sgd(0.1), steps)) for steps in (np.int8(2), 2)]
+    assert graphs[0] == graphs[1]
+
+
 def test_clipping_keeps_a_nan(backend: str) -> None:
     for transformation in (clip_by_value(1.0), clip_by_norm(1.0), clip_by_global_norm(1.0)):
         w, _ = moves(transformation, GW * np.nan, backend=backend)
