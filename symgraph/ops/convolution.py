@@ -34,6 +34,7 @@ from symgraph.ops.windows import (
     check_layout,
     cut,
     image_details,
+    is_int,
     padded,
     pair,
     positions,
@@ -424,7 +425,7 @@ def conv2d(
     try:
         chosen = check_layout("conv2d", layout)
         steps, spread = pair("conv2d", "stride", strides), pair("conv2d", "dilation", dilation)
-        if not hasattr(groups, "__index__") or isinstance(groups, bool) or groups < 1:
+        if not is_int(groups) or groups < 1:
             raise ShapeError(f"conv2d: groups is an int from 1, and {groups!r} is none")
         require_images("conv2d", images.type, chosen)
         window = _window("conv2d", weights.type)

@@ -22,7 +22,7 @@ from symgraph.errors import GraphError, ShapeError
 from symgraph.expr import Expr, describe, operands
 from symgraph.ir import Array, Op
 from symgraph.ops.base import require_kind
-from symgraph.types import Dim, Dimension, Shape, TensorType, exact_division, make_type, show_shape
+from symgraph.types import Dimension, Shape, TensorType, exact_division, make_type, show_shape
 
 Vjp: TypeAlias = tuple[Expr | None, ...]
 Pair: TypeAlias = tuple[int, int]
@@ -50,11 +50,14 @@ class Windows(Op):
 
     def evaluate(self, *arrays: Array) -> Array:
         (x,) = arrays
-        steps = list(x.strides)
-        for axis, stride in zip(self.axes, self.strides, strict=True):
-            steps[axis] *= stride
-        inner = [x.strides[a] * d for a, d in zip(self.axes, self.dilations, strict=True)]
         shape: Any = _seen(self, x.shape)
+        steps, inner = list(x.strides), []
+        for axis, size, stride, dilation in zip(
+            self.axes, self.sizes, self.strides, self.dilations, strict=True
+        ):
+            # A step that is never taken may be of any length, and NumPy wants a byte count.
+            inner.append(x.strides[axis] * dilation if size > 1 else 0)
+            steps[axis] *= stride if shape[axis] > 1 else 0
         return as_strided(x, shape, (*steps, *inner), writeable=False)
 
     def vjp(self, g: Expr, out: Expr, *inputs: Expr) -> Vjp:
@@ -157,10 +160,9 @@ def pair(name: str, what: str, value: PairLike) -> Pair:
     >>> pair("conv2d", "stride", 2), pair("conv2d", "stride", (1, 2))
     ((2, 2), (1, 2))
     """
-    parts = (
-        tuple(value) if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) else (value,)
-    )
-    if len(parts) not in (1, 2) or not all(map(_is_int, parts)):
+    plain = value.tolist() if isinstance(value, np.ndarray) else value
+    parts = tuple(plain) if isinstance(plain, Sequence) and not isinstance(plain, str) else (plain,)
+    if len(parts) not in (1, 2) or not all(map(is_int, parts)):
         raise ShapeError(
             f"{name}: a {what} is one int or a pair (height, width), and {value!r} is none",
             hint="Write 2 or (2, 2).",
@@ -170,13 +172,14 @@ def pair(name: str, what: str, value: PairLike) -> Pair:
     return int(parts[0]), int(parts[-1])
 
 
-def _is_int(value: object) -> bool:
-    return hasattr(value, "__index__") and not isinstance(value, bool | np.bool_ | Dim)
+def is_int(value: object) -> bool:
+    """Whether it is an int, of Python or of NumPy, and no truth value."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def check_layout(name: str, layout: str) -> Layout:
     """The layout; raises GraphError for another text."""
-    if layout not in LAYOUTS:
+    if not isinstance(layout, str) or layout not in LAYOUTS:
         raise GraphError(
             f"{name}: there is no layout {layout!r}",
             hint="'NHWC' is [batch, height, width, channels], 'NCHW' [batch, channels, height, width].",
@@ -216,9 +219,9 @@ def sides(
     >>> sides("conv2d", ((1, 0), (2, 2)), (28, 28), (5, 5), (1, 1), (1, 1))
     ((1, 0), (2, 2))
     """
-    if padding == "valid":
+    if isinstance(padding, str) and padding == "valid":
         return (0, 0), (0, 0)
-    if padding == "same":
+    if isinstance(padding, str) and padding == "same":
         high, wide = (_same(name, *each) for each in zip(sizes, window, strides, dilations, strict=True))
         return high, wide
     wrong = ShapeError(
@@ -231,7 +234,7 @@ def sides(
         given = np.broadcast_to(np.asarray(padding)[..., None] if np.ndim(padding) == 1 else padding, (2, 2))
     except ValueError:
         raise wrong from None
-    if given.dtype.kind != "i":
+    if given.dtype.kind not in "iu":
         raise wrong
     if given.min() < 0:
         raise ShapeError(

@@ -222,6 +222,13 @@ WRONG = {
         "a window of 2 with 2 around the images lies in the padding alone",
         "Pad by less than the window",
     ),
+    "groups as an array": (lambda: sg.conv2d(X, K, groups=np.array([2])), "groups is an int from 1", ""),
+    "a stride in rows": (
+        lambda: sg.conv2d(X, K, strides=np.array([[1, 2]])),
+        "a stride is one int or a pair (height, width), and array([[1, 2]]) is none",
+        "Write 2 or (2, 2).",
+    ),
+    "a stride of arrays": (lambda: sg.conv2d(X, K, strides=[np.array([1]), 2]), "a stride is one int", ""),
     "no window": (lambda: sg.max_pool2d(X, 0), "a window is 1 or more, and 0 is not", ""),
     "channels of a transpose": (
         lambda: sg.conv2d_transpose(X, K),
@@ -247,10 +254,33 @@ def test_the_line_of_the_kernel_is_told():
     assert "kernel  f64[3,3,4,8]  declared at" in str(told.value)
 
 
+def test_options_may_be_arrays():
+    options = {"strides": np.array([1, 2]), "padding": np.array([[1, 0], [2, 1]]), "dilation": np.array(2)}
+    plain = {"strides": (1, 2), "padding": ((1, 0), (2, 1)), "dilation": 2}
+    assert sg.define(y=sg.conv2d(X, K, **options)) == sg.define(y=sg.conv2d(X, K, **plain))
+    assert sg.conv2d(X, K, padding=np.uint8(1)).shape == sg.conv2d(X, K, padding=1).shape
+    assert sg.max_pool2d(X, np.array(2)).op == sg.max_pool2d(X, 2).op
+
+
+@pytest.mark.parametrize("backend", ["interpreter", "numpy", "llvm"])
+def test_a_step_that_is_never_taken_may_have_any_length(backend):
+    x, one = images(1, 5, 6, 2), images(1, 1, 2, 3, name="k")
+    y = sg.conv2d(x, one, strides=2**70) + sg.sum(sg.max_pool2d(x, (5, 3), (2**62, 3)))
+    graph = sg.gradient(sg.define(s=sg.sum(y) + sg.sum(sg.conv2d(x, one, dilation=2**70))), "s", "x")
+    feeds = {"x": RNG.normal(size=x.shape), "k": RNG.normal(size=one.shape)}
+    near = sg.conv2d(x, one, strides=6) + sg.sum(sg.max_pool2d(x, (5, 3), (1, 3)))
+    wanted = sg.gradient(sg.define(s=sg.sum(near) + sg.sum(sg.conv2d(x, one))), "s", "x")
+    found = sg.compile(graph, backend=backend)(feeds)
+    for name, value in sg.compile(wanted, backend="interpreter")(feeds).items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-12)
+
+
 def test_other_errors():
     with pytest.raises(GraphError, match="there is no layout 'CHWN'"):
         sg.conv2d(X, K, layout="CHWN")
     with pytest.raises(GraphError, match="max_pool2d: there is no layout"):
         sg.max_pool2d(X, 2, layout="last")
+    with pytest.raises(GraphError, match="there is no layout"):
+        sg.conv2d(X, K, layout=np.array([1, 2]))
     with pytest.raises(DTypeError, match="max_pool2d takes floats or integers"):
         sg.max_pool2d(X > 0, 2)
