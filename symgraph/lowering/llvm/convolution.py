@@ -223,6 +223,8 @@ def _spread(planner: Any, op: Conv2dInput, y: Tensor, window: Pair, node: int) -
     out: Tensor = planner.array((n, *whole, channels), y.dtype, node, "zeros between")
     filled(planner, number_of(np.zeros((), y.dtype)), out, node)
     kept = _part(y, [(first, last) for first, last, _, _ in cuts])
+    if 0 in kept.shape:  # all windows lie in the padding: a kernel's loops run once at least
+        return out
     strides = (
         out.strides[0],
         *(s * cut[3] for s, cut in zip(out.strides[1:3], cuts, strict=True)),

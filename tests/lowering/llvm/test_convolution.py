@@ -70,6 +70,11 @@ LAYERS = {
     "each channel apart": ((4, 9, 9, 20), (3, 3, 1, 20), {"groups": 20, "padding": "same"}),
     "each channel apart, in steps": ((2, 9, 8, 5), (3, 2, 1, 5), {"groups": 5, "strides": 2, "dilation": 2}),
     "two from each channel": ((2, 6, 6, 3), (3, 3, 1, 6), {"groups": 3}),
+    "groups, with windows in the padding alone": (
+        (2, 4, 1, 6),
+        (1, 1, 2, 3),
+        {"groups": 3, "strides": (1, 2), "padding": ((0, 0), (3, 0))},
+    ),
     "channels first": ((2, 3, 9, 8), (3, 3, 3, 18), {"layout": "NCHW", "padding": "same"}),
     "channels first in groups": ((2, 4, 9, 8), (3, 3, 2, 6), {"layout": "NCHW", "groups": 2, "strides": 2}),
 }
