@@ -174,6 +174,12 @@ class Conv2dInput(_Convolution):
         require_images(self.name, y, self.layout)
         window = _window(self.name, kernel)
         _require_groups(self.name, kernel.shape[3], self.groups)
+        least = min((size for size in self.size if isinstance(size, int)), default=0)
+        if least < 0:
+            raise ShapeError(
+                f"{self.name}: the padding cuts more off the images than there is: {least} is left",
+                hint="Pad by less: a transposed convolution cuts its padding off.",
+            )
         wanted = self.image(y.shape[0], self.positions(self.size, window), kernel.shape[3])
         if y.shape != wanted:
             raise ShapeError(f"{self.name}: the images are {y}, and {show_shape(wanted)} fits the kernel")

@@ -9,7 +9,7 @@ import pytest
 from jax import lax
 
 import symgraph as sg
-from symgraph.errors import DTypeError, GraphError, ShapeError
+from symgraph.errors import DTypeError, FeedError, GraphError, ShapeError
 from symgraph.ops.convolution import Conv2d, Conv2dInput, Conv2dKernel
 from tests import jax_oracle  # noqa: F401  turns on JAX's 64 bits
 from tests.ops.running import gradient_of, run
@@ -230,6 +230,11 @@ WRONG = {
     ),
     "a stride of arrays": (lambda: sg.conv2d(X, K, strides=[np.array([1]), 2]), "a stride is one int", ""),
     "no window": (lambda: sg.max_pool2d(X, 0), "a window is 1 or more, and 0 is not", ""),
+    "a transpose cut to nothing": (
+        lambda: sg.conv2d_transpose(X, sg.variable("kernel", (2, 2, 5, 4), "float64"), padding=4),
+        "conv2d_input: the padding cuts more off the images than there is: -1 is left",
+        "Pad by less",
+    ),
     "channels of a transpose": (
         lambda: sg.conv2d_transpose(X, K),
         "conv2d_transpose: the images have 4 channels, and the kernel takes 8",
@@ -252,6 +257,15 @@ def test_the_line_of_the_kernel_is_told():
     with pytest.raises(ShapeError) as told:
         sg.conv2d(images(2, 6, 6, 5), K)
     assert "kernel  f64[3,3,4,8]  declared at" in str(told.value)
+
+
+def test_a_named_size_may_be_too_small_to_cut():
+    x, kernel = images("n", "rows", 4, 2), sg.variable("kernel", (2, 2, 5, 2), "float64")
+    executable = sg.compile(sg.define(y=sg.conv2d_transpose(x, kernel, padding=2)), backend="interpreter")
+    feeds = {"x": np.ones((1, 3, 4, 2)), "kernel": np.ones((2, 2, 5, 2))}
+    assert executable(feeds)["y"].shape == (1, 0, 1, 5)
+    with pytest.raises(FeedError, match="cuts more off the images than there is"):
+        executable({**feeds, "x": np.ones((1, 2, 4, 2))})
 
 
 def test_options_may_be_arrays():
