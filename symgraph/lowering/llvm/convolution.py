@@ -2,6 +2,7 @@
 
 The gradient by the images is a convolution too: of its cotangent, with zeros around and between its pixels, with
 the kernel turned about and its channels exchanged (Dumoulin and Visin, "A guide to convolution arithmetic", 2016).
+Those zeros are multiplied too: of a weight that is infinite, a pixel that it does not reach may be NaN.
 Channels come last here; `channels_last` in `symgraph.transforms` makes other layouts so.
 """
 

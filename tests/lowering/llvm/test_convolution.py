@@ -88,6 +88,30 @@ def test_layers(name, dtype, monkeypatch):
     assert_agree(graph, values(graph), native(graph, monkeypatch))
 
 
+def any_layer(rng):
+    """The arguments of `with_gradients`: groups, strides, dilation and padding as they come."""
+    groups, each = int(rng.choice([1, 1, 1, 2, 3])), int(rng.choice([1, 2, 3, 5, 16]))
+    window, strides, dilation = (tuple(map(int, rng.integers(1, most, 2))) for most in (5, 5, 4))
+    padding = tuple(tuple(map(int, pair)) for pair in rng.integers(0, 4, (2, 2)))
+    least = [(k - 1) * d + 1 - sum(p) for k, d, p in zip(window, dilation, padding, strict=True)]
+    size = [max(1, low, int(n)) for low, n in zip(least, rng.integers(1, 9, 2), strict=True)]
+    images = (int(rng.integers(1, 4)), *size, groups * each)
+    kernel = (*window, each, groups * int(rng.choice([1, 2, 3, 4, 9, 17, 33])))
+    return images, kernel, {"strides": strides, "dilation": dilation, "padding": padding, "groups": groups}
+
+
+@pytest.mark.parametrize(
+    "seed", [pytest.param(k, marks=() if k < 12 else pytest.mark.heavy) for k in range(200)]
+)
+def test_any_layer(seed, monkeypatch):
+    rng = np.random.default_rng(seed)
+    images, kernel, options = any_layer(rng)
+    if rng.random() < 0.5:
+        images, options["layout"] = tuple(images[axis] for axis in (0, 3, 1, 2)), "NCHW"
+    graph = with_gradients(images, kernel, str(rng.choice(["float32", "float64"])), **options)
+    assert_agree(graph, values(graph), native(graph, monkeypatch))
+
+
 @pytest.mark.parametrize("target", targets(), ids=lambda t: str(8 * t.width))
 @pytest.mark.parametrize("name", ["few channels", "panels", "steps", "groups", "each channel apart"])
 def test_narrower_vectors(name, target, monkeypatch):
