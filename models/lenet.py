@@ -2,7 +2,7 @@
 
 Two convolutions, each with pooling after it, then three dense layers.
 
-    python -m models.lenet                      five epochs on MNIST: 0.988 of the test images are told rightly
+    python -m models.lenet                      five epochs on MNIST: 0.990 of the test images are told rightly
     python -m models.lenet --dataset fashion    the same for clothes
 """
 
