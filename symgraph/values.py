@@ -136,9 +136,11 @@ def encodable(name: str) -> bool:
 def shown(value: Any) -> str:
     """How messages name a value: what it is written as where that is short, else its kind.
 
-    >>> shown(None), shown(3), shown([1]), shown(len)
-    ('None', '3', 'a list', 'the function len')
+    >>> shown(None), shown(3), shown([1]), shown(len), shown(1 << 9999)
+    ('None', '3', 'a list', 'the function len', 'an integer of 10000 bits')
     """
+    if isinstance(value, int) and value.bit_length() > 2**12:  # Python writes no integer of many digits
+        return f"an integer of {value.bit_length()} bits"
     if value is None or isinstance(value, bool | int | float | str | bytes | np.generic):
         return reprlib.repr(value)
     if callable(value) and hasattr(value, "__name__"):

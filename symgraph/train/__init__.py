@@ -228,3 +228,7 @@ __all__ = [
     "weight_decay",
     "with_averages",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

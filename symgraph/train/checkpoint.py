@@ -178,7 +178,7 @@ def require_safetensors() -> ModuleType:
     except ImportError:
         raise CheckpointError(
             "checkpoints need the package safetensors, which is not installed",
-            hint='Install it with: pip install -e ".[train]"',
+            hint='Install it with: pip install "symgraph[train]"',
         ) from None
     module: ModuleType = safetensors
     return module

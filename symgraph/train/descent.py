@@ -80,7 +80,8 @@ def _gradients(
     try:
         gradients = backward(loss, targets, ids={expr: i for i, expr in enumerate(exprs)})
     except GradientError as error:
-        error.hint = error.hint if named else "Name what is to be trained: minimize(..., variables=[...])."
+        if not named and loss.shape == () and loss.type.is_float:
+            error.hint = "Name what is to be trained: minimize(..., variables=[...])."
         raise
     if penalty is None:
         return gradients

@@ -114,7 +114,7 @@ class TensorBoard:
         except ImportError:
             raise DataError(
                 "logs for TensorBoard need the package tensorboardX, which is not installed",
-                hint='Install it with: pip install -e ".[train]"',
+                hint='Install it with: pip install "symgraph[train]"',
             ) from None
         check_folder("the log", self.folder)
         with _told(self.folder):

@@ -47,7 +47,7 @@ from symgraph.train.resumption import restored, save, save_epoch, state_names
 from symgraph.train.run import Clock, Known, Now, Run
 from symgraph.values import shown
 
-_GROUPS = ("train", "state")
+_TRAIN, _STATE = "train", "state"
 _RATE = "learning_rate"
 
 
@@ -90,7 +90,7 @@ def fit(
     made ahead on a thread.
 
     `outputs` names scalar outputs that are averaged over an epoch's examples, the first being the loss; `update` the
-    groups, by default those of "train" and "state" that the graph has. `metrics` are folded over the `validation`
+    groups, by default "train", and "state" where the graph has it. `metrics` are folded over the `validation`
     data after each epoch, and with `train_metrics`, or where there is no validation, over the training batches, as
     the network was before each update. For a network that behaves otherwise in validation (dropout, batch
     normalisation) an output `evaluation/NAME` stands there for NAME, as `symgraph.nn.with_evaluation` makes them;
@@ -205,18 +205,18 @@ def _target(checkpoint: Any, save_every: Any) -> tuple[Path | Checkpoints | None
 
 def _groups(session: Session, update: Groups) -> tuple[str, ...]:
     present = tuple(name for name, _ in session.graph.updates)
-    if update is None:
-        chosen = tuple(name for name in _GROUPS if name in present)
-    else:
+    if update is not None:
         chosen = groups_of(update)
+    else:  # a state alone, such as a random key, trains nothing
+        chosen = tuple(name for name in (_TRAIN, _STATE) if name in present) if _TRAIN in present else ()
     if chosen:
         return chosen
-    listed = ", ".join(map(repr, present))
+    listed, known = ", ".join(map(repr, present)), set(present) - {_STATE}
     raise GraphError(
         "there is nothing to train: "
         + (f"the update groups are {listed}" if present else "the graph has no updates"),
         hint=f"Name those to run: update=({listed},)."
-        if present
+        if known
         else 'Write graph = symgraph.train.minimize(graph, "loss", symgraph.train.sgd(0.1)).',
     )
 

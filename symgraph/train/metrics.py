@@ -46,6 +46,11 @@ __all__ = [
     "top_k_accuracy",
 ]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 State: TypeAlias = Mapping[str, Any]
 Average: TypeAlias = Literal["binary", "macro", "micro", "weighted", "each"]
 Normalise: TypeAlias = Literal["truth", "predicted", "all"]

@@ -41,6 +41,11 @@ __all__ = [
     "write",
 ]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 Place: TypeAlias = str | Path | None
 Predict: TypeAlias = Callable[[Array], Any]
 _COLOURS = (

@@ -184,6 +184,12 @@ def test_the_groups_train_and_state_run_by_default_and_others_when_named() -> No
         pytest.raises(sg.GraphError, match="no updates"),
     ):
         quiet(session, data, batch_size=2)
+    state = sg.define({"loss": loss}, updates={"state": {w: w * 2.0}})
+    with (
+        sg.Session(state, "numpy") as session,
+        pytest.raises(sg.GraphError, match=r"(?s)groups are 'state'.*symgraph.train.minimize"),
+    ):
+        quiet(session, data, batch_size=2)
     others = sg.define({"loss": loss}, updates={"other": {w: w * 2.0}})
     with sg.Session(others, "numpy") as session, pytest.raises(sg.GraphError, match="groups are 'other'"):
         quiet(session, data, batch_size=2)
