@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +22,8 @@ SECONDS = 600  # for a lesson on full data; on small data it takes some seconds
 _ABSOLUTE = re.compile(
     r"(?<![\w./:-])(?:/(?:root|home|tmp|work|usr|opt|var|Users|private)/|[A-Z]:\\)[^\s\"'<>]*"
 )
+_EXTRAS = {"dev": ("jupytext", "nbformat", "nbclient", "ipykernel"), "train": ("matplotlib", "sklearn")}
+_TO_CHECK = ("jupytext", "nbformat")
 _METADATA = {
     "jupytext": {"formats": "ipynb,py:percent"},
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -162,6 +165,19 @@ def _text(output: Any) -> str:
     return "\n".join([str(output.get("text", "")), *parts])
 
 
+def _missing(check: bool) -> str:
+    """Which packages are not installed, and the extras that bring them; nothing where all are there."""
+    lacking = {
+        extra: [name for name in names if find_spec(name) is None and (name in _TO_CHECK or not check)]
+        for extra, names in _EXTRAS.items()
+    }
+    if not any(lacking.values()):
+        return ""
+    names = ", ".join(name for names in lacking.values() for name in names)
+    extras = ",".join(extra for extra, names in lacking.items() if names)
+    return f'this needs {names}, not installed here\n  Install the extra: pip install -e ".[{extras}]"'
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Renew or check the lessons; returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -181,6 +197,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"there is no lesson {unknown[0]}; there are {', '.join(known)}")
     if args.data is not None and not args.data.is_dir():
         parser.error(f"there is no folder {args.data}")
+    if told := _missing(args.check):
+        print(f"{parser.prog}: error: {told}", file=sys.stderr)
+        return 2
     if not args.check:
         for name in chosen:
             write(execute(known[name], args.data and args.data.resolve()), known[name].with_suffix(".ipynb"))

@@ -2,16 +2,17 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
-REASON = "runs notebooks: pip install -e '.[dev,train]'"
+REASON = "runs notebooks: pip install 'symgraph[dev,train]'"
 pytest.importorskip("jupytext", reason=REASON)
 pytest.importorskip("nbclient", reason=REASON)
 pytest.importorskip("ipykernel", reason=REASON)
 pytest.importorskip("matplotlib", reason=REASON)
-pytest.importorskip("sklearn", reason="the digits come with scikit-learn: pip install -e '.[train]'")
+pytest.importorskip("sklearn", reason="the digits come with scikit-learn: pip install 'symgraph[train]'")
 
 from notebooks import renew  # noqa: E402
 
@@ -148,3 +149,15 @@ def test_the_command_checks_and_refuses_what_it_does_not_know(capsys: pytest.Cap
         with pytest.raises(SystemExit):
             renew.main(wrong)
     assert "there is no lesson no_such_lesson" in capsys.readouterr().err
+
+
+def test_missing_packages_are_told_with_their_extra(capsys, monkeypatch):
+    for name in ("jupytext", "nbformat", "nbclient"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for words, told in (
+        (["--check"], "jupytext, nbformat"),
+        ([LESSONS[0].stem], "jupytext, nbformat, nbclient"),
+    ):
+        assert renew.main(words) == 2
+        said = f'error: this needs {told}, not installed here\n  Install the extra: pip install -e ".[dev]"\n'
+        assert capsys.readouterr().err == f"python -m notebooks.renew: {said}"
