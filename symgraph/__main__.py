@@ -224,6 +224,7 @@ def _write(path: str, text: str) -> None:
         Path(path).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise sg.GraphError(f"{path} could not be written: {error.strerror or error}", source=None) from error
+    print(f"{path} is written", file=sys.stderr)
 
 
 # The cache of compiled code
