@@ -189,9 +189,18 @@ def load(args: argparse.Namespace, out: TextIO) -> Dataset:
     elif args.dataset == "fashion":
         data = _fashion(args.data)
     else:
-        data = sg.data.mnist(args.data)
+        data = _mnist(args.data)
     print(f"data            {data.source}", file=out, flush=True)
     return images.checked(data)
+
+
+def _mnist(folder: Path | None) -> Dataset:
+    """MNIST, or the digits in its place; what a mistake says of the argument is said of the option."""
+    try:
+        return sg.data.mnist(folder)
+    except sg.DataError as error:
+        error.hint = error.hint.replace("directory=...", "--data DIR")
+        raise
 
 
 def _fashion(folder: Path | None) -> Dataset:

@@ -84,6 +84,7 @@ def train(settings: cli.Settings, data: Dataset, page: study.Page = study.SILENT
         map=images.prepared(settings.dtype, classes=2, used=settings.used),
     )
     steps, begun, seen = stream.per_epoch * settings.epochs, perf_counter(), 0
+    told = ""  # of an interruption
     with (
         stream,
         interruptible() as stopped,
@@ -105,11 +106,23 @@ def train(settings: cli.Settings, data: Dataset, page: study.Page = study.SILENT
             if settings.checkpoint is not None and (whole or stopped()):
                 save(settings.checkpoint, run, weights, losses, stream.position)
             if stopped():
-                raise sg.train.Interrupted("stopped", sg.train.History((), losses, interrupted=True))
+                told = interrupted(settings, len(losses), epoch)
+                break
+    if told:
+        page.progress(told)
+        raise sg.train.Interrupted(told, sg.train.History((), losses, interrupted=True))
     seconds = perf_counter() - begun
     answers = logits(weights, images.features(data.test.x, settings.dtype))
     right = images.right(answers, data.test.y)
     return training.Trained(sg.train.History((), losses), weights, answers, right, seconds)
+
+
+def interrupted(settings: cli.Settings, steps: int, epochs: int) -> str:
+    """Where training was stopped, after so many steps and whole epochs, and what is kept of it."""
+    where = f"stopped after step {steps}, in epoch {min(epochs + 1, settings.epochs)} of {settings.epochs}"
+    if settings.checkpoint is None:
+        return f"{where}; nothing was saved, since there is no checkpoint=PATH"
+    return f"{where}; saved to {settings.checkpoint}"
 
 
 def about(settings: cli.Settings, data: Dataset) -> str:

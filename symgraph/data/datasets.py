@@ -235,7 +235,10 @@ def _load(
     given = _given_folder(published, directory)
     if given is not None:
         return _from_folder(published, given)
-    cache = Path(_extra("pooch").os_cache("symgraph")) / published.folder
+    by_hand = (
+        f"; or name a folder with the files: directory=..., or {published.folder}/ below $SYMGRAPH_DATA."
+    )
+    cache = Path(_extra("pooch", by_hand).os_cache("symgraph")) / published.folder
     lost = _lost_root()
     try:
         arrays = _cached(published, cache, published.mirrors if mirrors is None else tuple(mirrors))
@@ -447,12 +450,12 @@ def _frozen(x: Array, y: Array) -> Examples:
     return Examples(x, y)
 
 
-def _extra(module: str) -> Any:
-    """A module that comes with the extra `train`."""
+def _extra(module: str, otherwise: str = "") -> Any:
+    """A module that comes with the extra `train`; `otherwise` ends the hint, with what does without it."""
     try:
         return import_module(module)
     except ImportError as error:
         raise DataError(
             f"This needs {module.partition('.')[0]}, which is not installed.",
-            hint='Install the extra: pip install -e ".[train]"',
+            hint=f'Install it with: pip install "symgraph[train]"{otherwise}',
         ) from error

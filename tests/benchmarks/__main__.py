@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(describe(about), flush=True)
     absent = missing(peers)
     if absent:
-        print(f"not installed and left out: {', '.join(absent)} (pip install -e '.[bench]' brings them)")
+        print(f"not installed and left out: {', '.join(absent)} (pip install 'symgraph[bench]' brings them)")
     plan = Plan(options.rounds, frozenset(peers) - frozenset(absent), options.only)
     results = {}
     for name in chosen:

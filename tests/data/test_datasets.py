@@ -425,7 +425,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, module: str, call: L
         DataError, match=f"needs {module.partition('.')[0]}, which is not installed"
     ) as caught:
         call()
-    assert 'pip install -e ".[train]"' in caught.value.hint
+    assert 'pip install "symgraph[train]"' in caught.value.hint
 
 
 def test_the_users_own_folder_needs_no_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,13 +148,15 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_resume(model, tmp_path):
         if line.startswith("epoch 1/"):
             break
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
     command = re.search(rf"stopped; resume with: python -m models\.{model} (.*)", err)[1]
     assert command == f"--dataset digits --epochs 100000 --checkpoint '{path}' --resume '{path}'"
     saved = files.read(path)
     assert saved.step == len(losses_of(saved)) >= 60
+    told = rf"stopped after step {saved.step}, in epoch \d+ of 100000; saved to {re.escape(str(path))}"
+    assert re.fullmatch(told, out.splitlines()[-1])
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
@@ -185,6 +187,18 @@ def test_a_mistake_is_one_message(model, words, said, capsys, monkeypatch):
     assert captured.err.startswith(f"python -m models.{model.name}: error: ")
     assert "epoch 1/" not in captured.out  # it is said before training starts
     assert "Traceback" not in captured.err
+
+
+def test_without_the_extra_a_folder_with_the_data_will_do(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    monkeypatch.delenv("SYMGRAPH_DATA", raising=False)
+    assert training.main(MODELS[0], []) == 2
+    err = capsys.readouterr().err
+    assert (
+        'needs pooch, which is not installed.\n  Install it with: pip install "symgraph[train]"; or name'
+        in err
+    )
+    assert "--data DIR, or mnist/ below $SYMGRAPH_DATA" in err
 
 
 @pytest.mark.parametrize(

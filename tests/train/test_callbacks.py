@@ -392,4 +392,4 @@ with sg.Session(graph, "numpy") as session:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("epoch 1/1  loss")
-    assert lines[1:] == ["2", 'Install it with: pip install -e ".[train]"', "2"]
+    assert lines[1:] == ["2", 'Install it with: pip install "symgraph[train]"', "2"]

@@ -348,7 +348,7 @@ def test_without_safetensors_the_error_says_what_to_install(
     monkeypatch.setitem(sys.modules, "safetensors", None)
     with pytest.raises(CheckpointError, match="not installed") as caught:
         write(tmp_path / "a", some())
-    assert 'pip install -e ".[train]"' in caught.value.hint
+    assert 'pip install "symgraph[train]"' in caught.value.hint
 
 
 # Faults

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from symgraph import errors
 from symgraph.train import metrics
 
-sklearn = pytest.importorskip("sklearn.metrics", reason="an oracle of the tests: pip install -e '.[train]'")
+sklearn = pytest.importorskip(
+    "sklearn.metrics", reason="an oracle of the tests: pip install 'symgraph[train]'"
+)
 NAN = float("nan")
 
 

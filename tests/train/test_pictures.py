@@ -12,7 +12,7 @@ import pytest
 from symgraph import errors
 from symgraph.train.history import History
 
-matplotlib = pytest.importorskip("matplotlib", reason="draws: pip install -e '.[train]'")
+matplotlib = pytest.importorskip("matplotlib", reason="draws: pip install 'symgraph[train]'")
 from PIL import Image  # noqa: E402  comes with matplotlib
 
 from symgraph.train import pictures  # noqa: E402
