@@ -133,5 +133,9 @@ def _memory_functions() -> dict[str, int]:
 
 @lru_cache(1)
 def _linker(number: int) -> Any:
-    """The linker of the objects of a number; what it linked keeps it alive."""
-    return llvm().create_lljit_compiler(machine(host()))
+    """The linker of the objects of a number; what it linked keeps it alive.
+
+    JITLink puts an object's code and constants into one piece of memory. The older linker asks for each apart, and in
+    a process that holds gigabytes they can come to lie too far from one another for 32-bit offsets.
+    """
+    return llvm().create_lljit_compiler(machine(host()), use_jit_link=True)
