@@ -42,6 +42,18 @@ def topological(roots: Iterable[Expr], known: Iterable[Expr] = ()) -> list[Expr]
     return order
 
 
+def replaced(
+    values: Sequence[Expr], swaps: Mapping[Expr, Expr], known: Iterable[Expr] = ()
+) -> tuple[Expr, ...]:
+    """The same values with leaves replaced; what is `known` has none of them, nor has what leads to it."""
+    mapped = dict(swaps)
+    for expr in topological(values, known):
+        if not mapped.keys().isdisjoint(expr.inputs):
+            inputs = tuple([mapped.get(operand, operand) for operand in expr.inputs])
+            mapped[expr] = Expr(expr.op, inputs, expr.type, expr.origin)
+    return tuple(mapped.get(value, value) for value in values)
+
+
 def backward(
     of: Expr,
     wrt: Sequence[Expr],

@@ -14,7 +14,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import attrs
 
 from symgraph import origin as provenance
-from symgraph.autodiff import topological
+from symgraph.autodiff import replaced, topological
 from symgraph.build import Build, BuildState, located, run, state
 from symgraph.collector import paused
 from symgraph.define import define
@@ -262,15 +262,15 @@ def _with_leaves_of(first: Any, second: A) -> A:
     declares its own inputs declares them once for both modes.
     """
     leaves = {e.op: e for e in topological(list(_exprs(first))) if isinstance(e.op, Placeholder | Variable)}
-    mapped: dict[Expr, Expr] = {}
-    for expr in topological(list(_exprs(second))):
-        if isinstance(expr.op, Placeholder | Variable):
-            if leaves.get(expr.op, expr) is not expr:
-                mapped[expr] = leaves[expr.op]
-        elif not mapped.keys().isdisjoint(expr.inputs):
-            inputs = tuple([mapped.get(operand, operand) for operand in expr.inputs])
-            mapped[expr] = Expr(expr.op, inputs, expr.type, expr.origin)
-    substituted: A = _substituted(second, mapped) if mapped else second
+    exprs = list(_exprs(second))
+    swaps = {
+        expr: leaves[expr.op]
+        for expr in topological(exprs)
+        if isinstance(expr.op, Placeholder | Variable) and leaves.get(expr.op, expr) is not expr
+    }
+    if not swaps:
+        return second
+    substituted: A = _substituted(second, dict(zip(exprs, replaced(exprs, swaps), strict=True)))
     return substituted
 
 

@@ -13,6 +13,7 @@ import attrs
 import numpy as np
 
 from symgraph import ops
+from symgraph.autodiff import replaced
 from symgraph.define import lift, rebuild
 from symgraph.errors import GraphError
 from symgraph.expr import Expr, check_name, constant, variable
@@ -29,7 +30,7 @@ from symgraph.train.arguments import (
     selected,
     whole,
 )
-from symgraph.train.state import COUNTED, COUNTER, Step, label, merge, replaced, serving, slot
+from symgraph.train.state import COUNTED, COUNTER, Step, label, merge, serving, slot
 from symgraph.train.transformations import Optimizer, correction
 from symgraph.values import shown
 

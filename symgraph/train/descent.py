@@ -6,7 +6,7 @@ minimize : Graph -> name -> Optimizer -> Graph        with the gradients and an 
 from collections.abc import Iterable, Mapping, Sequence
 
 from symgraph import ops
-from symgraph.autodiff import backward, pull, topological
+from symgraph.autodiff import backward, pull, replaced, topological
 from symgraph.collector import paused
 from symgraph.define import lift, number
 from symgraph.errors import GradientError, GraphError
@@ -14,7 +14,7 @@ from symgraph.expr import Expr, check_name, describe, variable
 from symgraph.ir import Graph, Placeholder, Variable, require_graph
 from symgraph.train.arguments import require_part
 from symgraph.train.penalties import Penalty
-from symgraph.train.state import COUNTER, label, replaced, serving
+from symgraph.train.state import COUNTER, label, serving
 from symgraph.train.transformations import Optimizer, Transformation
 from symgraph.values import shown
 
@@ -179,11 +179,10 @@ def _with_leaves(
     be the graph's own stays.
     """
     roots = [expr for pair in updates.items() for expr in pair]
-    mapped: dict[Expr, Expr] = {}
-    for expr in topological(roots, known):
-        if isinstance(expr.op, Placeholder | Variable) and expr.op in leaves:
-            mapped[expr] = leaves[expr.op]
-        elif not mapped.keys().isdisjoint(expr.inputs):
-            inputs = tuple([mapped.get(operand, operand) for operand in expr.inputs])
-            mapped[expr] = Expr(expr.op, inputs, expr.type, expr.origin)
-    return {mapped.get(w, w): mapped.get(value, value) for w, value in updates.items()}
+    swaps = {
+        expr: leaves[expr.op]
+        for expr in topological(roots, known)
+        if isinstance(expr.op, Placeholder | Variable) and expr.op in leaves
+    }
+    made = replaced(roots, swaps, known)
+    return dict(zip(made[::2], made[1::2], strict=True))

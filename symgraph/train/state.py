@@ -3,19 +3,17 @@
     slot    : variable -> name -> variable             "w/adam_m", in the dtype and shape of "w", zeros at first
     COUNTER : i64[]                                    the updates before this one; minimize names it GROUP/step
     merge   : states -> state                          no variable is given two next values
-    replaced: expressions -> {leaf: expression} -> expressions
 
 Transformations and optimizers are functions of variables and gradients alone; they do not know the group that they
 will be. So all of them count with the one COUNTER, which `minimize` replaces by a variable of the group: "train/step".
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
 import attrs
 
-from symgraph.autodiff import topological
 from symgraph.errors import GraphError
 from symgraph.expr import Expr, variable
 from symgraph.origin import Origin, current, made_by, merged
@@ -74,15 +72,3 @@ def merge(*states: State) -> dict[Expr, Expr]:
                 hint='Give the state of one another name: symgraph.train.named("second", optimizer).',
             )
     return made
-
-
-def replaced(
-    values: Sequence[Expr], swaps: Mapping[Expr, Expr], known: Iterable[Expr] = ()
-) -> tuple[Expr, ...]:
-    """The same values with leaves replaced; what is `known` has none of them, nor has what leads to it."""
-    mapped = dict(swaps)
-    for expr in topological(values, known):
-        if not mapped.keys().isdisjoint(expr.inputs):
-            inputs = tuple([mapped.get(operand, operand) for operand in expr.inputs])
-            mapped[expr] = Expr(expr.op, inputs, expr.type, expr.origin)
-    return tuple(mapped.get(value, value) for value in values)
