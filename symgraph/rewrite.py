@@ -25,6 +25,7 @@ from symgraph.expr import Expr
 from symgraph.ir import Array, Constant, Graph, Op, node_bytes
 from symgraph.ops.shape import BroadcastTo, broadcast_to
 from symgraph.origin import made_by, merged, relative, visible
+from symgraph.sweeps import Sweep, record
 from symgraph.types import Dimension, TensorType
 
 Class: TypeAlias = Literal["exact", "stabilises", "reassociates"]
@@ -95,7 +96,7 @@ class Rule:
 
 @attrs.frozen
 class Hit:
-    """What a rewriter found at a node: the new expression, and the expressions that it stands for."""
+    """What a rewriter found at a node: the new expression, and the expressions that it stands for, first the node's."""
 
     rule: str
     numerics: Class
@@ -431,12 +432,13 @@ def rewrite(graph: Graph, rewriter: Rewriter, name: str) -> Rewritten:
         swept = _sweep(graph, rewriter, name, settled)
         if swept is None:
             return Rewritten(graph, tuple(rows))
+        record(swept)
         rows.extend(swept.rows)
-        graph = swept.graph
+        graph = swept.made
     raise CompileError(f"the pass {name} does not settle: its rules undo one another")
 
 
-def _sweep(graph: Graph, rewriter: Rewriter, name: str, settled: set[Expr]) -> Rewritten | None:
+def _sweep(graph: Graph, rewriter: Rewriter, name: str, settled: set[Expr]) -> Sweep | None:
     """One sweep; `settled` are expressions at which nothing is found, and grows."""
     possible = {kinds: rewriter.possible(kinds) for kinds in set(graph.kinds)}
     if not any(possible.values()):
@@ -469,7 +471,8 @@ def _sweep(graph: Graph, rewriter: Rewriter, name: str, settled: set[Expr]) -> R
     if made == graph:
         return None
     before = {expr: i for i, expr in enumerate(old)}
-    return Rewritten(made, tuple([_row(name, hit, added, before, ids) for hit, added in hits]))
+    rows = tuple([_row(name, hit, added, before, ids) for hit, added in hits])
+    return Sweep(name, graph, made, rows, tuple([hit for hit, _ in hits]))
 
 
 def _row(
