@@ -1,7 +1,7 @@
 """What a backend makes: a program for one binding of the named sizes, and its memory plan."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import attrs
 
@@ -41,10 +41,11 @@ class Buffer:
 
 @attrs.frozen
 class MemoryPlan:
-    """Buffers by time; `peak` is the size of the arena in bytes."""
+    """Buffers by time; `peak` is the size of the arena in bytes, `steps` how many the schedule has."""
 
     buffers: tuple[Buffer, ...]
     peak: int
+    steps: int = 0
 
     def __str__(self) -> str:
         return "\n".join(
@@ -54,6 +55,51 @@ class MemoryPlan:
                 *map(str, self.buffers),
             ]
         )
+
+
+@attrs.frozen
+class Section:
+    """Lines of a listing that belong to a kernel, counted from 1, the last one included. `name` is what the listing
+    calls it there: a function, or the arrays that Python code computes.
+    """
+
+    listing: Literal["source", "assembly"]
+    first: int
+    last: int
+    name: str
+
+
+@attrs.frozen
+class KernelCode:
+    """A node of the optimised graph that has code: its name in the code, and its lines.
+
+    Nodes that share a kernel share its lines, and a node that several kernels compute has the lines of all.
+    """
+
+    node: int
+    name: str
+    sections: tuple[Section, ...]
+
+
+@attrs.frozen
+class Mark:
+    """What a stamp of a clocked program ends: a kernel of a node, or with `node` None what is no kernel's work."""
+
+    node: int | None
+    name: str
+
+
+# The stamps of the last call in nanoseconds of `time.perf_counter_ns`: when the first kernel began, then for every
+# mark when what it names ended; 0 for what was not reached.
+Stamps: TypeAlias = Sequence[int]
+
+
+@attrs.frozen(eq=False)
+class Clocked:
+    """A program whose instances tell when each kernel ended. What they compute has the bits of the plain program."""
+
+    marks: tuple[Mark, ...]
+    instance: Callable[[], tuple[Instance, Callable[[], Stamps]]]
 
 
 class Program(Protocol):
@@ -75,6 +121,13 @@ class Program(Protocol):
 
     def instance(self) -> Instance:
         """A function with a workspace of its own: for one call at a time."""
+
+    @property
+    def kernels(self) -> tuple[KernelCode, ...]:
+        """The nodes that have code, with their lines in `source`, and in the assembly where there is one."""
+
+    def clocked(self) -> Clocked:
+        """The same program with a clock that is read after each kernel; the plain one has none."""
 
 
 def inputs(graph: Graph) -> tuple[str, ...]:
