@@ -15,6 +15,8 @@ from symgraph.transforms.pipeline import numbered, optimise
 
 __all__ = ["Sweep", "Trace", "trace"]
 
+_FUSION = ("fuse",)
+
 
 @attrs.frozen(eq=False)
 class Trace:
@@ -44,7 +46,7 @@ class Trace:
     @property
     def unfused(self) -> Graph:
         """The graph that the fusion pass was given, or that ran where nothing was fused."""
-        given = (sweep.given for sweep in reversed(self.sweeps) if sweep.pass_name == "fuse")
+        given = (sweep.given for sweep in reversed(self.sweeps) if sweep.pass_name in _FUSION)
         return next(given, self.graph)
 
 
