@@ -3,11 +3,10 @@
 adjoints : Graph -> of -> Gradient
 """
 
-from collections.abc import Iterable, Sequence
 
 import attrs
 
-from symgraph.ir import Array, Graph
+from symgraph.ir import Graph
 
 
 @attrs.frozen

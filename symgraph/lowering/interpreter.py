@@ -6,7 +6,7 @@ import attrs
 import numpy as np
 
 from symgraph.errors import ExecutionError, FeedError, SymgraphError
-from symgraph.ir import Array, Graph, Placeholder, Variable, specialise
+from symgraph.ir import Array, Graph, Node, Placeholder, Variable, specialise
 from symgraph.lowering.program import Instance, MemoryPlan, Options, inputs
 from symgraph.ops.region import in_order
 
@@ -31,16 +31,21 @@ def interpret(
             if isinstance(node.op, Placeholder | Variable):
                 results.append(_leaf(node.op, values))
                 continue
-            try:
-                made = node.op.evaluate(*in_order(node.op, [results[i] for i in node.inputs]))
-            except SymgraphError as error:
-                error.source = node.origin.sources[0] if node.origin.sources else None
-                raise
-            except Exception as error:  # of NumPy, such as an array that does not fit in memory
-                source = node.origin.sources[0] if node.origin.sources else None
-                raise ExecutionError(f"{node.op.name}: the run failed: {error}", source=source) from error
-            results.append(made if isinstance(made, tuple) else np.asarray(made))
+            results.append(value_of(node, [results[i] for i in node.inputs]))
     return results
+
+
+def value_of(node: Node, operands: list[Array]) -> Array:
+    """What a node with an op makes of its operands' values: of a region with several outputs, a tuple."""
+    try:
+        made = node.op.evaluate(*in_order(node.op, operands))
+    except SymgraphError as error:
+        error.source = node.origin.sources[0] if node.origin.sources else None
+        raise
+    except Exception as error:  # of NumPy, such as an array that does not fit in memory
+        source = node.origin.sources[0] if node.origin.sources else None
+        raise ExecutionError(f"{node.op.name}: the run failed: {error}", source=source) from error
+    return made if isinstance(made, tuple) else np.asarray(made)
 
 
 def _leaf(op: Placeholder | Variable, values: Mapping[str, Array]) -> Array:

@@ -13,7 +13,8 @@ import numpy as np
 
 from symgraph.compile import bind
 from symgraph.errors import DivergenceError, ExecutionError, SymgraphError
-from symgraph.ir import Array, Constant, Graph, Node, Variable, leaf_name
+from symgraph.inspect.values import finite, first_bad
+from symgraph.ir import Array, Graph, Node, Variable, leaf_name
 from symgraph.lowering.interpreter import interpret
 from symgraph.lowering.program import inputs
 from symgraph.session import Session, Step
@@ -23,15 +24,6 @@ _HINT = (
     "Take a smaller learning rate, clip the gradients, or keep the operand of exp, log, sqrt and division where "
     "they are finite."
 )
-
-
-def finite(array: Array) -> bool:
-    """Whether all numbers of an array are finite; integers are.
-
-    >>> finite(np.array([1.0, np.inf])), finite(np.array([1, 2]))
-    (False, True)
-    """
-    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
 def not_finite(session: Session, watched: Sequence[str]) -> str | None:
@@ -122,12 +114,12 @@ def _diagnosed(
         results = interpret(graph, leaves, sizes)
     except SymgraphError as error:
         return DivergenceError(about, source=error.source, details=(error.message, left), hint=_HINT)
-    node = first_bad(graph, results, _root(graph, target))
-    if node is None:
+    bad_node = first_bad(graph, results, _root(graph, target))
+    if bad_node is None:
         return DivergenceError(
             about, source=None, details=("done again on the interpreter it stays finite", left), hint=_HINT
         )
-    return _at_node(session.graph, graph, results, node, about, left)
+    return _at_node(session.graph, graph, results, graph.nodes[bad_node], about, left)
 
 
 def _root(graph: Graph, target: str) -> int:
@@ -135,36 +127,6 @@ def _root(graph: Graph, target: str) -> int:
     if target in outputs:
         return outputs[target]
     return next(i for _, pairs in graph.updates for name, i in pairs if name == target)
-
-
-def first_bad(graph: Graph, results: Sequence[Array], root: int) -> Node | None:
-    """The first node that is not finite though its operands are, among those that made `root` so.
-
-    A constant that is infinite by intention, such as that of a mask, is none; where nothing else is found, it is the
-    first node that is NaN without an operand that is, and then a variable or a constant itself.
-    """
-    ancestors, stack = set[int](), [root]
-    while stack:
-        i = stack.pop()
-        if i not in ancestors and not _finite(results[i]):
-            ancestors.add(i)
-            stack.extend(graph.nodes[i].inputs)
-    leaves = (Constant, Variable)  # of variables only those come here that were infinite when training began
-    made = [i for i in sorted(ancestors) if not isinstance(graph.nodes[i].op, leaves)]
-    for is_bad in (lambda value: not _finite(value), _has_nan):
-        for i in made:
-            if is_bad(results[i]) and not any(is_bad(results[k]) for k in graph.nodes[i].inputs):
-                return graph.nodes[i]
-    return next((graph.nodes[i] for i in sorted(ancestors) if not graph.nodes[i].inputs), None)
-
-
-def _finite(value: Array | tuple[Array, ...]) -> bool:
-    return all(finite(np.asarray(part)) for part in (value if isinstance(value, tuple) else (value,)))
-
-
-def _has_nan(value: Array | tuple[Array, ...]) -> bool:
-    parts = [np.asarray(part) for part in (value if isinstance(value, tuple) else (value,))]
-    return any(part.dtype.kind == "f" and bool(np.isnan(part).any()) for part in parts)
 
 
 def _names(whole: Graph, graph: Graph) -> list[str]:
