@@ -9,7 +9,8 @@ import pytest
 
 import symgraph as sg
 from models import logistic_regression_graph, one_hidden_layer
-from symgraph.__main__ import forward, main, with_gradient
+from symgraph.__main__ import main
+from symgraph.commands.stages import forward, with_gradient
 
 ROOT = Path(__file__).parents[1]
 NAME = "models.one_hidden_layer"
@@ -102,7 +103,15 @@ def test_dot_goes_to_a_file_or_out(tmp_path, capsys):
     assert drawn.startswith("digraph")
     assert "variable" in drawn
     assert show(capsys, NAME, "--stage", "forward", "--dot", "-")[1] == drawn
-    assert show(capsys, NAME, "--stage", "source", "--dot", "-")[1].startswith("digraph")
+    assert show(capsys, NAME, "--stage", "unfused", "--mermaid", "-")[1].startswith("flowchart")
+
+
+@pytest.mark.parametrize("option", ["--dot", "--mermaid"])
+@pytest.mark.parametrize("stage", ["source", "assembly", "ledger", "memory"])
+def test_what_is_no_graph_is_not_drawn(stage, option, capsys):
+    code, out, err = show(capsys, NAME, "--stage", stage, option, "-")
+    assert (code, out) == (2, "")
+    assert f"{option} draws a graph, and the stage {stage} is text" in err
 
 
 WRONG = [
@@ -135,7 +144,7 @@ def test_a_mistake_is_one_message(words, said, capsys):
     ("text", "said"),
     [
         ("def graph():\n    return 3\n", "graph() returned a int, not a Graph"),
-        ("def graph(size):\n    return size\n", "graph() failed: graph() missing 1 required"),
+        ("def graph(size):\n    return size\n", "graph() failed: TypeError: graph() missing 1 required"),
         ("1 / 0\n", "cannot be imported: ZeroDivisionError: division by zero"),
         ("def graph(:\n", "cannot be imported: SyntaxError"),
         (

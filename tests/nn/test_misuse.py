@@ -282,7 +282,7 @@ def test_what_is_for_evaluation_has_no_state_to_drop() -> None:
 
 
 def test_parts_of_a_graph_with_states_need_no_states() -> None:
-    from symgraph.__main__ import forward
+    from symgraph.commands.stages import forward
 
     graph = nn.graph(
         nn.batch_norm()(x).map(lambda made: nn.Output({"y": sg.mean(made.value**3)}, made.state))
