@@ -209,12 +209,18 @@ export interface Buffer {
 
 export interface Profile {
   machine: string; // "2 cores, 102 GFLOP/s float32, 11.3 GB/s"
+  ceilings?: Ceilings; // the same as numbers; where they are missing the roofline is drawn from the kernels' shares
   steps: number;
   total: Timing; // of a step, as the caller sees it
   kernels: KernelTime[];
   other: number; // seconds of a step outside kernels, the median
   failed: string; // the error that ended the run, or ""
   trace: string; // Chrome's trace events as JSON text, which the page offers to save
+}
+
+export interface Ceilings {
+  flops: [string, number][]; // flops a second by dtype: [["float32", 1.02e11], ["float64", 5.1e10]]
+  bytes: number; // bytes a second from and to memory
 }
 
 export interface Timing {
