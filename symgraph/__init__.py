@@ -38,6 +38,7 @@ from symgraph.build import run as run_build
 from symgraph.compile import Executable, compile
 from symgraph.define import define, lift, rebuild
 from symgraph.errors import (
+    CapsuleError,
     CheckpointError,
     CompileError,
     DataError,
@@ -254,6 +255,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Build",
     "BuildState",
+    "CapsuleError",
     "CheckpointError",
     "CompileError",
     "DTypeError",

@@ -68,5 +68,9 @@ class CheckpointError(SymgraphError):
     """A checkpoint that is missing, damaged, of another graph, or could not be written."""
 
 
+class CapsuleError(SymgraphError):
+    """A failure capsule that is missing, damaged, not one, or could not be written."""
+
+
 class DataError(SymgraphError):
     """A data file or data set that is missing, damaged, or not what its header says."""
