@@ -6,18 +6,23 @@ finisher  : Plan -> fetched ids -> (outputs of the program -> nested values)
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 import numpy as np
 
 from symgraph.compile import Bound, Executable, bind_shape, compile, feed_array
-from symgraph.errors import FeedError
+from symgraph.errors import CompileError, FeedError
 from symgraph.fetches import Target, cut, spelled
 from symgraph.ir import Array, Graph, Placeholder, Variable
 from symgraph.lowering.program import Options
 from symgraph.types import DType, TensorType
+from symgraph.values import shown
 
+if TYPE_CHECKING:
+    from symgraph.watch import Watch
+
+Debug: TypeAlias = bool | Literal["nan"]  # whether a run stops at what is not finite, or at NaN alone
 # Fetched ids in order, fed ids in ascending order, names of update groups in order.
 Key: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], tuple[str, ...]]
 _KEPT = 16  # shapes of feeds whose programs a plan keeps at hand
@@ -40,7 +45,8 @@ class Plan:
 
     `template` has a place for each input of the program, filled with the defaults; `feed_slots` and
     `variable_slots` say which feed or variable (by its number in the session) goes to which place; `changed` are
-    the numbers of the variables that the program updates, None for all in order.
+    the numbers of the variables that the program updates, None for all in order. With a `watch` the programs are
+    looked at while they run.
     """
 
     executable: Executable
@@ -51,6 +57,7 @@ class Plan:
     variables: int
     updates: bool
     changed: tuple[int, ...] | None
+    watch: "Watch | None"
     bounds: dict[tuple[tuple[int, ...], ...], Bound] = attrs.field(factory=dict, init=False)
     last: list[Bound] = attrs.field(
         factory=list, init=False
@@ -100,7 +107,10 @@ class Plan:
         return (found if found is not None else self._bound(tuple(shapes))), arrays
 
     def _bound(self, shapes: tuple[tuple[int, ...], ...]) -> Bound:
-        made = self.executable.bound(self._sizes(shapes))
+        sizes = self._sizes(shapes)
+        made = self.executable.bound(sizes)
+        if self.watch is not None:
+            made = self.watch.bound(made, sizes)
         if len(self.bounds) >= _KEPT:
             self.bounds.clear()
         self.bounds[shapes] = made
@@ -160,7 +170,37 @@ def finisher(
     return finish
 
 
-def make_plan(graph: Graph, key: Key, fed: Mapping[int, Target], backend: str, options: Options) -> Plan:
+@attrs.frozen
+class Watching:
+    """How runs are watched: `infinite` whether infinities count, `meant` the variables that may hold them."""
+
+    infinite: bool
+    meant: frozenset[str]
+
+
+def check_debug(debug: Any) -> None:
+    """Raise CompileError for what `debug` cannot be."""
+    if not (isinstance(debug, bool) or (isinstance(debug, str) and debug == "nan")):
+        raise CompileError(
+            f"debug is True, False or 'nan', and this is {shown(debug)}",
+            hint='Write debug=True to stop at the first value that is not finite, debug="nan" at the first NaN.',
+        )
+
+
+def watching(debug: Debug, first: Mapping[str, Array]) -> Watching:
+    """How a session with these first values of its variables watches its runs."""
+    infinite = frozenset(n for n, v in first.items() if v.dtype.kind == "f" and bool(np.isinf(v).any()))
+    return Watching(debug is True, infinite)
+
+
+def make_plan(
+    graph: Graph,
+    key: Key,
+    fed: Mapping[int, Target],
+    backend: str,
+    options: Options,
+    watching: Watching | None = None,
+) -> Plan:
     """Cut the graph down to what a run needs and compile it; raises FeedError for a placeholder not fed."""
     fetched, ordered, groups = key
     declared, labels = cut(graph, fetched, ordered, groups)
@@ -171,7 +211,14 @@ def make_plan(graph: Graph, key: Key, fed: Mapping[int, Target], backend: str, o
                 f"the placeholder {label!r} has no value",
                 hint=f"Feed {label!r} an array of type {node.type}.",
             )
-    executable = compile(declared, backend=backend, numerics=options.numerics, threads=options.threads)
+    watch = None
+    if watching is None:
+        executable = compile(declared, backend=backend, numerics=options.numerics, threads=options.threads)
+    else:
+        from symgraph.watch import instrumented  # who does not debug need not wait for it
+
+        spellings = {label: spelled(fed[i], graph.nodes[i]) for i, label in labels.items()}
+        executable, watch = instrumented(graph, declared, backend, options, watching, spellings)
     leaves = [n.op for n in executable.graph.nodes if isinstance(n.op, Placeholder | Variable)]
     index = {labels[i]: k for k, i in enumerate(ordered)}
     places = {name: k for k, name in enumerate(graph.variables)}
@@ -190,6 +237,7 @@ def make_plan(graph: Graph, key: Key, fed: Mapping[int, Target], backend: str, o
         variables=len(places),
         updates=bool(changed),
         changed=None if changed == tuple(range(len(places))) else changed,
+        watch=watch,
     )
 
 

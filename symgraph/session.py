@@ -27,12 +27,13 @@ from symgraph.initial_values import initial_values
 from symgraph.ir import Array, Graph
 from symgraph.lowering.program import Options
 from symgraph.rewrite import NUMERICS, Numerics
-from symgraph.run_plan import Key, Plan, finisher, make_plan
+from symgraph.run_plan import Debug, Key, Plan, check_debug, finisher, make_plan, watching
 from symgraph.values import shown
 from symgraph.variables import Variables
 
 if TYPE_CHECKING:
     from symgraph.data.batches import Position
+    from symgraph.inspect.recording import Recorder, Runner
     from symgraph.train.checkpoint import Checkpoint
 
 A = TypeVar("A")
@@ -143,6 +144,17 @@ class Session:
     SYMGRAPH_NUM_THREADS says, else as many as there are processors). Raises CompileError for an unknown backend or
     numerics, or no number of threads.
 
+    With `debug` a run stops at the first value that is not finite, a DivergenceError: it names the node, with the
+    user's line, what rules made it, and what its operands were, and no variable changes. What is looked at is what
+    runs: every value of the optimised graph, as the kernels of the backend have computed it. So what rewriting has
+    mended is no fault, and a wrong kernel is one. A node is at fault if it is NaN where no operand is, or infinite
+    where all operands are finite: the -inf of a mask may go through `where` and softmax, and a variable may start
+    infinite. What is fed, or kept in other variables, has to be finite. `debug="nan"` lets all infinities be. A
+    watched run keeps all that it computes in memory, and looks at it; without `debug` nothing is looked at.
+
+    `capsule` names a file (or is a `symgraph.inspect.recording.Recorder`): when a run fails, its graph, feeds and
+    variables are written there, and the error says so; `symgraph.replay` finds where it went wrong.
+
     >>> from symgraph.define import define
     >>> from symgraph.expr import placeholder, variable
     >>> x, w = placeholder("x", ("n",)), variable("w", (), init=3.0)
@@ -159,6 +171,8 @@ class Session:
         seed: int = 0,
         numerics: Numerics = "safe",
         threads: int | None = None,
+        debug: Debug = False,
+        capsule: "Recorder | str | Path | None" = None,
     ) -> None:
         if not isinstance(graph, Graph):
             raise GraphError(
@@ -179,7 +193,12 @@ class Session:
         self._steps: dict[tuple[str, tuple[Any, ...], str | None], Step] = {}
         self._planning, self._writing = Lock(), Lock()
         self._retired: list[ref[_State]] = []  # older states; those that calls under way hold are alive
-        values = tuple(initial_values(graph, seed).values())
+        check_debug(debug)
+        first = initial_values(graph, seed)
+        values = tuple(first.values())
+        self.debug = debug
+        self._watching = watching(debug, first) if debug else None
+        self._recorder = None if capsule is None else _recorder(capsule)
         self._state: _State | None = _State(values, tuple(map(np.empty_like, values)), 0, seed)
 
     def __enter__(self) -> Self:
@@ -230,7 +249,8 @@ class Session:
         `update` names one group or several, which happen at once: every next value is computed from the
         values before. When anything fails, no variable changes and `step` does not count.
 
-        Raises FeedError, GraphError, and what ops raise on their values (ExecutionError).
+        Raises FeedError, GraphError, and what ops raise on their values (ExecutionError; with `debug` also
+        DivergenceError).
         """
         given = {} if feeds is None else feeds
         if type(given) is not dict and not isinstance(given, Mapping):
@@ -271,7 +291,7 @@ class Session:
             tuple(fed[i] for i in ordered),
             None if order == tuple(range(len(order))) else order,
             finisher(fetched, unique, nest, isinstance(fetches, str)),
-            self._update if plan.updates else self._fetch,
+            self._runner(plan),
         )
 
     def save(
@@ -327,6 +347,33 @@ class Session:
             self._commit(state, None, values, found.step, found.seed)
         return found
 
+    def capsule(
+        self,
+        path: str | Path,
+        fetches: Any = None,
+        feeds: Mapping[Any, Any] | None = None,
+        update: Groups = None,
+        *,
+        data: bool = True,
+        limit: int = 2**28,
+    ) -> None:
+        """Write a capsule of the run that these arguments of `run` are, without running it.
+
+        `symgraph.replay(path)` runs it anywhere, and looks for where the unrewritten graph, each rewrite and each
+        backend part. Without `data` the arrays are left out; `limit` bounds the file in bytes, and the largest arrays
+        are left out first. Needs the extra `train`. Raises FeedError, GraphError, CapsuleError.
+        """
+        from symgraph.inspect import capsule_file, recording
+
+        recording.recorder_of(path)
+        given = {} if feeds is None else feeds
+        step = self.prepare(fetches, given, update)
+        _, arrays = step._plan.bind(step._given((given,)))
+        made = self._read(
+            lambda s: recording.taken(self, step._plan, arrays, (s.values, s.step, s.seed), None, data)
+        )
+        capsule_file.write(path, made, limit)
+
     def undo(self) -> None:
         """Take back the last update: the variables and `step` are as before it.
 
@@ -377,10 +424,21 @@ class Session:
                 )
             raise
 
+    def _runner(self, plan: Plan) -> "Runner":
+        """The function that runs a plan; one that leaves a capsule when it fails, where that was asked for."""
+        run = self._update if plan.updates else self._fetch
+        if self._recorder is None:
+            return run
+        from symgraph.inspect.recording import recorded
+
+        return recorded(self, self._recorder, run)
+
     def _planned(self, key: Key, fed: Mapping[int, Target]) -> Plan:
         with self._planning:
             if key not in self._plans:
-                self._plans[key] = make_plan(self.graph, key, fed, self.backend, self._options)
+                self._plans[key] = make_plan(
+                    self.graph, key, fed, self.backend, self._options, self._watching
+                )
             return self._plans[key]
 
     def _fetch(self, plan: Plan, bound: Bound, feeds: Sequence[Any], sure: bool) -> Sequence[Array] | None:
@@ -447,6 +505,12 @@ class Session:
             values, spare = tuple(now), tuple(before)
         self._retired.append(ref(state))
         self._state = _State(values, spare, step, seed, undone)
+
+
+def _recorder(capsule: "Recorder | str | Path") -> "Recorder | None":
+    from symgraph.inspect.recording import recorder_of  # who asks for no capsule need not wait for it
+
+    return recorder_of(capsule)
 
 
 def groups_of(update: Groups) -> tuple[str, ...]:

@@ -1,0 +1,254 @@
+"""Watching a run: every value that a program computes is looked at before anyone sees a result of it.
+
+    instrumented : Graph -> backend -> Executable       the program that also returns what it has computed
+    watched      : Bound -> Watch -> Bound              the same program, whose call fails at the first fault
+
+What is looked at is what runs. The graph is optimised as ever, and then every node of it is made an output, before
+the backend expands and fuses it: the kernels are those of the backend, with all that they compute stored, and what a
+watched run returns is what they have computed. So what rewriting has mended (`log(1 + exp(x))` is `softplus(x)`, which
+is finite where `exp(x)` is not) is no fault, a kernel that goes wrong is one, and what a backend does within one op of
+the graph (the sigmoid of -1000 by way of an infinite exp) is its own affair.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import attrs
+import numpy as np
+
+from symgraph.compile import Bound, Executable, compile
+from symgraph.errors import DivergenceError
+from symgraph.faults import at_fault, fault, has_infinity, has_nan
+from symgraph.fetches import fresh
+from symgraph.ir import Array, Constant, Graph, Node, Placeholder, Variable, leaf_name, specialise
+from symgraph.lowering.program import Clocked, Instance, KernelCode, MemoryPlan, Options, Program, inputs
+from symgraph.ops.region import in_order
+from symgraph.run_plan import Watching
+from symgraph.transforms.pipeline import optimise
+from symgraph.types import TensorType
+
+_LEFT = "No variable has changed."
+_INTENDED = (
+    "Keep the operand of exp, log, sqrt and division where they are finite; where infinities are meant, run with "
+    'debug="nan", which stops at NaN alone.'
+)
+
+
+@attrs.frozen(eq=False)
+class Watch:
+    """What a plan knows of a watched run: `whole` is the session's graph, `declared` what was cut from it for the
+    run, `graph` the optimised graph, whose first `fetched` outputs are the fetched ones.
+
+    `spellings` are what the user calls what is fed, by the names of its placeholders.
+    """
+
+    whole: Graph
+    declared: Graph
+    graph: Graph
+    fetched: int
+    watching: Watching
+    spellings: Mapping[str, str]
+
+    def bound(self, made: Bound, sizes: Mapping[str, int]) -> Bound:
+        """The program of these sizes, watched."""
+        graph = specialise(self.graph, {name: sizes[name] for name in self.graph.names})
+        return Bound(_Watched(made.program, self, graph), [])
+
+
+def instrumented(
+    whole: Graph,
+    declared: Graph,
+    backend: str,
+    options: Options,
+    watching: Watching,
+    spellings: Mapping[str, str],
+) -> tuple[Executable, Watch]:
+    """The executable of a run that gives out all that it computes, and what is needed to look at that."""
+    optimised = optimise(declared, options.numerics)
+    shown = _shown(optimised.graph)
+    made = compile(shown, backend=backend, numerics=options.numerics, passes=(), threads=options.threads)
+    start = len(optimised.ledger)
+    later = tuple(attrs.evolve(row, step=row.step + start) for row in made.ledger)
+    executable = attrs.evolve(made, declared=declared, ledger=(*optimised.ledger, *later))
+    return executable, Watch(whole, declared, shown, len(declared.outputs), watching, spellings)
+
+
+def _shown(graph: Graph) -> Graph:
+    """The graph with an output for each node that computes floats, and for what that is computed from."""
+    seen = {i for _, i in graph.outputs} | {i for _, pairs in graph.updates for _, i in pairs}
+    floats = [node for node in graph.nodes if _is_float(node)]
+    wanted = {node.id for node in floats} | {i for node in floats for i in node.inputs}
+    outputs = dict(graph.outputs)
+    taken = {*outputs, *graph.placeholders, *graph.variables}
+    for node in graph.nodes:
+        if node.id in wanted - seen and node.inputs and isinstance(node.type, TensorType):
+            name = fresh(f"%{node.id}", taken)
+            outputs[name] = node.id
+            taken.add(name)
+    return attrs.evolve(graph, outputs=tuple(outputs.items()))
+
+
+def _is_float(node: Node) -> bool:
+    return isinstance(node.type, TensorType) and node.type.dtype.kind == "f"
+
+
+@attrs.frozen(eq=False, slots=False)
+class _Watched:
+    """A program whose results are looked at; what it returns are those that were fetched."""
+
+    program: Program
+    watch: Watch
+    graph: Graph  # the watch's, with its sizes put in
+
+    @property
+    def source(self) -> str:
+        """The generated code."""
+        return self.program.source
+
+    @property
+    def memory(self) -> MemoryPlan:
+        """Where the values live that are not given out."""
+        return self.program.memory
+
+    @property
+    def careful(self) -> bool:
+        """It trusts what it is given."""
+        return False
+
+    @property
+    def kernels(self) -> tuple[KernelCode, ...]:
+        """The nodes that have code."""
+        return self.program.kernels
+
+    def clocked(self) -> Clocked:
+        """The program with a clock, which nobody watches."""
+        return self.program.clocked()
+
+    def instance(self) -> Instance:
+        """A function that runs an instance of the program, looks at all that it computed, and raises
+        DivergenceError for the first fault.
+        """
+        run, fetched = self.program.instance(), self.watch.fetched
+
+        def call(values: Sequence[Array], destinations: Sequence[Array]) -> Sequence[Array]:
+            outputs = run(values, destinations)
+            results = self.results(values, destinations, outputs)
+            known = [value for value in results if value is not None]
+            if any(map(has_nan, known)) or (self.watch.watching.infinite and any(map(has_infinity, known))):
+                self.look(results)
+            return outputs[:fetched]
+
+        return call
+
+    def results(
+        self, values: Sequence[Array], destinations: Sequence[Array], outputs: Sequence[Any]
+    ) -> list[Array | None]:
+        """The value of each node of the graph; None for what no float is computed from."""
+        results: list[Array | None] = [
+            node.op.value.array if isinstance(node.op, Constant) else None for node in self.graph.nodes
+        ]
+        leaves = {**self.graph.placeholders, **self.graph.variables}
+        for name, value in zip(inputs(self.graph), values, strict=True):
+            results[leaves[name].id] = np.asarray(value)
+        changed = [i for _, pairs in self.graph.updates for _, i in pairs]
+        for i, value in zip(changed, destinations, strict=True):
+            results[i] = value
+        for (_, i), value in zip(self.graph.outputs, outputs, strict=True):
+            results[i] = np.asarray(value)
+        return results
+
+    def look(self, results: Sequence[Array | None]) -> None:
+        """Raise DivergenceError for the first fault, what is fed and what is kept before what is computed."""
+        watch = self.watch
+        for node in self.graph.nodes:
+            value = results[node.id]
+            if (
+                isinstance(node.op, Placeholder | Variable)
+                and value is not None
+                and self._bad_leaf(node, value)
+            ):
+                raise self._error(self.graph, results, node)
+        if self._folded is not None:
+            node, known = self._folded
+            raise self._error(watch.declared, known, node)
+        for node in self.graph.nodes:
+            value = results[node.id]
+            operands = [results[i] for i in node.inputs]
+            given = [operand for operand in operands if operand is not None]
+            if value is not None and at_fault(node, value, given, watch.watching.infinite):
+                raise self._error(self.graph, results, node, self._suspicion(node, operands))
+
+    def _bad_leaf(self, node: Node, value: Array) -> bool:
+        if has_nan(value):
+            return True
+        return (
+            self.watch.watching.infinite
+            and leaf_name(node.op) not in self.watch.watching.meant
+            and has_infinity(value)
+        )
+
+    @cached_property
+    def _folded(self) -> tuple[Node, list[Array | None]] | None:
+        """The fault among what was computed of constants alone, before the run."""
+        given = {node.op for node in self.watch.declared.nodes}
+        sources = {
+            source
+            for node in self.graph.nodes
+            if isinstance(node.op, Constant) and node.op not in given
+            if not np.isfinite(node.op.value.array).all()
+            for source in node.origin.sources
+        }
+        known: list[Array | None] = []
+        for node in self.watch.declared.nodes if sources else ():
+            known.append(_of_constants(node, [known[i] for i in node.inputs]))
+        for node in self.watch.declared.nodes[: len(known)]:
+            value, operands = known[node.id], [known[i] for i in node.inputs]
+            given_to = [operand for operand in operands if operand is not None]
+            if (
+                value is not None
+                and not sources.isdisjoint(node.origin.sources)
+                and at_fault(node, value, given_to, self.watch.watching.infinite)
+            ):
+                return node, known
+        return None
+
+    def _suspicion(self, node: Node, operands: Sequence[Array | None]) -> tuple[str, ...]:
+        """Whether NumPy makes something else of these operands: then it is the kernel that is wrong."""
+        given = [operand for operand in operands if operand is not None]
+        if len(given) < len(operands) or not node.op.pure:
+            return ()
+        try:
+            with np.errstate(all="ignore"):
+                value = np.asarray(node.op.evaluate(*in_order(node.op, [x.copy() for x in given])))
+        except Exception:  # it is no more than a suspicion
+            return ()
+        if at_fault(node, value, given, self.watch.watching.infinite):
+            return ()
+        return (
+            "NumPy finds a finite value for these operands: the compiled kernel is wrong. Please report it.",
+        )
+
+    def _error(
+        self, graph: Graph, results: Sequence[Array | None], node: Node, more: tuple[str, ...] = ()
+    ) -> DivergenceError:
+        watch = self.watch
+        found = fault(
+            watch.whole, graph, results, node, watch.watching.infinite, " before the run", watch.spellings
+        )
+        hint = _INTENDED if node.inputs and watch.watching.infinite else found.hint
+        return DivergenceError(
+            found.first, source=found.source, details=(*found.details, *more, _LEFT), hint=hint
+        )
+
+
+def _of_constants(node: Node, operands: Sequence[Array | None]) -> Array | None:
+    """The value of a node that depends on constants alone, where that can be computed."""
+    given = [operand for operand in operands if operand is not None]
+    if len(given) < len(operands) or isinstance(node.op, Placeholder | Variable) or not node.op.pure:
+        return None
+    try:
+        with np.errstate(all="ignore"):
+            return np.asarray(node.op.bind({}).evaluate(*given))
+    except Exception:  # what has an open size, or would fail, was not folded either
+        return None
