@@ -7,16 +7,19 @@ import itertools
 import linecache
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
+# Of an instruction: its first and last line, its first column and the column after its last, in UTF-8 bytes.
+Position: TypeAlias = tuple[int | None, int | None, int | None, int | None]
+_NOWHERE: Position = (None, None, None, None)
 _PACKAGE = str(Path(__file__).parent) + os.sep
 # Frames of these files are never the user's: generated code, the import system, our functional helpers.
 _MACHINERY = ("<attrs generated", "<frozen ", "<symgraph ")
@@ -54,10 +57,18 @@ class Source:
         if self._code is None:
             return None
         positions = itertools.islice(self._code.co_positions(), self._instruction // 2, None)
-        line, end_line, start, end = next(positions, (None, None, None, None))
+        return self._span(next(positions, _NOWHERE))
+
+    def _span(self, position: "Position") -> tuple[int, int] | None:
+        line, end_line, start, end = position
         if line != self.line or start is None or end is None:
             return None
         return (start, end) if end_line == line else (start, len(_text(self.file, line).rstrip()))
+
+    @property
+    def ran(self) -> bool:
+        """Whether Python ran this line in this process; False for a place that a text or a pickle names."""
+        return self._code is not None
 
     def quote(self) -> str:
         """The line with a caret under the expression, as error messages show it; never raises.
@@ -108,6 +119,26 @@ class Origin:
 
 _SCOPE: ContextVar[tuple[str, ...]] = ContextVar("scope", default=())
 _MADE: ContextVar[Origin | None] = ContextVar("made", default=None)
+
+
+def spans(sources: Iterable[Source]) -> list[tuple[int, int] | None]:
+    """The `columns` of many sources: the places in a function are found in one go for all of them.
+
+    >>> spans([Source("models/mlp.py", 14)])
+    [None]
+    """
+    positions: dict[int, list[Position]] = {}
+    found: list[tuple[int, int] | None] = []
+    for source in sources:
+        code = source._code
+        if code is None:
+            found.append(None)
+            continue
+        if id(code) not in positions:
+            positions[id(code)] = list(code.co_positions())
+        places, at = positions[id(code)], source._instruction // 2
+        found.append(source._span(places[at] if at < len(places) else _NOWHERE))
+    return found
 
 
 def _text(file: str, line: int) -> str:

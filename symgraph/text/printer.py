@@ -66,6 +66,30 @@ def fingerprint(graph: Graph) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def node_texts(graph: Graph, known: dict[Op, str] | None = None) -> list[str]:
+    """Each node as the text form writes it, from the op on; large arrays stand by the SHA-256 of their bytes.
+
+    `known` remembers what was written of ops, for graphs that share them.
+
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import placeholder
+    >>> node_texts(define(y=placeholder("x", ("n",)) * 2.0))
+    ['placeholder x: f32[n]', 'constant 2.0', 'mul %x %1']
+    """
+    style = _Style(False, _digest)
+    attributes = {} if known is None else known
+    references = [_reference(node) for node in graph.nodes]
+    texts: list[str] = []
+    for node in graph.nodes:
+        op = node.op
+        told = attributes.get(op)
+        if told is None:
+            told = f" {_parameter(op, style)}" if isinstance(op, Placeholder) else _attributes(op, style, 0)
+            attributes[op] = told
+        texts.append(f"{op.name}{''.join([f' {references[i]}' for i in node.inputs])}{told}")
+    return texts
+
+
 @attrs.define
 class _Style:
     """How a text is written, and what was written before: types and files repeat."""
