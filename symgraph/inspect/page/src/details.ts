@@ -1,0 +1,322 @@
+// The panel beside the views: all that is known of the selected node.
+
+import { count, cut, h, replace, type Child } from "./dom";
+import {
+  consumers,
+  counterparts,
+  graphOf,
+  label,
+  lineOf,
+
+  originOf,
+  placeOf,
+  spoken,
+  stageName,
+  textOf,
+  typeOf,
+} from "./lookup";
+import type { Model, NodeId, Origin, Statistics } from "./model";
+import type { Context, Reference } from "./view";
+import { stepsOf } from "./views/rewrites";
+
+const MOST = 24; // links of a kind that are shown
+
+export function details(context: Context): HTMLElement {
+  const element = h("aside", { class: "details", "aria-label": "Selected node", tabindex: 0 });
+  context.subscribe(update);
+  update(context.selection);
+  return element;
+
+  function update(selection: Reference | null): void {
+    if (selection === null) {
+      replace(element, h("p", { class: "empty" }, "Select a node to see where it comes from, what it is and who reads it."));
+      return;
+    }
+    replace(element, ...shown(context, selection));
+    element.scrollTop = 0;
+  }
+}
+
+function shown(context: Context, reference: Reference): Child[] {
+  const { model } = context;
+  const graph = graphOf(model, reference.graph);
+  const { node } = reference;
+  const origin = originOf(model, graph, node);
+  const outputs = graph.outputs.filter(([, id]) => id === node).map(([name]) => `output ${name}`);
+  const nexts = graph.updates.flatMap(([name, pairs]) =>
+    pairs.filter(([, id]) => id === node).map(([variable]) => `next value of ${variable} in ${name}`),
+  );
+  return [
+    h(
+      "header",
+      {},
+      h("h2", {}, h("span", { class: "id" }, `%${node}`), " ", label(model, graph, node)),
+      h("p", { class: "mono type" }, typeOf(model, graph, node)),
+      h(
+        "p",
+        { class: "tags" },
+        tag(stageName(model, reference.graph), "stage"),
+        tag(graph.kind[node] ?? "op", graph.kind[node]),
+        graph.part[node] !== graph.kind[node] && tag(graph.part[node] ?? ""),
+        ...[...outputs, ...nexts].slice(0, 6).map((name) => tag(cut(name, 60), "output")),
+      ),
+      h("code", { class: "text" }, textOf(model, graph, node)),
+    ),
+    section("Where it comes from", ...provenance(context, reference, origin)),
+    section("Operands", links(context, reference, graph.inputs[node] ?? [], true)),
+    section("Read by", links(context, reference, consumers(graph, node))),
+    ...rewritten(context, reference),
+    ...adjoint(context, reference),
+    ...fused(context, reference),
+    ...buffers(context, reference),
+    ...values(model, reference),
+    ...elsewhere(context, reference),
+  ];
+}
+
+function section(title: string, ...children: Child[]): HTMLElement {
+  return h("section", {}, h("h3", {}, title), ...children);
+}
+
+function tag(text: string, kind = ""): HTMLElement {
+  return h("span", { class: `tag ${kind}` }, text);
+}
+
+// Provenance: the rules that made it, the newest first, down to the lines of the user.
+
+function provenance(context: Context, reference: Reference, origin: Origin): Child[] {
+  const { model } = context;
+  const forward = forwardGraph(model, reference);
+  return [
+    origin.rules.length > 0 &&
+      h("ol", { class: "rules", "aria-label": "Rules, the newest first" }, ...[...origin.rules].reverse().map((rule) => h("li", {}, rule))),
+    origin.of.length > 0 &&
+      forward !== null &&
+      h("div", { class: "of" }, h("span", { class: "muted" }, "for"), links(context, { graph: forward, node: 0 }, origin.of)),
+    origin.scope.length > 0 && h("p", { class: "scope" }, h("span", { class: "muted" }, "in "), origin.scope.join(" / ")),
+    ...origin.sources.map((source) => sourceLine(model, source)),
+    origin.sources.length === 0 && h("p", { class: "muted" }, "No line of yours is known for it."),
+  ];
+}
+
+// The graph that `Origin.of` counts in: the one that was differentiated.
+function forwardGraph(model: Model, reference: Reference): number | null {
+  const stage = model.stages.find(({ name }) => name === "declared");
+  return stage?.graph ?? reference.graph;
+}
+
+export function sourceLine(model: Model, [file, line, first, last]: Origin["sources"][number]): HTMLElement {
+  const text = lineOf(model, file, line);
+  const around = [line - 1, line, line + 1]
+    .map((number) => ({ number, text: lineOf(model, file, number) }))
+    .filter(({ number, text: each }) => number === line || each.trim() !== "");
+  return h(
+    "figure",
+    { class: "source" },
+    h("figcaption", {}, placeOf(model, file, line)),
+    text !== "" &&
+      h(
+        "pre",
+        { tabindex: 0, "aria-label": `Source, ${placeOf(model, file, line)}` },
+        ...around.map(({ number, text: each }) =>
+          h(
+            "span",
+            { class: number === line ? "line here" : "line" },
+            h("span", { class: "number" }, `${number}`),
+            ...(number === line && first >= 0 && last > first ? marked(each, first, last) : [`${each}\n`]),
+          ),
+        ),
+      ),
+  );
+}
+
+function marked(text: string, first: number, last: number): Child[] {
+  return [text.slice(0, first), h("mark", {}, text.slice(first, last)), `${text.slice(last)}\n`];
+}
+
+// Links to nodes.
+
+export function link(context: Context, reference: Reference): HTMLElement {
+  const { model } = context;
+  const graph = graphOf(model, reference.graph);
+  return h(
+    "button",
+    { class: `node ${graph.kind[reference.node] ?? "op"}`, title: spoken(model, reference), onclick: () => context.select(reference) },
+    h("span", { class: "id" }, `%${reference.node}`),
+    h("span", { class: "name" }, cut(label(model, graph, reference.node), 40)),
+    h("span", { class: "type" }, typeOf(model, graph, reference.node)),
+  );
+}
+
+export function links(context: Context, at: Reference, nodes: readonly NodeId[], ordered = false): HTMLElement {
+  if (nodes.length === 0) return h("p", { class: "muted" }, "None.");
+  const list = h(
+    ordered ? "ol" : "ul",
+    { class: "links" },
+    ...nodes.slice(0, MOST).map((node) => h("li", {}, link(context, { graph: at.graph, node }))),
+  );
+  if (nodes.length <= MOST) return list;
+  const more = h("button", { class: "plain", onclick: all }, `All ${nodes.length.toLocaleString("en")}`);
+  function all(): void {
+    list.append(...nodes.slice(MOST, 2000).map((node) => h("li", {}, link(context, { graph: at.graph, node }))));
+    more.remove();
+  }
+  return h("div", {}, list, more);
+}
+
+// What other sections of the model say of it.
+
+function rewritten(context: Context, reference: Reference): Child[] {
+  const steps = stepsOf(context.model, reference);
+  if (steps.length === 0) return [];
+  const rows = steps.slice(0, MOST).map(({ at, made }) => {
+    const rewrite = context.model.rewrites[at];
+    return h(
+      "li",
+      {},
+      h(
+        "button",
+        { class: "node rewritten", onclick: () => openStep(context, at) },
+        h("span", { class: "id" }, `${rewrite?.step ?? at}`),
+        h("span", { class: "name" }, `${made ? "made by" : "replaced by"} ${rewrite?.rule ?? ""}`),
+        h("span", { class: "type" }, rewrite?.pass ?? ""),
+      ),
+    );
+  });
+  return [section("Rewrites", h("ul", { class: "links" }, ...rows))];
+}
+
+function openStep(context: Context, at: number): void {
+  context.show("rewrites");
+  document.dispatchEvent(new CustomEvent("step", { detail: at }));
+}
+
+function adjoint(context: Context, reference: Reference): Child[] {
+  const { gradient } = context.model;
+  if (gradient === null || gradient.graph !== reference.graph) return [];
+  const pair = gradient.pairs.find(({ node }) => node === reference.node);
+  const of = gradient.pairs.filter((each) => each.adjoint === reference.node).map(({ node }) => node);
+  const made = gradient.pairs.filter((each) => each.made.includes(reference.node) && !of.includes(each.node));
+  return [
+    pair !== undefined &&
+      section(
+        "Adjoint",
+        pair.adjoint === null ? h("p", {}, pair.reason) : links(context, reference, [pair.adjoint]),
+        pair.zero !== "" && h("p", {}, pair.zero),
+      ),
+    of.length > 0 && section("Adjoint of", links(context, reference, of)),
+    made.length > 0 && section("Made by the VJP of", links(context, reference, made.map(({ node }) => node))),
+  ];
+}
+
+function fused(context: Context, reference: Reference): Child[] {
+  const { fusion } = context.model;
+  const kernel = fusion.kernels.find(
+    ({ node, members }) =>
+      (reference.graph === fusion.fused && node === reference.node) ||
+      (reference.graph === fusion.unfused && members.includes(reference.node)),
+  );
+  if (kernel === undefined) return [];
+  const { unfused, fused: stage } = fusion;
+  return [
+    section(
+      "Kernel",
+      reference.graph === unfused
+        ? links(context, { graph: stage, node: 0 }, [kernel.node])
+        : links(context, { graph: unfused, node: 0 }, kernel.members),
+      h("p", {}, kernel.why),
+    ),
+  ];
+}
+
+function buffers(context: Context, reference: Reference): Child[] {
+  const { memory, fusion, profile } = context.model;
+  if (reference.graph !== fusion.fused) return [];
+  const owned = memory?.buffers.filter(({ node }) => node === reference.node) ?? [];
+  const timed = profile?.kernels.filter(({ node }) => node === reference.node) ?? [];
+  return [
+    ...owned.map((buffer) =>
+      section(
+        "Buffer",
+        table(
+          ["Size", `${bytes(buffer.size)} = ${buffer.expression}`],
+          ["At", `byte ${buffer.offset.toLocaleString("en")}`],
+          ["Lives", `steps ${buffer.birth} to ${buffer.death}${buffer.atPeak ? ", at the peak" : ""}`],
+        ),
+        buffer.over !== null && h("div", {}, h("span", { class: "muted" }, "in place of"), links(context, reference, [buffer.over])),
+      ),
+    ),
+    ...timed.map((kernel) =>
+      section(
+        "Time",
+        table(
+          ["Median", seconds(kernel.time.median)],
+          ["10 to 90 %", `${seconds(kernel.time.low)} to ${seconds(kernel.time.high)}`],
+          ["Share", `${(100 * kernel.share).toFixed(1)} % of the step`],
+          ["Work", `${kernel.flops.toLocaleString("en")} flops, ${bytes(kernel.bytes)}, ${kernel.bound}-bound`],
+        ),
+      ),
+    ),
+  ];
+}
+
+function values(model: Model, reference: Reference): Child[] {
+  const known = model.values?.graphs.find(({ graph }) => graph === reference.graph);
+  const found = known?.nodes[reference.node];
+  if (found === undefined || found === null) return [];
+  return [
+    section(
+      "Value",
+      known?.first === reference.node && h("p", { class: "warning" }, "The first value that is not finite."),
+      statistics(found),
+    ),
+  ];
+}
+
+function statistics(found: Statistics): HTMLElement {
+  const odd = [
+    found.nan > 0 && count(found.nan, "NaN", "NaN"),
+    found.posinf > 0 && `${found.posinf.toLocaleString("en")} +inf`,
+    found.neginf > 0 && `${found.neginf.toLocaleString("en")} −inf`,
+    found.zeros > 0 && count(found.zeros, "zero"),
+  ].filter(Boolean);
+  return table(
+    ["Shape", `${found.dtype}[${found.shape.join(", ")}]`],
+    ...(found.min === null ? [] : ([["Range", `${short(found.min)} to ${short(found.max)}`]] as const)),
+    ...(found.mean === null ? [] : ([["Mean", `${short(found.mean)} ± ${short(found.deviation)}`]] as const)),
+    ...(odd.length === 0 ? [] : ([["Counts", odd.join(", ")]] as const)),
+    ["First", found.sample.slice(0, 6).map(short).join("  ")],
+  );
+}
+
+function elsewhere(context: Context, reference: Reference): Child[] {
+  const found = counterparts(context.model, reference);
+  if (found.length === 0) return [];
+  const rows = found.map((each) =>
+    h("div", { class: "pair" }, h("span", { class: "tag stage" }, stageName(context.model, each.graph)), link(context, each)),
+  );
+  return [section("In other stages", ...rows)];
+}
+
+function table(...rows: (readonly [string, string])[]): HTMLElement {
+  return h("dl", { class: "table" }, ...rows.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+}
+
+export function short(number: string | null): string {
+  if (number === null) return "?";
+  const value = Number(number);
+  return number.length <= 9 || !Number.isFinite(value) ? number : String(Number(value.toPrecision(5)));
+}
+
+export function bytes(number: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  const power = number < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(number) / 10));
+  const value = number / 2 ** (10 * power);
+  return `${power === 0 ? value : value.toPrecision(3)} ${units[power] ?? ""}`;
+}
+
+export function seconds(number: number): string {
+  if (number >= 1) return `${number.toPrecision(3)} s`;
+  return number >= 1e-3 ? `${(number * 1e3).toPrecision(3)} ms` : `${(number * 1e6).toPrecision(3)} µs`;
+}
+
