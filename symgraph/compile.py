@@ -17,7 +17,7 @@ from symgraph.errors import CompileError, FeedError, GraphError
 from symgraph.ir import Array, Graph, Placeholder, Variable, require_graph, specialise
 from symgraph.lowering import interpreter
 from symgraph.lowering.llvm import target
-from symgraph.lowering.program import Instance, MemoryPlan, Options, Program, inputs
+from symgraph.lowering.program import Instance, KernelCode, MemoryPlan, Options, Program, inputs
 from symgraph.rewrite import NUMERICS, Declined, Numerics, Operation, Pass, Row, sum_dimensions
 from symgraph.transforms.pipeline import optimise
 from symgraph.types import SHORT_NAMES, Dimension, TensorType, dimension_names, show_shape, solve, substitute
@@ -209,6 +209,22 @@ class Executable:
     def memory_plan(self, **sizes: int) -> MemoryPlan:
         """The memory plan for a binding of the named sizes."""
         return self.bound(self._sizes(sizes)).program.memory
+
+    def kernels(self, **sizes: int) -> tuple[KernelCode, ...]:
+        """The nodes of `graph` that have code for a binding of the named sizes, in the order they run: what each is
+        called in `source` and in `assembly`, and its lines there.
+
+        >>> from symgraph import ops
+        >>> from symgraph.define import define
+        >>> from symgraph.expr import placeholder
+        >>> executable = compile(define(y=ops.exp(placeholder("x", ("n",)) * 2.0)), backend="numpy")
+        >>> (kernel,) = executable.kernels(n=3)
+        >>> section = kernel.sections[-1]
+        >>> lines = executable.source(n=3).splitlines()[section.first - 1 : section.last]
+        >>> kernel.name, [line.split("#")[0].strip() for line in lines]
+        ('o0', ['f_multiply(i0, c1, o0)', 'f_exp(o0, o0)'])
+        """
+        return self.bound(self._sizes(sizes)).program.kernels
 
     def _sizes(self, sizes: Mapping[str, int]) -> Mapping[str, int]:
         missing = sorted(self.graph.names - sizes.keys())

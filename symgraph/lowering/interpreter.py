@@ -1,13 +1,25 @@
 """The interpreter: one `evaluate` a node. It is the meaning that every other backend is tested against."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from time import perf_counter_ns
 
 import attrs
 import numpy as np
 
 from symgraph.errors import ExecutionError, FeedError, SymgraphError
-from symgraph.ir import Array, Graph, Node, Placeholder, Variable, specialise
-from symgraph.lowering.program import Instance, MemoryPlan, Options, inputs
+from symgraph.ir import Array, Constant, Graph, Node, Placeholder, Variable, specialise
+from symgraph.lowering.program import (
+    Clocked,
+    Instance,
+    KernelCode,
+    Mark,
+    MemoryPlan,
+    Options,
+    Section,
+    Stamps,
+    inputs,
+)
 from symgraph.ops.region import in_order
 
 
@@ -25,13 +37,20 @@ def interpret(
     >>> interpret(graph, {"x": np.array([1, 2], np.float32)})[-1]
     array([2., 3.], dtype=float32)
     """
+    return _values(specialise(graph, sizes or {}), values, None)
+
+
+def _values(graph: Graph, values: Mapping[str, Array], stamp: Callable[[int], None] | None) -> list[Array]:
+    """The value of every node of a graph of concrete sizes; `stamp` is told of each node that is done."""
     results: list[Array] = []
     with np.errstate(all="ignore"):
-        for node in specialise(graph, sizes or {}).nodes:
+        for node in graph.nodes:
             if isinstance(node.op, Placeholder | Variable):
                 results.append(_leaf(node.op, values))
-                continue
-            results.append(value_of(node, [results[i] for i in node.inputs]))
+            else:
+                results.append(value_of(node, [results[i] for i in node.inputs]))
+            if stamp is not None:
+                stamp(node.id)
     return results
 
 
@@ -97,10 +116,41 @@ class InterpreterProgram:
 
     def instance(self) -> Instance:
         """One pass over the nodes for each call."""
+        return self._instance(None)
+
+    @property
+    def kernels(self) -> tuple[KernelCode, ...]:
+        """The nodes that are evaluated, with their lines in the graph's text."""
+        return tuple(_kernels(self.graph, self.source))
+
+    def clocked(self) -> Clocked:
+        """The same with the clock read after each node."""
+        marks = tuple(
+            Mark(None if isinstance(node.op, _LEAVES) else node.id, f"%{node.id}")
+            for node in self.graph.nodes
+        )
+
+        def instance() -> tuple[Instance, Callable[[], Stamps]]:
+            stamps = [0] * (len(marks) + 1)
+
+            def stamp(node: int) -> None:
+                stamps[node + 1] = perf_counter_ns()
+
+            run = self._instance(stamp)
+
+            def clean(values: Sequence[Array], destinations: Sequence[Array]) -> Sequence[Array]:
+                stamps[:] = [perf_counter_ns(), *[0] * len(marks)]
+                return run(values, destinations)
+
+            return clean, lambda: list(stamps)
+
+        return Clocked(marks, instance)
+
+    def _instance(self, stamp: Callable[[int], None] | None) -> Instance:
         names = inputs(self.graph)
 
         def run(values: Sequence[Array], destinations: Sequence[Array]) -> tuple[Array, ...]:
-            results = interpret(self.graph, dict(zip(names, values, strict=True)))
+            results = _values(self.graph, dict(zip(names, values, strict=True)), stamp)
             changed = [i for _, group in self.graph.updates for _, i in group]
             for destination, i in zip(destinations, changed, strict=True):
                 np.copyto(destination, results[i])
@@ -108,6 +158,22 @@ class InterpreterProgram:
             return tuple(np.array(results[i])[()] for _, i in self.graph.outputs)
 
         return run
+
+
+_LEAVES = (Placeholder, Variable, Constant)
+
+
+def _kernels(graph: Graph, text: str) -> Iterator[KernelCode]:
+    """The lines of each node: they are indented by two, what belongs to them by more, and a name of a user's starts
+    none.
+    """
+    lines = text.split("\n")
+    starts = [k for k, line in enumerate(lines) if re.match(r"  (?:%\d+: |# |update |return\b)", line)]
+    for first, after in zip(starts, [*starts[1:], len(lines)], strict=True):
+        found = re.match(r"  %(\d+): ", lines[first])
+        if found is not None and not isinstance(graph.nodes[int(found[1])].op, _LEAVES):
+            name = f"%{found[1]}"
+            yield KernelCode(int(found[1]), name, (Section("source", first + 1, after, name),))
 
 
 def lower(graph: Graph, options: Options) -> InterpreterProgram:

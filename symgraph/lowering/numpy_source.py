@@ -8,9 +8,10 @@ inside. The user's lines are comments, with everything but printable ASCII escap
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from time import perf_counter_ns
+from typing import Any
 
 import attrs
 import numpy as np
@@ -18,6 +19,7 @@ import numpy as np
 from symgraph.collector import paused
 from symgraph.errors import ExecutionError, SymgraphError
 from symgraph.ir import Array, Graph
+from symgraph.lowering.numpy_lines import Line, kernels, with_clock
 from symgraph.lowering.numpy_ops import KERNELS, Emitted, in_place, native, scratch, view_of
 from symgraph.lowering.plan import (
     Layout,
@@ -33,7 +35,15 @@ from symgraph.lowering.plan import (
     flatten,
     is_tail,
 )
-from symgraph.lowering.program import Instance, MemoryPlan, Options, inputs
+from symgraph.lowering.program import (
+    Clocked,
+    Instance,
+    KernelCode,
+    MemoryPlan,
+    Options,
+    Stamps,
+    inputs,
+)
 from symgraph.ops.base import Elementwise
 from symgraph.origin import printable
 from symgraph.transforms.expand import expand_pass
@@ -50,7 +60,9 @@ class NumpyProgram:
     memory: MemoryPlan
     _graph: Graph
     _namespace: dict[str, Any]
-    _lines: tuple["Line", ...]
+    _lines: tuple[Line, ...]
+    _names: dict[int, str]  # the arrays that a node's code computes
+    _computing: frozenset[int]  # the nodes whose code is more than views
 
     @property
     def careful(self) -> bool:
@@ -86,13 +98,39 @@ class NumpyProgram:
         ]
 
     @cached_property
+    def kernels(self) -> tuple[KernelCode, ...]:
+        """The nodes that lines compute, also those that are views, with these lines."""
+        return kernels(self._lines, len(self._legend()), self._names)
+
+    @cached_property
     def _code(self) -> Any:
-        with paused(len(self._lines)):
-            return compile("\n".join([line.text for line in self._lines]), _FILE, "exec")
+        return _compiled(self._lines)
 
     def instance(self) -> Instance:
         """A function with an arena of its own."""
-        namespace = dict(self._namespace)
+        return self._instance(self._code, self._lines, {})
+
+    def clocked(self) -> Clocked:
+        """The same function with a line after each kernel that reads the clock. A line that makes a view counts with
+        the kernel after it: it takes no longer than the clock.
+        """
+        lines, marks = with_clock(self._lines, self._names, self._computing)
+        code = _compiled(lines)
+
+        def instance() -> tuple[Instance, Callable[[], Stamps]]:
+            stamps = [0] * (len(marks) + 1)
+            run = self._instance(code, lines, {"stamps": stamps, "now": perf_counter_ns})
+
+            def clean(values: Sequence[Array], destinations: Sequence[Array]) -> Sequence[Array]:
+                stamps[:] = [0] * len(stamps)
+                return run(values, destinations)
+
+            return clean, lambda: list(stamps)
+
+        return Clocked(marks, instance)
+
+    def _instance(self, code: Any, lines: Sequence[Line], more: dict[str, Any]) -> Instance:
+        namespace = {**self._namespace, **more}
         try:
             raw = np.empty(self.memory.peak + 64, np.uint8)
         except (MemoryError, ValueError) as error:
@@ -102,9 +140,9 @@ class NumpyProgram:
             ) from error
         start = -raw.ctypes.data % 64
         namespace["arena"] = raw[start : start + self.memory.peak]
-        exec(self._code, namespace)  # noqa: S102  our own text: no name or value of a user's is in it
+        exec(code, namespace)  # noqa: S102  our own text: no name or value of a user's is in it
         run = namespace["run"]
-        errstate, lines = np.errstate, self._lines
+        errstate = np.errstate
 
         def call(values: Sequence[Array], destinations: Sequence[Array]) -> tuple[Array, ...]:
             with errstate(all="ignore"):
@@ -117,7 +155,7 @@ class NumpyProgram:
         return call
 
 
-def _located(error: Exception, lines: Sequence["Line"]) -> Exception:
+def _located(error: Exception, lines: Sequence[Line]) -> Exception:
     """The error with the user's line in place of the generated one."""
     trace, number = error.__traceback__, 0
     while trace is not None:
@@ -132,12 +170,9 @@ def _located(error: Exception, lines: Sequence["Line"]) -> Exception:
     return ExecutionError(f"the run failed: {error}", source=source)
 
 
-class Line(NamedTuple):
-    """A line of the text, and the step that it is for; the one that `opens` it carries its comment."""
-
-    text: str
-    step: Step | None = None
-    opens: bool = False
+def _compiled(lines: Sequence[Line]) -> Any:
+    with paused(len(lines)):
+        return compile("\n".join([line.text for line in lines]), _FILE, "exec")
 
 
 def lower(graph: Graph, options: Options) -> NumpyProgram:
@@ -156,13 +191,14 @@ class _Writer:
     program: Program
     layout: Layout
     memory: Memory
-    head: list[str] = attrs.field(factory=list)
+    head: list[Line] = attrs.field(factory=list)
     body: list[Line] = attrs.field(factory=list)
     namespace: dict[str, Any] = attrs.field(factory=dict)
     names: dict[int, str] = attrs.field(factory=dict)
     buffers: dict[tuple[int, tuple[int, ...], np.dtype[Any]], str] = attrs.field(factory=dict)
     blocks: dict[tuple[int, int], str] = attrs.field(factory=dict)
     fixed: set[int] = attrs.field(factory=set)
+    copied: dict[int, str] = attrs.field(factory=dict)  # nodes whose value is copied, with where
 
     def finish(self) -> NumpyProgram:
         program, layout = self.program, self.layout
@@ -180,7 +216,7 @@ class _Writer:
                 continue
             if step.loop is not None and step.loop not in opened:
                 opened.add(step.loop)
-                self.open_loop(program.loops[step.loop])
+                self.open_loop(program.loops[step.loop], step)
             if layout.kind[step.value] != "input":
                 self.step(step)
         returned = self.returned(fresh)
@@ -205,14 +241,40 @@ class _Writer:
         # them would take CPython's compiler quadratic time.
         closing = f"({', '.join(returned)}{',' if len(returned) == 1 else ''})"
         lines = (
-            *map(Line, self.head),
+            *self.head,
             Line(f"def run({', '.join(arguments)}):"),
             *self.body,
             Line(f"    return {closing}"),
         )
         self.use("empty", np.empty)
         self.use("copyto", np.copyto)
-        return NumpyProgram(self.memory.plan, self.graph, self.namespace, lines)
+        return NumpyProgram(
+            self.memory.plan, self.graph, self.namespace, lines, self.results(), self.computing()
+        )
+
+    def results(self) -> dict[int, str]:
+        """For each node that has code, the names of the arrays that others see, or else of the last."""
+        program, layout = self.program, self.layout
+        seen = {*program.outputs, *program.updates}
+        for step in program.steps:
+            seen.update(i for i in step.inputs if program.steps[i].node != step.node)
+        names: dict[int, dict[str, None]] = {}
+        inner: dict[int, str] = {}
+        for step in program.steps:
+            if step.value in self.names and layout.kind[step.value] not in ("known", "input"):
+                name = (
+                    self.place(step.value) if layout.kind[step.value] == "array" else self.names[step.value]
+                )
+                inner[step.node] = name
+                if step.value in seen:
+                    names.setdefault(step.node, {})[name] = None
+        made = {node: ", ".join(names.get(node, [last])) for node, last in inner.items()}
+        return {**self.copied, **made}
+
+    def computing(self) -> frozenset[int]:
+        """The nodes that compute an array, or whose value is copied to where it is wanted."""
+        array = (step.node for step in self.program.steps if self.layout.kind[step.value] == "array")
+        return frozenset((*array, *self.copied))
 
     # Values
 
@@ -244,8 +306,10 @@ class _Writer:
             name = self.buffers[key] = f"b{len(self.buffers)}"
             size = math.prod(place.shape) * dtype.itemsize
             self.head.append(
-                f"{name} = arena[{place.offset}:{place.offset + size}].view({self.dtype(dtype)})"
-                f".reshape({place.shape!r})"
+                Line(
+                    f"{name} = arena[{place.offset}:{place.offset + size}].view({self.dtype(dtype)})"
+                    f".reshape({place.shape!r})"
+                )
             )
         return self.buffers[key]
 
@@ -276,10 +340,10 @@ class _Writer:
         self.line(f"w{v} = {text}", made, 0 if step is None or step.loop is None else 4)
         return f"w{v}"
 
-    def open_loop(self, loop: Loop) -> None:
-        self.line(f"for i in range(0, {loop.rows}, {loop.block}):", None)
-        self.line(f"j = min(i + {loop.block}, {loop.rows})", None, 4)
-        self.line("m = j - i", None, 4)
+    def open_loop(self, loop: Loop, step: Step) -> None:
+        self.line(f"for i in range(0, {loop.rows}, {loop.block}):", step)
+        self.line(f"j = min(i + {loop.block}, {loop.rows})", step, 4)
+        self.line("m = j - i", step, 4)
 
     # Steps
 
@@ -313,7 +377,7 @@ class _Writer:
         self.names[step.value] = out
         partial = f"p{step.value}"
         shape = concrete(step.type.shape)
-        self.head.append(f"{partial} = empty({shape!r}, {self.dtype(step.type.dtype)})")
+        self.head.append(Line(f"{partial} = empty({shape!r}, {self.dtype(step.type.dtype)})", step))
         for text in emitted.lines(partial):
             self.line(text, step, 4, opens=True)
         join = self.use(f"f_{emitted.combine.__name__}", emitted.combine)
@@ -326,7 +390,7 @@ class _Writer:
         self.names[v] = f"v{v}"
         if step.loop is None and self.steady(step.inputs[0]):
             self.fixed.add(v)
-            self.head.append(f"v{v} = {text}")
+            self.head.append(Line(f"v{v} = {text}", step))
             return
         self.line(f"v{v} = {text}", step, indent, opens=True)
 
@@ -362,7 +426,8 @@ class _Writer:
         program = self.program
         for k, v in enumerate(program.updates):
             if self.memory.places.get(v) is None or self.memory.places[v].holder != f"u{k}":
-                self.line(f"copyto(u{k}, {self.outside(None, v)})", None)
+                self.copied[program.steps[v].node] = f"u{k}"
+                self.line(f"copyto(u{k}, {self.outside(None, v)})", program.steps[v])
         results = []
         for k, v in enumerate(program.outputs):
             if fresh.get(f"o{k}") == v:

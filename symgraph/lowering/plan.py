@@ -283,7 +283,7 @@ def allocate(program: Program, layout: Layout, in_place: InPlace, scratch: Scrat
         for dead in expiring.pop(now.value, ()):
             itemsize = program.steps[dead].type.dtype.itemsize
             arena.give(places[dead].offset or 0, math.prod(places[dead].shape) * itemsize)
-    return Memory(places, scratches, MemoryPlan(tuple(buffers), arena.peak))
+    return Memory(places, scratches, MemoryPlan(tuple(buffers), arena.peak, len(program.steps)))
 
 
 @lru_cache(4096)

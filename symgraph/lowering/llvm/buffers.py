@@ -131,7 +131,7 @@ def place(calls: Sequence[Call], alive: Sequence[Room]) -> tuple[dict[Room, int]
             )
         for room in dying.pop(now, ()):
             arena.give(offsets[room], room.size)
-    return offsets, MemoryPlan(tuple(buffers), arena.peak)
+    return offsets, MemoryPlan(tuple(buffers), arena.peak, len(calls))
 
 
 def _reusable(

@@ -5,7 +5,7 @@ lower : Graph (fused, concrete) -> LlvmProgram
 
 import contextlib
 import ctypes
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -17,8 +17,10 @@ from symgraph.errors import CompileError, ExecutionError, SymgraphError
 from symgraph.ir import Array, Graph, Op
 from symgraph.lowering.llvm.buffers import Call, Tensor
 from symgraph.lowering.llvm.cache import keep, kept
+from symgraph.lowering.llvm.clock import Clock, Ticking, clock
 from symgraph.lowering.llvm.entry import entry_key, pack, unpack
 from symgraph.lowering.llvm.jit import Loaded, assembly, load, object_code
+from symgraph.lowering.llvm.listing import kernels
 from symgraph.lowering.llvm.objects import by_pointers, object_layout
 from symgraph.lowering.llvm.planner import fits, native, rounds, supported
 from symgraph.lowering.llvm.pool import pool, thread_count
@@ -37,7 +39,7 @@ from symgraph.lowering.llvm.step import (
 )
 from symgraph.lowering.llvm.target import Target, host
 from symgraph.lowering.llvm.written import Facts, Written, write
-from symgraph.lowering.program import Instance, MemoryPlan, Options
+from symgraph.lowering.program import Clocked, Instance, KernelCode, Mark, MemoryPlan, Options, Stamps
 from symgraph.ops.region import Fused, in_order
 from symgraph.origin import printable, relative, visible
 from symgraph.rewrite import Class, Numerics, Operation, Pass, Rewritten, Row
@@ -132,14 +134,57 @@ class LlvmProgram:
         """The machine code as text."""
         return assembly(self.source, self._target)
 
+    @cached_property
+    def kernels(self) -> tuple[KernelCode, ...]:
+        """The nodes that calls compute, with their lines in the IR and in the assembly."""
+        return kernels(self._step.plan.calls, self.source, self.assembly)
+
     def instance(self) -> Instance:
         """A function with an arena and a table of its own."""
-        try:
-            raw = np.empty(self._facts.peak + 64, np.uint8)
-        except (MemoryError, ValueError) as error:
-            raise _too_large(self) from error
-        start = -raw.ctypes.data % 64
-        return _instance(self, raw[start : start + self._facts.peak])
+        return _instance(self, _arena(self))
+
+    def clocked(self) -> Clocked:
+        """The same step compiled with a clock, on the same threads."""
+        return clocked(self, clock())
+
+
+def clocked(program: LlvmProgram, clock: Clock) -> Clocked:
+    """The step with a clock that is read after every call."""
+    facts, calls = program._facts, program._step.plan.calls
+    names = [program._graph.nodes[call.node].op.name for call in calls]
+    marks = tuple(
+        Mark(call.node, f"@kernel{call.kernel}" if call.kernel is not None else name)
+        for call, name in zip(calls, names, strict=True)
+    )
+    slot = FIRST + facts.arrays + len(facts.constants)
+    text = program._step.text({}, Ticking(slot, clock.identity))
+    code = load(object_code(text, program._target), ("step",))
+
+    def instance() -> tuple[Instance, Callable[[], Stamps]]:
+        stamps = np.zeros(len(calls) + 1, np.int64)
+        step = _instance(program, _arena(program), code, (clock.address, stamps.ctypes.data))
+
+        def run(values: Sequence[Array], destinations: Sequence[Array]) -> Sequence[Array]:
+            stamps[:] = 0
+            return step(values, destinations)
+
+        def read() -> Stamps:
+            told: list[int] = stamps.tolist()
+            return told
+
+        return run, read
+
+    return Clocked(marks, instance)
+
+
+def _arena(program: LlvmProgram) -> Array:
+    peak = program._facts.peak
+    try:
+        raw = np.empty(peak + 64, np.uint8)
+    except (MemoryError, ValueError) as error:
+        raise _too_large(program) from error
+    start = -raw.ctypes.data % 64
+    return raw[start : start + peak]
 
 
 def _too_large(program: LlvmProgram) -> ExecutionError:
@@ -151,9 +196,16 @@ def _too_large(program: LlvmProgram) -> ExecutionError:
     )
 
 
-def _instance(program: LlvmProgram, arena: Array) -> Instance:
-    facts, code = program._facts, program._code
-    table = np.zeros(FIRST + facts.arrays + len(facts.constants), np.int64)
+def _instance(
+    program: LlvmProgram, arena: Array, clocked: Loaded | None = None, more: Sequence[int] = ()
+) -> Instance:
+    """A call of the program's code or of the `clocked` one, with a table of its own, at whose end are `more`
+    addresses.
+    """
+    facts, code = program._facts, clocked or program._code
+    end = FIRST + facts.arrays + len(facts.constants)
+    table = np.zeros(end + len(more), np.int64)
+    table[end:] = more
     layout = object_layout()
     table[ARENA] = arena.ctypes.data
     if layout is not None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from symgraph.lowering.llvm.buffers import Call, Room
+from symgraph.lowering.llvm.clock import Ticking, tick, ticking
 from symgraph.lowering.llvm.emit import I32, I64, PTR, Builder, Value
 from symgraph.lowering.llvm.jit import module_text
 from symgraph.lowering.llvm.kernel import Kernel
@@ -38,9 +39,11 @@ def module(
     target: Target,
     comments: Mapping[int, str],
     flush: bool,
+    clock: Ticking | None = None,
 ) -> str:
     """The text of a whole step; `slots` are each buffer's slot of the table and offset there, `inputs` the first
-    of the `arrays`, `comments` what is written above the calls. With `flush` denormal numbers count as 0.
+    of the `arrays`, `comments` what is written above the calls. With `flush` denormal numbers count as 0. With
+    a `clock` stamp 0 tells when the first call began, and stamp k + 1 when call k was done.
     """
     above: dict[int | None, list[str]] = {}  # a kernel's comments: what it computes, wherever it is called
     for number, call in enumerate(calls):
@@ -53,7 +56,7 @@ def module(
     constants: list[str] = []
     parts: list[str] = []
     for start in range(0, max(1, len(calls)), _PART):
-        lines = []
+        lines = [tick(0)] if clock is not None and not start else []
         for number in range(start, min(len(calls), start + _PART)):
             call = calls[number]
             if number in comments:
@@ -65,6 +68,7 @@ def module(
                     f"@args{number} = private unnamed_addr constant [{2 * len(pairs)} x i64] [{words}]"
                 )
             lines += _call(number, call, kernels)
+            lines += [tick(number + 1)] if clock is not None else []
         parts.append(_part(len(parts), lines))
     step, modes = _step(len(parts), arrays, len(inputs), target if flush else None)
     declarations += modes
@@ -74,6 +78,7 @@ def module(
         head += outside
         declarations += modes
     constants += [_expected(inputs), _check(len(inputs))]
+    head += ticking(clock) if clock is not None else ""
     legend = _LEGEND.splitlines() if comments else []
     return module_text([*legend, *constants, "", *functions, head, *parts, step], declarations, target)
 

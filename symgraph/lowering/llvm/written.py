@@ -9,6 +9,7 @@ import attrs
 
 from symgraph.ir import Array, Graph, Placeholder, Variable
 from symgraph.lowering.llvm.buffers import Room, place
+from symgraph.lowering.llvm.clock import Ticking
 from symgraph.lowering.llvm.planner import Plan, plan
 from symgraph.lowering.llvm.region import Shape
 from symgraph.lowering.llvm.step import ARENA, FIRST, module
@@ -44,11 +45,19 @@ class Written:
     _target: Target
     _flush: bool
 
-    def text(self, comments: Mapping[int, str]) -> str:
-        """The module, with comments above its calls."""
+    def text(self, comments: Mapping[int, str], clock: Ticking | None = None) -> str:
+        """The module, with comments above its calls; with a `clock`, one that reads it after each call."""
         made, arrays = self.plan, self.facts.arrays
         return module(
-            made.kernels, made.calls, self.slots, self._inputs, arrays, self._target, comments, self._flush
+            made.kernels,
+            made.calls,
+            self.slots,
+            self._inputs,
+            arrays,
+            self._target,
+            comments,
+            self._flush,
+            clock,
         )
 
 
