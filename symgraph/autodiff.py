@@ -83,10 +83,12 @@ def pull(
     cotangents: Sequence[Expr],
     wrt: Iterable[Expr],
     ids: Mapping[Expr, int] | None = None,
+    made: dict[Expr, tuple[Expr | None, ...]] | None = None,
 ) -> dict[Expr, Expr]:
     """The cotangents of those of `wrt` that one is reached from, given those of several results.
 
-    Results and cotangents are floats, pairwise of one type; that is not checked.
+    Results and cotangents are floats, pairwise of one type; that is not checked. `made`, where it is given, is filled
+    with what the VJP of each expression gave for its operands.
     """
     order = topological(of)
     targets = set(wrt)
@@ -108,7 +110,10 @@ def pull(
         if expr not in active or not expr.inputs:
             continue
         with made_by(_origin(expr, f"vjp {expr.op.name}", ids)):
-            for operand, part in zip(expr.inputs, expr.op.vjp(g, expr, *expr.inputs), strict=True):
+            parts = expr.op.vjp(g, expr, *expr.inputs)
+            if made is not None:
+                made[expr] = parts
+            for operand, part in zip(expr.inputs, parts, strict=True):
                 if part is None or operand not in active or not operand.type.is_float:
                     continue
                 known = adjoint.get(operand)

@@ -3,10 +3,17 @@
 adjoints : Graph -> of -> Gradient
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
-from symgraph.ir import Graph
+from symgraph.autodiff import gradient, gradient_name, target_names
+from symgraph.errors import GraphError
+from symgraph.inspect.stops import Reasons, Route, path, reasons, unreached
+from symgraph.inspect.tape import Tape, is_float, record
+from symgraph.inspect.values import Value
+from symgraph.inspect.zeros import why_zero, zeros
+from symgraph.ir import Constant, Graph, require_graph
 
 
 @attrs.frozen
@@ -29,10 +36,12 @@ class VJP:
 class Pair:
     """A forward node with its adjoint: the node that holds the derivative of the output by all uses of it.
 
-    `made` are the gradient nodes that its own VJP made, `rules` how the adjoint comes about, one for each use,
-    `saved` the forward values that its own VJP reads. Where there is no adjoint `reason` says why, in a sentence, and
-    `path` are the forward nodes from this one to where the derivative stops. `zero` says, where values were given and
-    the adjoint is 0 everywhere, why; `zero_path` are the forward nodes to the one whose VJP gave 0.
+    `made` are the gradient nodes that its own VJP made, with the sums that it completed; `rules` how the adjoint
+    comes about, one for each use that the output depends on; `saved` the forward values that its own VJP reads. Where
+    there is no adjoint `reason` says why, in a sentence, and `path` are the forward nodes from this one to where the
+    derivative stops; else `path` goes on to the output. `zero` says, where values were given and the adjoint is 0
+    everywhere, why; `zero_path` are the forward nodes to the one whose VJP gave 0. Of more than 64 nodes a path has
+    both ends.
     """
 
     node: int
@@ -48,9 +57,114 @@ class Pair:
 
 @attrs.frozen
 class Gradient:
-    """The gradient of an output, read as pairs. All ids are of `graph`, which has the derivative's nodes."""
+    """The gradient of an output, read as pairs, one for each forward node. All ids are of `graph`."""
 
     graph: Graph
     of: str
     wrt: tuple[str, ...]
     pairs: tuple[Pair, ...]
+
+    def __getitem__(self, node: int) -> Pair:
+        """The pair of a forward node, by its id; raises GraphError for another."""
+        for pair in self.pairs:
+            if pair.node == node:
+                return pair
+        raise GraphError(f"%{node} is no forward node of {self.of!r}", hint="Ask for one of `pairs`.")
+
+
+def adjoints(
+    graph: Graph,
+    of: str = "loss",
+    wrt: Iterable[str] | str | None = None,
+    values: Sequence[Value] | None = None,
+) -> Gradient:
+    """For each forward node of a graph its adjoint, how that comes about, and where there is none, why.
+
+    `graph` is one that `gradient`, `vjp` or `minimize` made, or one without derivatives: then it is differentiated
+    first, and the result speaks of the graph that comes of it. `of` names the output, `wrt` what it is differentiated
+    by: by default what the graph has derivatives by, else all float variables that it depends on, else all such
+    placeholders. `values` are those of all nodes of the result's graph (`symgraph.inspect.values.values`): with them,
+    adjoints that are 0 everywhere are explained. Raises GradientError, GraphError.
+
+    >>> from symgraph import ops
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import variable
+    >>> found = adjoints(define(loss=ops.sum(ops.exp(variable("w", (3,))))))
+    >>> [(pair.node, pair.adjoint) for pair in found.pairs]
+    [(0, 5), (1, 4), (2, 3)]
+    >>> found.pairs[0].rules
+    (VJP(consumer=1, operand=0, rule='vjp exp', result=5, saved=(1,)),)
+    """
+    require_graph(graph, "adjoints")
+    tape, names = differentiated(graph, of, None if wrt is None else target_names(graph, wrt))
+    if values is not None and len(values) != len(tape.graph):
+        raise GraphError(
+            f"there are {len(values)} values, and the graph with the gradient has {len(tape.graph)} nodes",
+            hint="Take them from the graph of adjoints(...): values(found.graph, feeds).",
+        )
+    zero = {} if values is None else zeros(tape, values)
+    known = reasons(tape, names)
+    pairs = tuple(paired(known, values or (), zero, i) for i in sorted(tape.forward))
+    return Gradient(tape.graph, of, names, pairs)
+
+
+def differentiated(graph: Graph, of: str, wrt: Sequence[str] | None) -> tuple[Tape, tuple[str, ...]]:
+    """The graph with the derivatives that are asked for, and by what they are; the same graph where it has them."""
+    tape = record(graph, of)
+    there = _there(tape)
+    if wrt is None and there:
+        return tape, there
+    names = tuple(_default(tape) if wrt is None else wrt)
+    missing = [name for name in names if name not in there and graph[name].id in tape.adjoints]
+    if missing and tape.graph.nodes[tape.root].type.shape == ():
+        tape = record(gradient(graph, of, missing), of)
+    return tape, names
+
+
+def _there(tape: Tape) -> tuple[str, ...]:
+    """What the graph has derivatives by: what outputs are named for, else the variables whose adjoints it has."""
+    graph, outputs = tape.graph, dict(tape.graph.outputs)
+    names = dict.fromkeys((*graph.variables, *graph.placeholders, *outputs))
+    named = (name for name in names if not outputs.keys().isdisjoint(_output_names(tape.of, name)))
+    found = (name for name, node in graph.variables.items() if _has(tape, node.id))
+    return tuple(dict.fromkeys((*named, *found)))
+
+
+def _output_names(of: str, wrt: str) -> tuple[str, str]:
+    return gradient_name(of, wrt), f"vjp_{of}/d_{wrt}"
+
+
+def _has(tape: Tape, i: int) -> bool:
+    adjoint = tape.adjoint(i)
+    return adjoint is not None and not isinstance(tape.graph.nodes[adjoint].op, Constant)
+
+
+def _default(tape: Tape) -> list[str]:
+    graph = tape.graph
+    for leaves in (graph.variables, graph.placeholders):
+        names = [name for name, node in leaves.items() if node.id in tape.adjoints]
+        if names:
+            return names
+    return []
+
+
+def paired(known: Reasons, values: Sequence[Value], zero: Mapping[int, Route], i: int) -> Pair:
+    """The pair of one node."""
+    tape = known.tape
+    adjoint = tape.adjoint(i)
+    uses = tape.uses.get(i, ())
+    return Pair(
+        node=i,
+        adjoint=adjoint,
+        made=tape.gradient.get(i, ()),
+        rules=tuple(
+            VJP(u.consumer, u.operand, f"vjp {tape.graph.nodes[u.consumer].op.name}", u.result, u.saved)
+            for u in uses
+            if u.consumer in tape.adjoints
+        ),
+        saved=tape.saved.get(i, ()),
+        reason="" if adjoint is not None else unreached(known, i),
+        path=path(known.routes, i) if i in known.routes and is_float(tape.graph.nodes[i].type) else (i,),
+        zero=why_zero(tape, values, zero, i),
+        zero_path=path(zero, i) if i in zero else (),
+    )

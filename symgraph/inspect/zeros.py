@@ -1,0 +1,171 @@
+"""Why an adjoint is zero everywhere: the first VJP, on the way from the output, that made zeros of a cotangent.
+
+zeros    : Tape -> Value* -> {node: Route}       the way from each node whose adjoint is 0 to the node whose VJP did it
+why_zero : Tape -> Value* -> Route* -> node -> sentence
+
+A cotangent goes from the output towards the leaves; the first step at which something that is not 0 became 0 is the
+cause, and all behind it is a consequence.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from symgraph.inspect.statistics import statistics
+from symgraph.inspect.stops import Route, beyond, called, path
+from symgraph.inspect.tape import Tape, Use
+from symgraph.inspect.values import Value
+from symgraph.ir import Array, Node
+
+
+def zeros(tape: Tape, values: Sequence[Value]) -> Mapping[int, Route]:
+    """The way from each node whose adjoint is 0 everywhere to the node whose VJP made it so.
+
+    `values` are those of all nodes of the tape's graph. A way without a step is that of a node whose own uses cancel.
+    """
+    found: dict[int, Route] = {}
+    for i in reversed(tape.order):
+        adjoint = tape.adjoint(i)
+        if adjoint is None or not _zero(values[adjoint]):
+            continue
+        ways = [_way(tape, values, found, i, use) for use in tape.uses.get(i, ())]
+        known = [way for way in ways if way is not None]
+        cancelled = len(known) < len(ways) or not known
+        found[i] = Route(None, 0, (i,)) if cancelled else min(known, key=lambda way: way.steps)
+    return found
+
+
+def _way(tape: Tape, values: Sequence[Value], found: Mapping[int, Route], i: int, use: Use) -> Route | None:
+    """The way over one use; None where what it hands on is not 0."""
+    c = use.consumer
+    if use.result is not None and not _zero(values[use.result]):
+        return None
+    return beyond(i, c, found[c]) if c in found else Route(c, 1, (i, c))
+
+
+def _zero(value: Value) -> bool:
+    return isinstance(value, np.ndarray | np.generic) and np.size(value) > 0 and not np.any(value)
+
+
+def why_zero(tape: Tape, values: Sequence[Value], found: Mapping[int, Route], i: int) -> str:
+    """Why the adjoint of a node is 0 everywhere, in a sentence; "" where it is not."""
+    if i not in found:
+        return ""
+    if not found[i].steps:
+        return f"its {len(tape.uses.get(i, ()))} uses hand back cotangents that cancel: they are not 0, and their sum is"
+    *_, before, cause = path(found, i)
+    by = _by_op(tape, values, before, cause) or _by_step(tape, values, before, cause)
+    others = len(tape.uses[i]) - 1
+    also = (
+        f"; its other {others} uses hand back 0 too"
+        if others > 1
+        else "; its other use hands back 0 too"
+        if others
+        else ""
+    )
+    return f"{called(tape.graph, cause)} makes zeros of a cotangent that is not 0: {by}{also}"
+
+
+def _by_op(tape: Tape, values: Sequence[Value], before: int, cause: int) -> str:
+    """The story of an op that is known, "" where it is none of these, or another one."""
+    node = tape.graph.nodes[cause]
+    operands = [np.asarray(values[i]) for i in node.inputs]
+    out, place = np.asarray(values[cause]), node.inputs.index(before)
+    x = operands[place]
+    given = tape.adjoint(cause)
+    live = np.ones(out.shape, bool) if given is None else np.asarray(values[given]) != 0
+    if live.shape != out.shape:
+        return ""
+    name = node.op.name
+    if name == "relu" and not np.any(x[live] > 0):
+        return (
+            f"its mask is 0 for all {_inputs(live)}: none is above 0, the largest is {_number(x[live].max())}"
+        )
+    if name in ("maximum", "minimum"):
+        other = f"%{node.inputs[1 - place]}"
+        return f"it took the other operand, {other}, for all {_elements(live)}"
+    if name == "where" and place:
+        return f"its condition chose the other branch for all {_elements(live)}"
+    if name in ("sigmoid", "tanh") and _saturated(name, out[live]):
+        low, high = (_number(edge) for edge in (x[live].min(), x[live].max()))
+        return (
+            f"it is saturated for all {_inputs(live)}, which lie in {low} to {high}, so that its slope is 0"
+        )
+    if name in ("mul", "matmul") and not np.any(operands[1 - place]):
+        return f"it multiplies by %{node.inputs[1 - place]}, whose {_all(operands[1 - place])} 0"
+    if name in ("exp", "exp2") and not np.any(out[live]):
+        return f"its result, which is its slope, underflows to 0 for all {_inputs(live)}"
+    if name in ("square", "abs") and not np.any(x[live]):
+        return f"its slope is 0 at 0, and {_all(x[live])} 0"
+    return ""
+
+
+def _saturated(name: str, out: Array) -> bool:
+    with np.errstate(all="ignore"):
+        slope = out * (1 - out) if name == "sigmoid" else 1 - out * out
+    return not np.any(slope)
+
+
+def _by_step(tape: Tape, values: Sequence[Value], before: int, cause: int) -> str:
+    """The step of the VJP at which the cotangent was lost."""
+    graph, given = tape.graph, tape.adjoint(cause)
+    result = next((u.result for u in tape.uses[before] if u.consumer == cause and u.result is not None), None)
+    if given is None or result is None:
+        return "its derivative is 0 for these values"
+    carries = {given}
+    for i in tape.gradient.get(cause, ()):
+        if not carries.isdisjoint(graph.nodes[i].inputs):
+            carries.add(i)
+    at = result
+    while True:
+        node = graph.nodes[at]
+        back = [i for i in node.inputs if i in carries]
+        if not back or at == given:
+            return f"%{result} of its derivative is 0 for these values"
+        zero = next((i for i in back if _zero(values[i])), None)
+        if zero is None:
+            return _step(node, values, back[0])
+        at = zero
+
+
+def _step(node: Node, values: Sequence[Value], back: int) -> str:
+    """How one op made zeros of a value that has others."""
+    given = np.asarray(values[back])
+    step = f"%{node.id} {node.op.name}"
+    others = [i for i in node.inputs if i != back]
+    odd = next((i for i in others if _zero(values[i])), None)
+    if node.op.name in ("mul", "matmul", "div") and odd is not None:
+        return f"{step} multiplies by %{odd}, whose {_all(np.asarray(values[odd]))} 0"
+    if node.op.name == "mul" and others:
+        shape = np.broadcast_shapes(given.shape, np.shape(values[others[0]]))
+        both = np.broadcast_to(given != 0, shape) & np.broadcast_to(np.asarray(values[others[0]]) != 0, shape)
+        if not np.any(both):
+            return f"{step} multiplies by %{others[0]}, which is 0 wherever the cotangent is not"
+        return f"the product of {step} underflows: {statistics(given, picture=False)}"
+    if node.op.name in ("sum", "matmul"):
+        return f"the terms that {step} adds cancel"
+    if node.op.name == "where":
+        return f"{step} chooses another value wherever the cotangent is not 0"
+    return f"{step} gives 0 for {statistics(given, picture=False)}"
+
+
+def _inputs(live: Array) -> str:
+    return _counted(live, "input")
+
+
+def _elements(live: Array) -> str:
+    return _counted(live, "element")
+
+
+def _counted(live: Array, what: str) -> str:
+    count = int(np.count_nonzero(live))
+    reached = "" if count == live.size else " that a cotangent reaches"
+    return f"{count} {what}{'' if count == 1 else 's'}{reached}"
+
+
+def _all(array: Array) -> str:
+    return f"{array.size} elements are all" if array.size > 1 else "one element is"
+
+
+def _number(value: Array) -> str:
+    return f"{value:.6g}"
