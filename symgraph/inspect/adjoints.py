@@ -111,7 +111,7 @@ def adjoints(
 def differentiated(graph: Graph, of: str, wrt: Sequence[str] | None) -> tuple[Tape, tuple[str, ...]]:
     """The graph with the derivatives that are asked for, and by what they are; the same graph where it has them."""
     tape = record(graph, of)
-    there = _there(tape)
+    there = derived(tape)
     if wrt is None and there:
         return tape, there
     names = tuple(_default(tape) if wrt is None else wrt)
@@ -121,7 +121,7 @@ def differentiated(graph: Graph, of: str, wrt: Sequence[str] | None) -> tuple[Ta
     return tape, names
 
 
-def _there(tape: Tape) -> tuple[str, ...]:
+def derived(tape: Tape) -> tuple[str, ...]:
     """What the graph has derivatives by: what outputs are named for, else the variables whose adjoints it has."""
     graph, outputs = tape.graph, dict(tape.graph.outputs)
     names = dict.fromkeys((*graph.variables, *graph.placeholders, *outputs))

@@ -11,7 +11,7 @@ import attrs
 
 from symgraph import ops
 from symgraph.inspect.tape import Tape, Use, is_float
-from symgraph.ir import Graph, Node, leaf_name
+from symgraph.ir import Constant, Graph, Node, leaf_name
 from symgraph.origin import made_by, relative, visible
 
 _ENDS = 32  # nodes at each end of a path that are kept where it is long
@@ -82,7 +82,7 @@ def _passing(tape: Tape, c: int, known: dict[int, frozenset[int]]) -> frozenset[
 
 @attrs.frozen(eq=False)
 class Reasons:
-    """What sentences need to know: the ways, which nodes depend on a target, and the first outputs that each leads to."""
+    """What sentences need to know: the ways, which nodes depend on a target, and a few outputs that each leads to."""
 
     tape: Tape
     wrt: tuple[str, ...]
@@ -99,7 +99,7 @@ def reasons(tape: Tape, wrt: Sequence[str]) -> Reasons:
 def unreached(known: Reasons, i: int) -> str:
     """Why a node has no adjoint in the graph, in a sentence."""
     tape, nodes = known.tape, known.tape.graph.nodes
-    name, of = called(tape.graph, i), repr(visible(tape.of))
+    name, of, targets = called(tape.graph, i), repr(visible(tape.of)), _listed(_quoted(known.wrt))
     if i not in known.routes:
         where = f": it leads to {_listed(known.leads[i])}" if known.leads[i] else ""
         return f"{name} does not lead to {of}{where}"
@@ -112,17 +112,11 @@ def unreached(known: Reasons, i: int) -> str:
         link = ": the nearest stops at " if ways else " at "
         return f"{start}{link}{called(tape.graph, stop)}{_line(nodes[stop])}: {_stops(tape, before, stop)}"
     if not known.active[i]:
-        by = (
-            f"are by {_listed(_quoted(known.wrt))}, and {name} depends on none of that"
-            if known.wrt
-            else "are by nothing"
-        )
-        return (
-            f"nobody asked for it: the derivatives that the graph has {by}, so that its adjoint was dropped"
-        )
+        by = f"are by {targets}, and {name} depends on none of them" if known.wrt else "are by nothing"
+        return f"nobody asked for it: the derivatives that the graph has {by}, so its adjoint was dropped"
     return (
-        f"the graph has no node for it: what is handed back to {_listed(_quoted(known.wrt))} does not need it, or the graph was "
-        "rewritten after it was differentiated"
+        f"the graph has no node for it: what is handed back to {targets} does not need it, or the graph was rewritten "
+        "after it was differentiated"
     )
 
 
@@ -177,7 +171,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def called(graph: Graph, i: int) -> str:
-    """How sentences name a node: its id and op, with the name of a leaf.
+    """How sentences name a node: its id and op, with the name of a leaf or the value of a number.
 
     >>> from symgraph.define import define
     >>> from symgraph.expr import placeholder
@@ -185,6 +179,8 @@ def called(graph: Graph, i: int) -> str:
     ("%0 placeholder 'x'", '%1 neg')
     """
     op = graph.nodes[i].op
+    if isinstance(op, Constant) and op.value.array.size == 1:
+        return f"%{i} {op.name} {op.value.array.item()!r}"
     name = leaf_name(op)
     return f"%{i} {op.name}" + ("" if name is None else f" {visible(name)!r}")
 

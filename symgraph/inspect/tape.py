@@ -2,9 +2,9 @@
 
 record : Graph -> of -> Tape
 
-Origins alone do not tell which node of a graph is whose adjoint: equal nodes are one, and have one origin. So the forward
-part is differentiated once more, by every float in it, and each expression that comes of it is looked up in the graph by
-its structure. What the graph's own differentiation did not need is in the tape, and not in the graph.
+Origins alone do not tell which node of a graph is whose adjoint: equal nodes are one, and have one origin. So the
+forward part is differentiated once more, by every float in it, and each expression that comes of it is looked up in the
+graph by its structure. What the graph's own differentiation did not need is in the tape, and not in the graph.
 """
 
 from collections.abc import Iterable, Mapping

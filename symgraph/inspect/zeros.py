@@ -28,18 +28,16 @@ def zeros(tape: Tape, values: Sequence[Value]) -> Mapping[int, Route]:
         adjoint = tape.adjoint(i)
         if adjoint is None or not _zero(values[adjoint]):
             continue
-        ways = [_way(tape, values, found, i, use) for use in tape.uses.get(i, ())]
-        known = [way for way in ways if way is not None]
-        cancelled = len(known) < len(ways) or not known
-        found[i] = Route(None, 0, (i,)) if cancelled else min(known, key=lambda way: way.steps)
+        uses = [use for use in tape.uses.get(i, ()) if use.gives]
+        left = any(use.result is not None and not _zero(values[use.result]) for use in uses)
+        ways = [] if left else [_way(found, i, use) for use in uses]
+        found[i] = min(ways, key=lambda way: way.steps, default=Route(None, 0, (i,)))
     return found
 
 
-def _way(tape: Tape, values: Sequence[Value], found: Mapping[int, Route], i: int, use: Use) -> Route | None:
-    """The way over one use; None where what it hands on is not 0."""
+def _way(found: Mapping[int, Route], i: int, use: Use) -> Route:
+    """The way over one use, which hands on 0."""
     c = use.consumer
-    if use.result is not None and not _zero(values[use.result]):
-        return None
     return beyond(i, c, found[c]) if c in found else Route(c, 1, (i, c))
 
 
@@ -51,17 +49,18 @@ def why_zero(tape: Tape, values: Sequence[Value], found: Mapping[int, Route], i:
     """Why the adjoint of a node is 0 everywhere, in a sentence; "" where it is not."""
     if i not in found:
         return ""
+    uses = sum(use.gives for use in tape.uses.get(i, ()))
     if not found[i].steps:
-        return f"its {len(tape.uses.get(i, ()))} uses hand back cotangents that cancel: they are not 0, and their sum is"
+        fed = "the cotangent that it starts from is 0"
+        return f"its {uses} uses hand back cotangents that are not 0, and cancel" if uses else fed
     *_, before, cause = path(found, i)
     by = _by_op(tape, values, before, cause) or _by_step(tape, values, before, cause)
-    others = len(tape.uses[i]) - 1
     also = (
-        f"; its other {others} uses hand back 0 too"
-        if others > 1
-        else "; its other use hands back 0 too"
-        if others
-        else ""
+        ""
+        if uses == 1
+        else "; its other use gives 0 too"
+        if uses == 2
+        else f"; its other {uses - 1} uses give 0 too"
     )
     return f"{called(tape.graph, cause)} makes zeros of a cotangent that is not 0: {by}{also}"
 
