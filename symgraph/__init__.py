@@ -218,15 +218,18 @@ if TYPE_CHECKING:  # what a first graph does not need is imported when it is fir
     from symgraph.data.batches import batches
     from symgraph.derivatives import hessian, hessian_vector_product, jacobian, jvp, vjp
     from symgraph.gradient_check import check_gradient
+    from symgraph.inspect.adjoints import adjoints
     from symgraph.inspect.diagram import to_dot, to_mermaid
     from symgraph.inspect.drawing import to_svg
     from symgraph.inspect.explain import explain, unfused, why_not
     from symgraph.inspect.summary import summary
+    from symgraph.inspect.why_gradient import why_no_gradient
     from symgraph.text import fingerprint, from_text, to_text
 else:
     __getattr__ = later(
         __name__,
         {
+            "adjoints": "symgraph.inspect.adjoints:adjoints",
             "batches": "symgraph.data.batches:batches",
             "check_gradient": "symgraph.gradient_check:check_gradient",
             "data": "symgraph.data",
@@ -246,6 +249,7 @@ else:
             "to_text": "symgraph.text:to_text",
             "unfused": "symgraph.inspect.explain:unfused",
             "vjp": "symgraph.derivatives:vjp",
+            "why_no_gradient": "symgraph.inspect.why_gradient:why_no_gradient",
             "why_not": "symgraph.inspect.explain:why_not",
         },
     )
@@ -288,6 +292,7 @@ __all__ = [
     "acos",
     "acosh",
     "add",
+    "adjoints",
     "all",
     "any",
     "apply",
@@ -479,6 +484,7 @@ __all__ = [
     "verify",
     "vjp",
     "where",
+    "why_no_gradient",
     "why_not",
     "zeros_like",
 ]
