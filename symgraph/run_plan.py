@@ -107,10 +107,7 @@ class Plan:
         return (found if found is not None else self._bound(tuple(shapes))), arrays
 
     def _bound(self, shapes: tuple[tuple[int, ...], ...]) -> Bound:
-        sizes = self._sizes(shapes)
-        made = self.executable.bound(sizes)
-        if self.watch is not None:
-            made = self.watch.bound(made, sizes)
+        made = (self.watch or self.executable).bound(self._sizes(shapes))
         if len(self.bounds) >= _KEPT:
             self.bounds.clear()
         self.bounds[shapes] = made
@@ -122,7 +119,8 @@ class Plan:
         for _ in range(2):  # the second time all names are known, and what came before them is checked
             for feed, shape in zip(self.feeds, shapes, strict=True):
                 bind_shape(feed.name, feed.type, shape, sizes, bound_by)
-        unbound = sorted(self.executable.graph.names - sizes.keys())
+        graph = self.executable.graph if self.watch is None else self.watch.shown.graph
+        unbound = sorted(graph.names - sizes.keys())
         if unbound:
             raise FeedError(
                 f"no feed binds the size {unbound[0]!r}",
@@ -211,18 +209,18 @@ def make_plan(
                 f"the placeholder {label!r} has no value",
                 hint=f"Feed {label!r} an array of type {node.type}.",
             )
+    executable = compile(declared, backend=backend, numerics=options.numerics, threads=options.threads)
     watch = None
-    if watching is None:
-        executable = compile(declared, backend=backend, numerics=options.numerics, threads=options.threads)
-    else:
+    if watching is not None:
         from symgraph.watch import instrumented  # who does not debug need not wait for it
 
         spellings = {label: spelled(fed[i], graph.nodes[i]) for i, label in labels.items()}
-        executable, watch = instrumented(graph, declared, backend, options, watching, spellings)
-    leaves = [n.op for n in executable.graph.nodes if isinstance(n.op, Placeholder | Variable)]
+        watch = instrumented(graph, executable, watching, spellings)
+    program = executable.graph if watch is None else watch.shown.graph
+    leaves = [n.op for n in program.nodes if isinstance(n.op, Placeholder | Variable)]
     index = {labels[i]: k for k, i in enumerate(ordered)}
     places = {name: k for k, name in enumerate(graph.variables)}
-    changed = tuple(places[name] for _, pairs in executable.graph.updates for name, _ in pairs)
+    changed = tuple(places[name] for _, pairs in program.updates for name, _ in pairs)
     return Plan(
         executable=executable,
         feeds=tuple(_feed(spelled(fed[i], graph.nodes[i]), graph.nodes[i].type) for i in ordered),

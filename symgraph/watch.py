@@ -1,13 +1,15 @@
 """Watching a run: every value that a program computes is looked at before anyone sees a result of it.
 
-    instrumented : Graph -> backend -> Executable       the program that also returns what it has computed
-    watched      : Bound -> Watch -> Bound              the same program, whose call fails at the first fault
+    instrumented : Graph -> Executable -> Watch     the program that gives out all that it computes
+    bound        : Watch -> sizes -> Bound          a call of both, which fails at the first fault
 
 What is looked at is what runs. The graph is optimised as ever, and then every node of it is made an output, before
-the backend expands and fuses it: the kernels are those of the backend, with all that they compute stored, and what a
-watched run returns is what they have computed. So what rewriting has mended (`log(1 + exp(x))` is `softplus(x)`, which
-is finite where `exp(x)` is not) is no fault, a kernel that goes wrong is one, and what a backend does within one op of
-the graph (the sigmoid of -1000 by way of an infinite exp) is its own affair.
+the backend expands and fuses it: the kernels are those of the backend, with all that they compute stored. So what
+rewriting has mended (`log(1 + exp(x))` is `softplus(x)`, which is finite where `exp(x)` is not) is no fault, a kernel
+that goes wrong is one, and what a backend does within one op of the graph (the sigmoid of -1000 by way of an infinite
+exp) is its own affair. Then the program itself runs, and its results are looked at too and given out, so that watching
+changes no bit. Only where an op has an effect, such as to print, or on the interpreter, nothing runs twice: there the
+results are those of the first program.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,13 +24,17 @@ from symgraph.errors import DivergenceError
 from symgraph.faults import at_fault, fault, has_infinity, has_nan
 from symgraph.fetches import fresh
 from symgraph.ir import Array, Constant, Graph, Node, Placeholder, Variable, leaf_name, specialise
-from symgraph.lowering.program import Clocked, Instance, KernelCode, MemoryPlan, Options, Program, inputs
+from symgraph.lowering.program import Clocked, Instance, KernelCode, MemoryPlan, Program, inputs
+from symgraph.ops.control import AssertFinite, AssertIndex
 from symgraph.ops.region import in_order
 from symgraph.run_plan import Watching
 from symgraph.transforms.pipeline import optimise
 from symgraph.types import TensorType
 
+_CHECKS = (AssertFinite, AssertIndex)  # they do nothing that it matters to do twice
 _LEFT = "No variable has changed."
+_IN_KERNEL = "NumPy makes finite values of these operands: the fault is in the compiled kernel"
+_IN_PROGRAM = "computed kernel by kernel it is finite: the fault is in the compiled program"
 _INTENDED = (
     "Keep the operand of exp, log, sqrt and division where they are finite; where infinities are meant, run with "
     'debug="nan", which stops at NaN alone.'
@@ -37,41 +43,40 @@ _INTENDED = (
 
 @attrs.frozen(eq=False)
 class Watch:
-    """What a plan knows of a watched run: `whole` is the session's graph, `declared` what was cut from it for the
-    run, `graph` the optimised graph, whose first `fetched` outputs are the fetched ones.
+    """What a plan knows of a watched run.
 
-    `spellings` are what the user calls what is fed, by the names of its placeholders.
+    `whole` is the session's graph, `declared` what was cut from it for the run, `graph` the optimised graph with all
+    values as outputs, those that were fetched first; `shown` computes it. `plain` is the program itself, None where
+    nothing may run twice. `spellings` are what the user calls what is fed, by the names of its placeholders.
     """
 
     whole: Graph
     declared: Graph
     graph: Graph
-    fetched: int
+    shown: Executable
+    plain: Executable | None
     watching: Watching
     spellings: Mapping[str, str]
 
-    def bound(self, made: Bound, sizes: Mapping[str, int]) -> Bound:
+    def bound(self, sizes: Mapping[str, int]) -> Bound:
         """The program of these sizes, watched."""
         graph = specialise(self.graph, {name: sizes[name] for name in self.graph.names})
-        return Bound(_Watched(made.program, self, graph), [])
+        plain = None if self.plain is None else self.plain.bound(sizes).program
+        return Bound(_Watched(self.shown.bound(sizes).program, plain, self, graph), [])
 
 
 def instrumented(
-    whole: Graph,
-    declared: Graph,
-    backend: str,
-    options: Options,
-    watching: Watching,
-    spellings: Mapping[str, str],
-) -> tuple[Executable, Watch]:
-    """The executable of a run that gives out all that it computes, and what is needed to look at that."""
-    optimised = optimise(declared, options.numerics)
-    shown = _shown(optimised.graph)
-    made = compile(shown, backend=backend, numerics=options.numerics, passes=(), threads=options.threads)
-    start = len(optimised.ledger)
-    later = tuple(attrs.evolve(row, step=row.step + start) for row in made.ledger)
-    executable = attrs.evolve(made, declared=declared, ledger=(*optimised.ledger, *later))
-    return executable, Watch(whole, declared, shown, len(declared.outputs), watching, spellings)
+    whole: Graph, executable: Executable, watching: Watching, spellings: Mapping[str, str]
+) -> Watch:
+    """How the runs of an executable, whose graph was cut from the `whole` one, are watched."""
+    backend, options = executable.backend, executable.options
+    graph = _shown(optimise(executable.declared, options.numerics).graph)
+    shown = compile(graph, backend=backend, numerics=options.numerics, passes=(), threads=options.threads)
+    once = backend == "interpreter" or any(
+        not isinstance(n.op, _CHECKS) and not n.op.pure for n in graph.nodes
+    )
+    plain = None if once else executable
+    return Watch(whole, executable.declared, graph, shown, plain, watching, spellings)
 
 
 def _shown(graph: Graph) -> Graph:
@@ -97,19 +102,24 @@ def _is_float(node: Node) -> bool:
 class _Watched:
     """A program whose results are looked at; what it returns are those that were fetched."""
 
-    program: Program
+    shown: Program
+    plain: Program | None
     watch: Watch
     graph: Graph  # the watch's, with its sizes put in
 
     @property
+    def _own(self) -> Program:
+        return self.shown if self.plain is None else self.plain
+
+    @property
     def source(self) -> str:
         """The generated code."""
-        return self.program.source
+        return self._own.source
 
     @property
     def memory(self) -> MemoryPlan:
         """Where the values live that are not given out."""
-        return self.program.memory
+        return self._own.memory
 
     @property
     def careful(self) -> bool:
@@ -119,27 +129,37 @@ class _Watched:
     @property
     def kernels(self) -> tuple[KernelCode, ...]:
         """The nodes that have code."""
-        return self.program.kernels
+        return self._own.kernels
 
     def clocked(self) -> Clocked:
         """The program with a clock, which nobody watches."""
-        return self.program.clocked()
+        return self._own.clocked()
 
     def instance(self) -> Instance:
-        """A function that runs an instance of the program, looks at all that it computed, and raises
-        DivergenceError for the first fault.
-        """
-        run, fetched = self.program.instance(), self.watch.fetched
+        """A function that looks at all that is computed, and raises DivergenceError for the first fault."""
+        shown = self.shown.instance()
+        fetched = len(self.watch.declared.outputs)
+        if self.plain is None or self.watch.plain is None:
 
-        def call(values: Sequence[Array], destinations: Sequence[Array]) -> Sequence[Array]:
-            outputs = run(values, destinations)
-            results = self.results(values, destinations, outputs)
-            known = [value for value in results if value is not None]
-            if any(map(has_nan, known)) or (self.watch.watching.infinite and any(map(has_infinity, known))):
-                self.look(results)
-            return outputs[:fetched]
+            def once(values: Sequence[Array], destinations: Sequence[Array]) -> Sequence[Array]:
+                outputs = shown(values, destinations)
+                self.look(self.results(values, destinations, outputs))
+                return outputs[:fetched]
 
-        return call
+            return once
+        run = self.plain.instance()
+        places = {name: k for k, name in enumerate(inputs(self.watch.shown.graph))}
+        order = [places[name] for name in inputs(self.watch.plain.graph)]
+
+        def twice(values: Sequence[Array], destinations: Sequence[Array]) -> Sequence[Array]:
+            spare = [np.empty_like(destination) for destination in destinations]
+            results = self.results(values, spare, shown(values, spare))
+            self.look(results)
+            outputs = run([values[place] for place in order], destinations)
+            self.compare(results, [*outputs, *destinations])
+            return outputs
+
+        return twice
 
     def results(
         self, values: Sequence[Array], destinations: Sequence[Array], outputs: Sequence[Any]
@@ -149,7 +169,7 @@ class _Watched:
             node.op.value.array if isinstance(node.op, Constant) else None for node in self.graph.nodes
         ]
         leaves = {**self.graph.placeholders, **self.graph.variables}
-        for name, value in zip(inputs(self.graph), values, strict=True):
+        for name, value in zip(inputs(self.watch.shown.graph), values, strict=True):
             results[leaves[name].id] = np.asarray(value)
         changed = [i for _, pairs in self.graph.updates for _, i in pairs]
         for i, value in zip(changed, destinations, strict=True):
@@ -161,6 +181,9 @@ class _Watched:
     def look(self, results: Sequence[Array | None]) -> None:
         """Raise DivergenceError for the first fault, what is fed and what is kept before what is computed."""
         watch = self.watch
+        known = [value for value in results if value is not None]
+        if not any(map(has_nan, known)) and not (watch.watching.infinite and any(map(has_infinity, known))):
+            return
         for node in self.graph.nodes:
             value = results[node.id]
             if (
@@ -170,14 +193,28 @@ class _Watched:
             ):
                 raise self._error(self.graph, results, node)
         if self._folded is not None:
-            node, known = self._folded
-            raise self._error(watch.declared, known, node)
+            node, constants = self._folded
+            raise self._error(watch.declared, constants, node)
         for node in self.graph.nodes:
             value = results[node.id]
             operands = [results[i] for i in node.inputs]
             given = [operand for operand in operands if operand is not None]
             if value is not None and at_fault(node, value, given, watch.watching.infinite):
                 raise self._error(self.graph, results, node, self._suspicion(node, operands))
+
+    def compare(self, results: Sequence[Array | None], given: Sequence[Any]) -> None:
+        """Raise DivergenceError where the program itself gave out what is not finite, and its kernels one by one
+        did not.
+        """
+        changed = [i for _, pairs in self.graph.updates for _, i in pairs]
+        fetched = [i for _, i in self.graph.outputs[: len(self.watch.declared.outputs)]]
+        for i, value in zip([*fetched, *changed], map(np.asarray, given), strict=True):
+            found = results[i]
+            assert found is not None
+            wrong = has_nan(value) and not has_nan(found)
+            if wrong or (self.watch.watching.infinite and has_infinity(value) and not has_infinity(found)):
+                told = [value if k == i else result for k, result in enumerate(results)]
+                raise self._error(self.graph, told, self.graph.nodes[i], (_IN_PROGRAM,))
 
     def _bad_leaf(self, node: Node, value: Array) -> bool:
         if has_nan(value):
