@@ -424,6 +424,17 @@ class Session:
                 )
             raise
 
+    def _record(self, step: Step, feeds: Mapping[str, Any], error: Exception) -> None:
+        """Leave a capsule of a step whose update was taken back for this error, where capsules were asked for."""
+        if self._recorder is None:
+            return
+        from symgraph.inspect.recording import record, recorded_in
+
+        if not recorded_in(error):
+            _, arrays = step._plan.bind(step._given((feeds,)))
+            args = self._recorder, step._plan, arrays
+            self._read(lambda s: record(self, *args, (s.values, s.step, s.seed), error))
+
     def _runner(self, plan: Plan) -> "Runner":
         """The function that runs a plan; one that leaves a capsule when it fails, where that was asked for."""
         run = self._update if plan.updates else self._fetch

@@ -153,13 +153,13 @@ def capture(
         groups=key[2],
         seed=seed,
         step=step,
-        backend=executable.backend,
-        numerics=executable.numerics,
+        backend=session.backend,
+        numerics=session.numerics,
         threads=executable.options.threads,
         failure=None if error is None else failure_of(error),
         ledger=_shortened(executable.ledger),
         lines=user_lines(graph),
-        versions=versions(executable.backend),
+        versions=versions(session.backend),
     )
 
 
@@ -208,8 +208,10 @@ def user_lines(graph: Graph) -> dict[str, str]:
 
 def versions(backend: str) -> dict[str, str]:
     """What a run depends on beside the graph: versions, system and processor."""
+    import symgraph  # the package imports this module late, and not the other way round
+
     found = {
-        "symgraph": _version("symgraph"),
+        "symgraph": symgraph.__version__,
         "numpy": np.__version__,
         "llvmlite": _version("llvmlite"),
         "python": platform.python_version(),

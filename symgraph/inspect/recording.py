@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from symgraph.run_plan import Plan
     from symgraph.session import Session
 
+_WRITTEN = "the failure capsule is "
 Runner: TypeAlias = "Callable[[Plan, Bound, Sequence[Any], bool], Sequence[Array] | None]"
 
 
@@ -95,7 +96,12 @@ def record(
         _tell(error, f"no failure capsule could be written: {first}")
         return
     path = visible(os.fspath(recorder.path))
-    _tell(error, f"the failure capsule is {path}: python -m symgraph replay {shlex.quote(path)}")
+    _tell(error, f"{_WRITTEN}{path}: python -m symgraph replay {shlex.quote(path)}")
+
+
+def recorded_in(error: BaseException) -> bool:
+    """Whether an error tells of a capsule already."""
+    return any(line.startswith(_WRITTEN) for line in getattr(error, "details", ()))
 
 
 def taken(

@@ -13,17 +13,13 @@ import numpy as np
 
 from symgraph.compile import bind
 from symgraph.errors import DivergenceError, ExecutionError, SymgraphError
+from symgraph.faults import HINT, fault, names, told
 from symgraph.inspect.values import finite, first_bad
-from symgraph.ir import Array, Graph, Node, Variable, leaf_name
+from symgraph.ir import Array, Graph
 from symgraph.lowering.interpreter import interpret
 from symgraph.lowering.program import inputs
 from symgraph.session import Session, Step
 from symgraph.train.run import Known, Now, Run
-
-_HINT = (
-    "Take a smaller learning rate, clip the gradients, or keep the operand of exp, log, sqrt and division where "
-    "they are finite."
-)
 
 
 def not_finite(session: Session, watched: Sequence[str]) -> str | None:
@@ -59,7 +55,9 @@ def diverged(
     about = f"{found} step {step}, in epoch {now.epoch + 1}"
     known, now.known = now.known, None
     again = None if known is None else partial(_again, run, now, known, about)
-    return _diagnosed(run.session, run.train.step, fed, target, about, run.watched, again)
+    error = _diagnosed(run.session, run.train.step, fed, target, about, run.watched, again)
+    run.session._record(run.train.step, fed, error)
+    return error
 
 
 def _again(run: Run, now: Now, known: Known, about: str) -> DivergenceError | None:
@@ -101,7 +99,7 @@ def _diagnosed(
     try:
         session.undo()
     except ExecutionError:  # another thread has changed the variables since
-        return DivergenceError(about, source=None, hint=_HINT)
+        return DivergenceError(about, source=None, hint=HINT)
     values = session.variables.snapshot()
     bad = next((name for name in values if name in watched and not finite(np.asarray(values[name]))), None)
     if bad is not None:
@@ -113,13 +111,16 @@ def _diagnosed(
         leaves = dict(zip(inputs(graph), bound, strict=True))
         results = interpret(graph, leaves, sizes)
     except SymgraphError as error:
-        return DivergenceError(about, source=error.source, details=(error.message, left), hint=_HINT)
+        return DivergenceError(about, source=error.source, details=(error.message, left), hint=HINT)
     bad_node = first_bad(graph, results, _root(graph, target))
     if bad_node is None:
         return DivergenceError(
-            about, source=None, details=("done again on the interpreter it stays finite", left), hint=_HINT
+            about, source=None, details=("done again on the interpreter it stays finite", left), hint=HINT
         )
-    return _at_node(session.graph, graph, results, graph.nodes[bad_node], about, left)
+    found = fault(session.graph, graph, results, graph.nodes[bad_node], when=" when training began")
+    return DivergenceError(
+        about, source=found.source, details=(found.first, *found.details, left), hint=found.hint
+    )
 
 
 def _root(graph: Graph, target: str) -> int:
@@ -127,22 +128,6 @@ def _root(graph: Graph, target: str) -> int:
     if target in outputs:
         return outputs[target]
     return next(i for _, pairs in graph.updates for name, i in pairs if name == target)
-
-
-def _names(whole: Graph, graph: Graph) -> list[str]:
-    """How each node of a graph is called in the `whole` graph that it was cut from: `%w`, `%12`."""
-    structure = {(node.op, node.inputs): node.id for node in whole.nodes}
-    places: list[int | None] = []
-    for node in graph.nodes:
-        inputs = tuple(places[i] for i in node.inputs)
-        places.append(None if None in inputs else structure.get((node.op, inputs)))  # type: ignore[arg-type]
-    numbers = (node.id if place is None else place for node, place in zip(graph.nodes, places, strict=True))
-    return [f"%{leaf_name(node.op) or number}" for node, number in zip(graph.nodes, numbers, strict=True)]
-
-
-def _told(graph: Graph, node: Node, names: Sequence[str]) -> str:
-    operands = " of " + ", ".join(names[i] for i in node.inputs) if node.inputs else ""
-    return f"{names[node.id]} ({node.op.name}{operands}: {node.type})"
 
 
 def _bad_start(whole: Graph, graph: Graph, name: str, about: str, known: bool) -> DivergenceError:
@@ -154,44 +139,8 @@ def _bad_start(whole: Graph, graph: Graph, name: str, about: str, known: bool) -
         source=node.origin.sources[0] if node.origin.sources else None,
         details=(
             f"the variable {name!r} was not finite any more when the step began",
-            f"it is updated by {_told(graph, node, _names(whole, graph))}",
+            f"it is updated by {told(graph, node, names(whole, graph))}",
             *(("The variables are those that were last seen to be finite.",) if known else ()),
         ),
-        hint=_HINT,
+        hint=HINT,
     )
-
-
-def _at_node(
-    whole: Graph, graph: Graph, results: Sequence[Array], node: Node, about: str, left: str
-) -> DivergenceError:
-    names = _names(whole, graph)
-    parts = results[node.id] if isinstance(results[node.id], tuple) else (results[node.id],)
-    value = next(np.asarray(part) for part in parts if not finite(np.asarray(part)))
-    leaf = leaf_name(node.op)
-    where = tuple(int(i) for i in np.argwhere(~np.isfinite(value))[0])
-    place = f", the first at {list(where)}" if where else ""
-    count = f"{np.count_nonzero(~np.isfinite(value))} of {value.size}" if value.ndim else "the value"
-    held = (
-        f"{count} is {value[where]}" if not value.ndim else f"{count} are not finite{place}: {value[where]}"
-    )
-    hint = _HINT
-    if isinstance(node.op, Variable):
-        first = f"the variable {leaf!r} was not finite when training began: {held}"
-        hint = f"Give it other values: session.variables.assign({leaf!r}, value)."
-    elif leaf is not None:
-        first = f"what is fed for {leaf!r} is not finite: {held}"
-        hint = "Mend the data: find such values with numpy.isfinite."
-    else:
-        first = f"the first that is not finite is {_told(graph, node, names)}: {held}"
-    ranges = tuple(f"its operand {names[i]} lies in {_range(results[i])}" for i in dict.fromkeys(node.inputs))
-    return DivergenceError(
-        about,
-        source=node.origin.sources[0] if node.origin.sources else None,
-        details=(first, *ranges, left),
-        hint=hint,
-    )
-
-
-def _range(value: Array | tuple[Array, ...]) -> str:
-    array = np.asarray(value[0] if isinstance(value, tuple) else value)
-    return f"{array.min():.4g} to {array.max():.4g}" if array.size else "no range: it is empty"
