@@ -15,7 +15,7 @@ import attrs
 
 from symgraph.compile import Cost
 from symgraph.inspect.diagram import kind, parts
-from symgraph.ir import Constant, Graph, Node, Op, Placeholder, Type, Variable, node_bytes
+from symgraph.ir import Constant, Graph, Node, Op, Placeholder, Type, Variable
 from symgraph.ops.region import Fused
 from symgraph.origin import Origin, Source, relative, spans
 from symgraph.rewrite import Operation, Row
@@ -42,6 +42,10 @@ class Tables:
     _attributes: dict[Op, str] = attrs.field(factory=dict)
     _types: dict[Type, int] = attrs.field(factory=dict)
     _costs: dict[Any, tuple[Dimension, Dimension]] = attrs.field(factory=dict)
+    _numbers: dict[int, int] = attrs.field(factory=dict)  # by identity: `_held` keeps them from being reused
+    _held: list[Graph] = attrs.field(factory=list)
+    _totals: dict[int, Cost] = attrs.field(factory=dict)
+    graphs: list[Json] = attrs.field(factory=list)
     unseen: bool = False  # whether lines are named that are not shown, since no code ran there
 
     def string(self, text: str) -> int:
@@ -64,8 +68,23 @@ class Tables:
             self.unseen = True
         return file, source.line
 
-    def graph(self, graph: Graph, title: str) -> Json:
-        """The columns of a graph."""
+    def places(self, sources: Iterable[Source]) -> list[tuple[int, int]]:
+        """Sources as pairs of file and line, each once."""
+        return list(dict.fromkeys(map(self.place, sources)))
+
+    def graph(self, graph: Graph, title: str) -> int:
+        """The number of a graph, whose columns are made when it is first met."""
+        if id(graph) not in self._numbers:
+            self._numbers[id(graph)] = len(self.graphs)
+            self._held.append(graph)
+            self.graphs.append(self._columns_of(graph, title))
+        return self._numbers[id(graph)]
+
+    def known(self, graph: Graph) -> int | None:
+        """The number of a graph that was met."""
+        return self._numbers.get(id(graph))
+
+    def _columns_of(self, graph: Graph, title: str) -> Json:
         texts = node_texts(graph, self._attributes)
         cost = self.cost(graph)
         return {
@@ -92,6 +111,13 @@ class Tables:
 
     def cost(self, graph: Graph) -> Cost:
         """What a call of a graph takes: as `Executable.cost`, with equal operations counted once."""
+        known = self._totals.get(id(graph))
+        if known is None:
+            self._held.append(graph)
+            known = self._totals[id(graph)] = self._summed(graph)
+        return known
+
+    def _summed(self, graph: Graph) -> Cost:
         nodes = graph.nodes
         counts = Counter((n.op, n.type, tuple([nodes[i].type for i in n.inputs])) for n in nodes)
         flops, traffic = Counter[Dimension](), Counter[Dimension]()
@@ -118,8 +144,8 @@ class Tables:
             known = self._costs[key] = (operation.flops, operation.traffic)
         return known
 
-    def finish(self, graphs: Sequence[Json]) -> Json:
-        """The tables, equal origins made one in the graphs' columns."""
+    def finish(self) -> Json:
+        """The tables with the graphs, in whose columns equal origins are made one."""
         origins = list(self._origins)
         sources = [source for origin in origins for source in origin.sources]
         columns = iter(spans(sources))
@@ -130,9 +156,8 @@ class Tables:
             rules = tuple(origin.rule.split(" > ")) if origin.rule else ()
             key = (places, origin.scope, rules, origin.of)
             number.append(found.setdefault(key, len(found)))
-        for graph in graphs:
-            graph["origin"] = [number[i] for i in graph["origin"]]
         return {
+            "graphs": [{**graph, "origin": [number[i] for i in graph["origin"]]} for graph in self.graphs],
             "strings": list(self._strings),
             "files": self._texts(),
             "origins": [
@@ -214,8 +239,3 @@ def inner_nodes(op: Fused) -> int:
 def cut(text: str, most: int) -> str:
     """The text, or its beginning with an ellipsis."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def places(tables: Tables, sources: Iterable[Source]) -> list[tuple[int, int]]:
-    """Sources as pairs of file and line, each once."""
-    return list(dict.fromkeys(map(tables.place, sources)))

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import attrs
 
-from symgraph.compile import lowering
+from symgraph.compile import Executable, lowering
 from symgraph.ir import Graph, require_graph
+from symgraph.lowering.program import Options
 from symgraph.rewrite import Declined, Numerics, Pass, Row
 from symgraph.sweeps import Sweep
 from symgraph.transforms.pipeline import numbered, optimise
@@ -75,3 +76,16 @@ def trace(
     prepared = optimise(optimised.graph, numerics, chosen.passes, rounds=1, sweeps=True)
     later = numbered(prepared.sweeps, len(optimised.ledger))
     return Trace(graph, (*optimised.sweeps, *later), name, numerics, prepared.declined)
+
+
+def executable_of(way: Trace) -> Executable:
+    """The executable that `compile` gives for the same arguments, without optimising again.
+
+    >>> from symgraph.define import define
+    >>> from symgraph.expr import placeholder
+    >>> executable_of(trace(define(y=placeholder("x") * 2.0), "interpreter"))({"x": 3.0})
+    {'y': np.float32(6.0)}
+    """
+    lower = lowering(way.backend)[1].lower
+    options = Options(way.numerics, None)
+    return Executable(way.declared, way.graph, way.ledger, way.declined, way.backend, options, lower)
