@@ -9,17 +9,18 @@ import sys
 from collections.abc import Callable, Sequence
 
 from symgraph import __version__
-from symgraph.commands import cache, show, summary
+from symgraph.commands import cache, profile, replay, show, summary
 from symgraph.errors import SymgraphError
 
 DONE, WRONG, INTERRUPTED = 0, 2, 130
-COMMANDS = (show, summary, cache)
+COMMANDS = (show, summary, cache, profile, replay)
 
 _ABOUT = """\
 A static symbolic graph compiler for tensor programs.
 
     symgraph show models.one_hidden_layer --stage optimised
     symgraph summary models.one_hidden_layer
+    symgraph replay failure.capsule
     symgraph cache info
 """
 
