@@ -1,6 +1,6 @@
 """Faults: a node whose value left the finite numbers, and what there is to say of it.
 
-    at_fault : node -> its value -> its operands' values -> whether it is there that a number stopped being finite
+    at_fault : node -> values of all nodes -> whether it is there that a number stopped being finite
     names    : Graph -> graph cut from it or made of it -> how a reader calls each node
     Fault    : what an error says: a sentence, facts, the user's line, what to write instead
 
@@ -10,13 +10,17 @@ by intention, such as the constant of a mask, goes through `where` and softmax; 
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
+from typing import TypeAlias
 
 import attrs
 import numpy as np
 
-from symgraph.inspect.statistics import statistics
+from symgraph.inspect.statistics import Statistics, statistics
 from symgraph.ir import Array, Graph, Node, Variable, attribute_names, leaf_name
 from symgraph.origin import Source, relative, visible
+
+Value: TypeAlias = Array | tuple[Array, ...]  # a tuple is that of a kernel with several outputs
+Known: TypeAlias = Value | Statistics | None  # what is known of a value
 
 HINT = (
     "Take a smaller learning rate, clip the gradients, or keep the operand of exp, log, sqrt and division where "
@@ -24,33 +28,49 @@ HINT = (
 )
 
 
-def has_nan(value: Array) -> bool:
-    """Whether a number is NaN; no integer is."""
-    return value.dtype.kind == "f" and bool(np.isnan(value).any())
+def has_nan(value: Known) -> bool:
+    """Whether a number is NaN; no integer is, nor what is not known."""
+    if isinstance(value, Statistics):
+        return value.nan > 0
+    return any(part.dtype.kind == "f" and bool(np.isnan(part).any()) for part in _parts(value))
 
 
-def has_infinity(value: Array) -> bool:
-    """Whether a number is infinite; no integer is."""
-    return value.dtype.kind == "f" and bool(np.isinf(value).any())
+def has_infinity(value: Known) -> bool:
+    """Whether a number is infinite; no integer is, nor what is not known."""
+    if isinstance(value, Statistics):
+        return value.posinf + value.neginf > 0
+    return any(part.dtype.kind == "f" and bool(np.isinf(part).any()) for part in _parts(value))
 
 
-def at_fault(node: Node, value: Array, operands: Sequence[Array], infinite: bool = True) -> bool:
+def _parts(value: Value | None) -> tuple[Array, ...]:
+    return () if value is None else value if isinstance(value, tuple) else (value,)
+
+
+def _is_empty(value: Known) -> bool:
+    if isinstance(value, Statistics):
+        return not value.count
+    return value is not None and not any(part.size for part in _parts(value))
+
+
+def at_fault(node: Node, results: Sequence[Known], infinite: bool = True) -> bool:
     """Whether a number stopped being finite at this node; unless `infinite`, only what is NaN counts.
 
-    What has no operand is none, nor is the largest or the sum of nothing, nor what an attribute of an op makes so.
+    `results` are the values of all nodes. What has no operand is no fault, nor is the largest or the sum of nothing,
+    nor what an attribute of an op makes infinite.
 
     >>> from symgraph import ops
     >>> from symgraph.define import define
     >>> from symgraph.expr import placeholder
     >>> node = define(y=ops.log(placeholder("x", (1,)))).nodes[-1]
-    >>> at_fault(node, np.array([-np.inf]), [np.array([0.0])]), at_fault(node, np.array([np.inf]), [np.array([np.inf])])
+    >>> at_fault(node, [np.array([0.0]), np.array([-np.inf])]), at_fault(node, [np.array([np.inf])] * 2)
     (True, False)
     """
+    value, operands = results[node.id], [results[i] for i in node.inputs]
     if not operands:
         return False
     if has_nan(value) and not any(map(has_nan, operands)):
         return True
-    if not infinite or not has_infinity(value) or not any(operand.size for operand in operands):
+    if not infinite or not has_infinity(value) or all(map(_is_empty, operands)):
         return False
     given = (getattr(node.op, name) for name in attribute_names(type(node.op)))
     if any(isinstance(number, float) and not isfinite(number) for number in given):
@@ -128,7 +148,7 @@ def held(value: Array, infinite: bool = True) -> str:
 def fault(
     whole: Graph,
     graph: Graph,
-    results: Sequence[Array | None],
+    results: Sequence[Value | None],
     node: Node,
     infinite: bool = True,
     when: str = "",
@@ -139,8 +159,7 @@ def fault(
     `results` are the values of the nodes of `graph`, None where one is not known; nodes are called as in `whole`.
     `when` says of a variable since when it is not finite, `spellings` are other names of what is fed.
     """
-    value = results[node.id]
-    assert value is not None
+    value = next(part for part in _parts(results[node.id]) if has_nan(part) or has_infinity(part))
     source = node.origin.sources[0] if node.origin.sources else None
     leaf, found = leaf_name(node.op), held(value, infinite)
     if isinstance(node.op, Variable):
@@ -154,9 +173,9 @@ def fault(
     called = names(whole, graph)
     first = f"the first that is not finite is {told(graph, node, called)}: {found}"
     given = tuple(
-        f"its operand {called[i]} is {statistics(operand, picture=False)}"
+        f"its operand {called[i]} is {statistics(part, picture=False)}"
         for i in dict.fromkeys(node.inputs)
-        if (operand := results[i]) is not None
+        for part in _parts(results[i])
     )
     return Fault(first, (*provenance(node), *given), source, HINT)
 

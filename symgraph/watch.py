@@ -196,11 +196,8 @@ class _Watched:
             node, constants = self._folded
             raise self._error(watch.declared, constants, node)
         for node in self.graph.nodes:
-            value = results[node.id]
-            operands = [results[i] for i in node.inputs]
-            given = [operand for operand in operands if operand is not None]
-            if value is not None and at_fault(node, value, given, watch.watching.infinite):
-                raise self._error(self.graph, results, node, self._suspicion(node, operands))
+            if at_fault(node, results, watch.watching.infinite):
+                raise self._error(self.graph, results, node, self._suspicion(node, results))
 
     def compare(self, results: Sequence[Array | None], given: Sequence[Any]) -> None:
         """Raise DivergenceError where the program itself gave out what is not finite, and its kernels one by one
@@ -239,32 +236,24 @@ class _Watched:
         known: list[Array | None] = []
         for node in self.watch.declared.nodes if sources else ():
             known.append(_of_constants(node, [known[i] for i in node.inputs]))
+        infinite = self.watch.watching.infinite
         for node in self.watch.declared.nodes[: len(known)]:
-            value, operands = known[node.id], [known[i] for i in node.inputs]
-            given_to = [operand for operand in operands if operand is not None]
-            if (
-                value is not None
-                and not sources.isdisjoint(node.origin.sources)
-                and at_fault(node, value, given_to, self.watch.watching.infinite)
-            ):
+            if not sources.isdisjoint(node.origin.sources) and at_fault(node, known, infinite):
                 return node, known
         return None
 
-    def _suspicion(self, node: Node, operands: Sequence[Array | None]) -> tuple[str, ...]:
-        """Whether NumPy makes something else of these operands: then it is the kernel that is wrong."""
-        given = [operand for operand in operands if operand is not None]
-        if len(given) < len(operands) or not node.op.pure:
+    def _suspicion(self, node: Node, results: Sequence[Array | None]) -> tuple[str, ...]:
+        """Whether NumPy makes something else of the operands: then it is the kernel that is wrong."""
+        given = [operand.copy() for i in node.inputs if (operand := results[i]) is not None]
+        if len(given) < len(node.inputs) or not node.op.pure:
             return ()
         try:
             with np.errstate(all="ignore"):
-                value = np.asarray(node.op.evaluate(*in_order(node.op, [x.copy() for x in given])))
+                value = np.asarray(node.op.evaluate(*in_order(node.op, given)))
         except Exception:  # it is no more than a suspicion
             return ()
-        if at_fault(node, value, given, self.watch.watching.infinite):
-            return ()
-        return (
-            "NumPy finds a finite value for these operands: the compiled kernel is wrong. Please report it.",
-        )
+        again = [value if i == node.id else result for i, result in enumerate(results)]
+        return () if at_fault(node, again, self.watch.watching.infinite) else (_IN_KERNEL,)
 
     def _error(
         self, graph: Graph, results: Sequence[Array | None], node: Node, more: tuple[str, ...] = ()

@@ -17,16 +17,17 @@ import numpy.typing as npt
 
 from symgraph.compile import bind, bind_shape, feed_array
 from symgraph.errors import GraphError
+from symgraph.faults import Known, at_fault, has_infinity, has_nan
+from symgraph.faults import Value as Value
 from symgraph.fetches import Locator, spelled
 from symgraph.initial_values import initial_values
 from symgraph.inspect.statistics import Statistics, statistics
-from symgraph.ir import Array, Constant, Graph, Node, Placeholder, Variable, require_graph, specialise
+from symgraph.ir import Array, Graph, Node, Placeholder, Variable, require_graph, specialise
 from symgraph.lowering.interpreter import interpret, value_of
 from symgraph.lowering.program import inputs
 from symgraph.ops.region import Fused
 
 A = TypeVar("A")
-Value: TypeAlias = Array | tuple[Array, ...]  # a tuple is that of a kernel with several outputs
 Feeds: TypeAlias = Mapping[Any, npt.ArrayLike]  # by name, node or expression
 
 
@@ -196,14 +197,12 @@ def finite(array: Array) -> bool:
     return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
-def first_bad(
-    graph: Graph, results: Sequence[Value | Statistics | None], root: int | None = None
-) -> int | None:
+def first_bad(graph: Graph, results: Sequence[Known], root: int | None = None) -> int | None:
     """The first node that is not finite though its operands are; with a `root` among those that made it so.
 
     `results` are the values of all nodes, or their statistics. A constant that is infinite by intention, such as that
-    of a mask, is none; where nothing else is found, it is the first node that is NaN without an operand that is, and
-    then a variable or a constant itself. None where all (or the root) are finite.
+    of a mask, is none; the NaN that comes of it is one (`symgraph.faults` has the rule). Where nothing else is found,
+    it is a variable or a constant itself. None where all (or the root) are finite.
 
     >>> from symgraph import ops
     >>> from symgraph.define import define
@@ -213,16 +212,11 @@ def first_bad(
     1
     """
     bad = _bad(graph, results, root)
-    leaves = (Constant, Variable)  # of variables only those come here that were infinite when training began
-    made = [i for i in bad if not isinstance(graph.nodes[i].op, leaves)]
-    for is_bad in (lambda value: not _finite(value), _has_nan):
-        for i in made:
-            if is_bad(results[i]) and not any(is_bad(results[k]) for k in graph.nodes[i].inputs):
-                return i
-    return next((i for i in bad if not graph.nodes[i].inputs), None)
+    made = (i for i in bad if isinstance(graph.nodes[i].op, Placeholder) or at_fault(graph.nodes[i], results))
+    return next(made, next((i for i in bad if not graph.nodes[i].inputs), None))
 
 
-def _bad(graph: Graph, results: Sequence[Value | Statistics | None], root: int | None) -> list[int]:
+def _bad(graph: Graph, results: Sequence[Known], root: int | None) -> list[int]:
     """The nodes that are not finite, in order: all, or those that the root depends on through such nodes."""
     if root is None:
         return [node.id for node in graph.nodes if not _finite(results[node.id])]
@@ -235,14 +229,5 @@ def _bad(graph: Graph, results: Sequence[Value | Statistics | None], root: int |
     return sorted(found)
 
 
-def _finite(value: Value | Statistics | None) -> bool:
-    if value is None or isinstance(value, Statistics):
-        return value is None or value.finite
-    return all(finite(np.asarray(part)) for part in (value if isinstance(value, tuple) else (value,)))
-
-
-def _has_nan(value: Value | Statistics | None) -> bool:
-    if value is None or isinstance(value, Statistics):
-        return value is not None and value.nan > 0
-    parts = [np.asarray(part) for part in (value if isinstance(value, tuple) else (value,))]
-    return any(part.dtype.kind == "f" and bool(np.isnan(part).any()) for part in parts)
+def _finite(value: Known) -> bool:
+    return not (has_nan(value) or has_infinity(value))

@@ -117,9 +117,9 @@ def _diagnosed(
         return DivergenceError(
             about, source=None, details=("done again on the interpreter it stays finite", left), hint=HINT
         )
-    found = fault(session.graph, graph, results, graph.nodes[bad_node], when=" when training began")
+    began = fault(session.graph, graph, results, graph.nodes[bad_node], when=" when training began")
     return DivergenceError(
-        about, source=found.source, details=(found.first, *found.details, left), hint=found.hint
+        about, source=began.source, details=(began.first, *began.details, left), hint=began.hint
     )
 
 
