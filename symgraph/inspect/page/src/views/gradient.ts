@@ -6,6 +6,7 @@ import type { Context, Reference, View } from "../view";
 import {
   el,
   field,
+  fill,
   follow,
   choice,
   graphOf,
@@ -20,7 +21,6 @@ import {
   nodeType,
   nothing,
   count,
-  replace,
   searchField,
   svg,
   type Child,
@@ -67,7 +67,7 @@ function pairs(context: Context, found: Gradient): HTMLElement {
   let texts: Map<NodeId, string> | null = null;
   let current: Pair | null = null;
 
-  const panel = el("aside", { class: "v-panel", "aria-label": "How the adjoint comes about" });
+  const panel = el("aside", { class: "v-panel", tabindex: 0, "aria-label": "How the adjoint comes about" });
   const left = svg("svg", { class: "v-arcs", "aria-hidden": "true", width: MARGIN });
   const right = svg("svg", { class: "v-arcs", "aria-hidden": "true", width: MARGIN });
 
@@ -121,7 +121,7 @@ function pairs(context: Context, found: Gradient): HTMLElement {
   function explain(pair: Pair): void {
     if (current === pair && panel.childElementCount > 0) return;
     current = pair;
-    replace(panel, ...explanation(context, found, pair));
+    fill(panel, ...explanation(context, found, pair));
     mark();
   }
 
@@ -235,7 +235,7 @@ function pairs(context: Context, found: Gradient): HTMLElement {
     controls,
     el("div", { class: "v-split" }, el("div", { class: "v-mirror" }, left, grid.element, right), panel),
   );
-  replace(panel, el("p", { class: "v-quiet" }, "Point at a row, or go to one with the keyboard, to see how its adjoint comes about."));
+  fill(panel, el("p", { class: "v-quiet" }, "Point at a row, or go to one with the keyboard, to see how its adjoint comes about."));
 
   const pairOf = (selection: Reference | null): Pair | null =>
     selection?.graph === graph ? (byNode.get(selection.node) ?? byAdjoint.get(selection.node) ?? null) : null;

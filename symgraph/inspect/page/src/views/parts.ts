@@ -81,22 +81,33 @@ export function haystack(model: Model, reference: Reference): string {
     .toLowerCase();
 }
 
-// The node of the stage "fused" that a node of that stage, or of the one before, runs in; null for other graphs.
-export function kernelOf(model: Model, reference: Reference | null): NodeId | null {
-  if (reference === null) return null;
-  const { fused, unfused, kernels } = model.fusion;
-  if (reference.graph === fused) return reference.node;
-  if (reference.graph !== unfused) return null;
-  return kernels.find((kernel) => kernel.members.includes(reference.node))?.node ?? null;
+const KERNELS = new WeakMap<Model, { of: Map<NodeId, NodeId>; members: Map<NodeId, NodeId[]> }>();
+
+function kernelsOf(model: Model): { of: Map<NodeId, NodeId>; members: Map<NodeId, NodeId[]> } {
+  let known = KERNELS.get(model);
+  if (known === undefined) {
+    known = { of: new Map(), members: new Map() };
+    for (const { node, members } of model.fusion.kernels) {
+      known.members.set(node, members);
+      for (const member of members) known.of.set(member, node);
+    }
+    KERNELS.set(model, known);
+  }
+  return known;
 }
 
-// The user's lines of a node of the stage "fused": its own and its members'.
+// The node of the stage "fused" that a node of that stage, or of the one before, runs in; null for other graphs.
+export function kernelOf(model: Model, reference: Reference | null): NodeId | null {
+  if (reference?.graph === model.fusion.fused) return reference.node;
+  return reference?.graph === model.fusion.unfused ? (kernelsOf(model).of.get(reference.node) ?? null) : null;
+}
+
+// The user's lines of a node of the stage "fused": its members' and its own.
 export function kernelLines(model: Model, node: NodeId): Line[] {
-  const { fused, unfused, kernels } = model.fusion;
-  const kernel = kernels.find((one) => one.node === node);
+  const { fused, unfused } = model.fusion;
   const met = new Map<string, Line>();
-  const all = [...linesOf(model, unfused, kernel?.members ?? []), ...linesOf(model, fused, [node])];
-  for (const line of all) met.set(place(line), line);
+  const members = kernelsOf(model).members.get(node) ?? [];
+  for (const line of [...linesOf(model, unfused, members), ...linesOf(model, fused, [node])]) met.set(place(line), line);
   return [...met.values()];
 }
 
@@ -245,4 +256,28 @@ export function searchField(label: string, changed: (words: string) => void): HT
     timer = window.setTimeout(() => changed(input.value.trim().toLowerCase()), 80);
   });
   return field(label, input, true);
+}
+
+// Offer a text as a file to save.
+export function save(name: string, text: string, type: string): void {
+  const url = URL.createObjectURL(new Blob([text], { type }));
+  const anchor = el("a", { href: url, download: name.replace(/[^\w.-]+/g, "_").slice(0, 120) });
+  document.body.append(anchor);
+  anchor.click();
+  anchor.remove();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+// The parts of a panel, one after another: each heading begins a block, which stands in a column where there is room.
+export function fill(panel: Element, ...parts: readonly (Child | readonly Child[])[]): void {
+  const blocks: HTMLElement[] = [];
+  for (const part of parts.flat()) {
+    if (part === null || part === undefined || part === false) continue;
+    const heads = part instanceof HTMLHeadingElement;
+    let block = blocks.at(-1);
+    if (block === undefined || heads) blocks.push((block = el("div", { class: "v-block" })));
+    block.append(part instanceof Node ? part : String(part));
+  }
+  panel.replaceChildren(...blocks);
+  panel.scrollTop = 0;
 }

@@ -8,6 +8,7 @@ import {
   choices,
   el,
   field,
+  fill,
   follow,
   graphOf,
   haystack,
@@ -114,7 +115,7 @@ function ofGraph(
   let texts: Map<NodeId, string> | null = null;
   let current: NodeId | null = null;
 
-  const detail = el("aside", { class: "v-panel", "aria-label": "The value" });
+  const detail = el("aside", { class: "v-panel", tabindex: 0, "aria-label": "The value" });
   const number = (value: string | null): number | null => (value === null ? null : Number(value));
   const grid = table<Row>({
     caption: "Values of the nodes",
@@ -192,20 +193,20 @@ function ofGraph(
     const statistics = given.nodes[selection.node];
     current = selection.node;
     if (statistics === null || statistics === undefined) {
-      replace(detail, el("h3", {}, nodeName(model, selection)), el("p", { class: "v-quiet" }, "Its value was not kept."));
+      fill(detail, el("h3", {}, nodeName(model, selection)), el("p", { class: "v-quiet" }, "Its value was not kept."));
     } else {
-      replace(detail, ...details(context, selection, statistics));
+      fill(detail, ...details(context, selection, statistics));
       const row = grid.reveal((one) => one.node === selection.node);
       row?.scrollIntoView({ block: "nearest" });
     }
     for (const [row, element] of grid.shown()) element.classList.toggle("current", row.node === current);
   }
 
-  replace(detail, el("p", { class: "v-quiet" }, "Choose a node to see its histogram, its picture and its first values."));
+  fill(detail, el("p", { class: "v-quiet" }, "Choose a node to see its histogram, its picture and its first values."));
   const element = el("div", {}, banner(context, given), controls, el("div", { class: "v-split" }, grid.element, detail));
   if (given.first !== null && context.selection?.graph !== graph) {
     const statistics = given.nodes[given.first];
-    if (statistics) replace(detail, ...details(context, at(given.first), statistics));
+    if (statistics) fill(detail, ...details(context, at(given.first), statistics));
   }
   return { element, selected };
 }
