@@ -30,6 +30,7 @@ def declare(dtype: str = "float32") -> sg.Graph:
 
 
 NETWORK = classifier.Network("lenet", declare, (28, 28, 1), "adam", 0.001)
+graph = NETWORK.graph  # what the command line shows
 STUDY = study.Study("lenet", __doc__, {"network": classifier.part(NETWORK)}, classifier.options, "float32")
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ def declare(dtype: str = "float32", units: int = 512) -> sg.Graph:
 
 
 NETWORK = classifier.Network("mnist_dense", declare, (784,), "rmsprop", 0.001)
+graph = NETWORK.graph  # what the command line shows
 PARTS = {"network": classifier.part(NETWORK), **descent.parts(declare)}
 STUDY = study.Study("mnist_dense", __doc__, PARTS, classifier.options, "float32")
 
