@@ -17,7 +17,7 @@ import {
 } from "./lookup";
 import type { Model, NodeId, Origin, Statistics } from "./model";
 import type { Context, Reference } from "./view";
-import { stepsOf } from "./views/rewrites";
+import { openStep, stepsOf } from "./views/rewrites";
 
 const MOST = 24; // links of a kind that are shown
 
@@ -184,11 +184,6 @@ function rewritten(context: Context, reference: Reference): Child[] {
     );
   });
   return [section("Rewrites", h("ul", { class: "links" }, ...rows))];
-}
-
-function openStep(context: Context, at: number): void {
-  context.show("rewrites");
-  document.dispatchEvent(new CustomEvent("step", { detail: at }));
 }
 
 function adjoint(context: Context, reference: Reference): Child[] {

@@ -1,4 +1,228 @@
-import { h } from "../dom";
-import type { View } from "../view";
+// The graph at each stage, as a drawing whose scopes fold and as a table.
 
-export const graph: View = { id: "graph", title: "Graph", render: () => h("div") };
+import { count, h, replace } from "../dom";
+import { around, folded, MOST_BOXES, opened, tree, type Folded, type Group } from "../groups";
+import { layout, warm } from "../layout";
+import { list } from "../list";
+import { graphOf, size } from "../lookup";
+import type { GraphId, Stage } from "../model";
+import { picture } from "../picture";
+import type { Box } from "../scene";
+import type { Context, Reference, View } from "../view";
+
+const KINDS = [
+  ["placeholder", "placeholder"],
+  ["variable", "variable"],
+  ["constant", "constant"],
+  ["op", "op"],
+  ["gradient", "of the gradient"],
+  ["rewritten", "rewritten"],
+  ["output", "output"],
+] as const;
+
+export const graph: View = { id: "graph", title: "Graph", render };
+
+function render(context: Context): HTMLElement {
+  const { model } = context;
+  warm();
+  const opens = new Map<GraphId, string[]>(); // open groups, the last opened last
+  let shown: GraphId = startingStage(context);
+  let scene: Folded | null = null;
+  let turn = 0;
+
+  const drawing = picture("Graph", { pick, fold });
+  const table = list(context);
+  const about = h("p", { class: "about" });
+  const stages = h("div", { class: "segments", role: "group", "aria-label": "Stage" });
+  const buttons = model.stages.map((stage) =>
+    h("button", { class: "plain", onclick: () => go(stage.graph), title: stage.about }, stage.name),
+  );
+  replace(stages, ...buttons);
+  const listed = h("button", { class: "plain", "aria-pressed": "false", onclick: () => toggle() }, "Table");
+  const tools = h(
+    "div",
+    { class: "segments", role: "group", "aria-label": "Picture" },
+    tool("−", "Farther", () => drawing.zoom(0.8)),
+    tool("+", "Closer", () => drawing.zoom(1.25)),
+    h("button", { class: "plain", onclick: () => drawing.fit() }, "Fit"),
+    h("button", { class: "plain", onclick: () => refold(foldAll) }, "Fold"),
+    h("button", { class: "plain", onclick: () => refold(unfoldMore) }, "Unfold"),
+  );
+  const element = h(
+    "div",
+    { class: "graph" },
+    h("div", { class: "toolbar" }, stages, about, tools, listed),
+    drawing.element,
+    table.element,
+    h("ul", { class: "legend", "aria-label": "Colours" }, ...KINDS.map(([kind, said]) => h("li", {}, h("span", { class: `dot ${kind}`, "aria-hidden": "true" }), said))),
+  );
+
+  context.subscribe((selection) => follow(selection));
+  queueMicrotask(() => {
+    void redraw().then(() => follow(context.selection));
+  });
+  return element;
+
+  function tool(sign: string, name: string, act: () => void): HTMLElement {
+    return h("button", { class: "plain", "aria-label": name, title: name, onclick: act }, sign);
+  }
+
+  function root(): Group {
+    return tree(model, graphOf(model, shown));
+  }
+
+  function open(): string[] {
+    let found = opens.get(shown);
+    if (found === undefined) {
+      found = [...opened(root())];
+      opens.set(shown, found);
+    }
+    return found;
+  }
+
+  async function redraw(focus?: string): Promise<void> {
+    const here = graphOf(model, shown);
+    const stage = model.stages.find((each) => each.graph === shown);
+    for (const [k, button] of buttons.entries()) {
+      button.setAttribute("aria-pressed", String(model.stages[k]?.graph === shown));
+    }
+    const next = folded(model, here, root(), new Set(open()));
+    about.textContent = told(stage, here.title, size(here), next.boxes.length);
+    about.title = `${about.textContent ?? ""} ${here.flops} flops, ${here.bytes} bytes.`;
+    if (!table.element.hidden) table.show(shown);
+    turn += 1;
+    const mine = turn;
+    drawing.element.setAttribute("aria-busy", "true");
+    const laid = await layout(next);
+    if (mine !== turn) return;
+    scene = next;
+    drawing.draw(next, laid);
+    light(context.selection);
+    if (focus !== undefined) drawing.focus(focus);
+  }
+
+  function told(stage: Stage | undefined, title: string, nodes: number, boxes: number): string {
+    const sized = boxes < nodes ? `${count(nodes, "node")} in ${count(boxes, "box", "boxes")}` : count(nodes, "node");
+    return `${stage?.about ?? title} ${sized}.`;
+  }
+
+  function go(graphId: GraphId): void {
+    shown = graphId;
+    void redraw().then(() => follow(context.selection?.graph === shown ? context.selection : null));
+    context.announce(`Stage ${model.stages.find((each) => each.graph === graphId)?.name ?? ""}`);
+  }
+
+  function toggle(): void {
+    const tabled = table.element.hidden;
+    listed.setAttribute("aria-pressed", String(tabled));
+    table.element.hidden = !tabled;
+    drawing.element.hidden = tabled;
+    tools.hidden = tabled;
+    if (tabled) table.show(shown);
+    else drawing.fit();
+  }
+
+  // What is chosen elsewhere is shown here: at its stage, unfolded, in view.
+
+  function follow(selection: Reference | null): void {
+    if (selection === null || !model.stages.some((stage) => stage.graph === selection.graph)) {
+      light(selection);
+      return;
+    }
+    const elsewhere = selection.graph !== shown;
+    shown = selection.graph;
+    const missing = around(root(), selection.node).filter(({ key }) => !open().includes(key));
+    if (!elsewhere && missing.length === 0 && scene !== null) {
+      light(selection);
+      bring(selection);
+      return;
+    }
+    for (const { key } of missing) unfold(key);
+    void redraw().then(() => bring(selection));
+  }
+
+  function bring(selection: Reference): void {
+    const at = scene?.box(selection.node) ?? -1;
+    if (at >= 0 && selection.graph === shown) drawing.bring([at]);
+  }
+
+  function light(selection: Reference | null): void {
+    const at = selection !== null && selection.graph === shown ? (scene?.box(selection.node) ?? -1) : -1;
+    const holds = at >= 0 && scene?.boxes[at]?.node === null ? "holds" : "selected";
+    drawing.mark(new Map(at >= 0 ? [[at, holds]] : []));
+  }
+
+  // Folding.
+
+  function pick(box: Box): void {
+    if (box.node !== null) {
+      context.select({ graph: shown, node: box.node });
+      return;
+    }
+    const group = scene?.groups.get(box.key);
+    if (group !== undefined) {
+      unfold(group.key);
+      const [first] = group.children;
+      void redraw(typeof first === "number" ? `n${first}` : first?.key);
+      context.announce(`${group.title} unfolded: ${count(group.children.length, "box", "boxes")}`);
+      return;
+    }
+    const here = graphOf(model, shown);
+    const [what, k] = box.key.split(" ");
+    const node = what === "output" ? here.outputs[Number(k)]?.[1] : here.updates[Number(k)]?.[1][0]?.[1];
+    if (node !== undefined) context.select({ graph: shown, node });
+  }
+
+  function fold(key: string): void {
+    const group = scene?.groups.get(key);
+    if (group === undefined || group.parent === null) return;
+    const inside = `${key}/`;
+    opens.set(shown, open().filter((each) => each !== key && !each.startsWith(inside)));
+    void redraw(key);
+    context.announce(`${group.title} folded`);
+  }
+
+  // Unfolds a group and those around it; where that makes too many boxes, what was unfolded first is folded again.
+  function unfold(key: string): void {
+    const now = [...open().filter((each) => each !== key), key];
+    const needed = (each: string): boolean => key === each || key.startsWith(`${each}/`) || each === root().key;
+    for (let many = boxes(now); many > MOST_BOXES; many = boxes(now)) {
+      const at = now.findIndex((each) => !needed(each));
+      if (at < 0) break;
+      const [folding = ""] = now.splice(at, 1);
+      for (let k = now.length - 1; k >= 0; k -= 1) {
+        if (now[k]?.startsWith(`${folding}/`) === true && !needed(now[k] ?? "")) now.splice(k, 1);
+      }
+    }
+    opens.set(shown, now);
+  }
+
+  function boxes(open: readonly string[]): number {
+    return folded(model, graphOf(model, shown), root(), new Set(open)).boxes.length;
+  }
+
+  function refold(change: () => void): void {
+    change();
+    void redraw();
+  }
+
+  function foldAll(): void {
+    opens.set(shown, [root().key]);
+  }
+
+  function unfoldMore(): void {
+    const inner = [...(scene?.groups.values() ?? [])].filter(({ key }) => !open().includes(key));
+    for (const { key, children } of inner.sort((a, b) => a.depth - b.depth || a.total - b.total)) {
+      if (boxes(open()) + children.length > MOST_BOXES) {
+        context.announce("No more can be unfolded at once: fold something, or select a node.");
+        break;
+      }
+      opens.set(shown, [...open(), key]);
+    }
+  }
+}
+
+function startingStage({ model, selection }: Context): GraphId {
+  const chosen = model.stages.find(({ graph: id }) => id === selection?.graph);
+  return (chosen ?? model.stages[0])?.graph ?? 0;
+}
