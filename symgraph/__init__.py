@@ -222,6 +222,7 @@ if TYPE_CHECKING:  # what a first graph does not need is imported when it is fir
     from symgraph.inspect.diagram import to_dot, to_mermaid
     from symgraph.inspect.drawing import to_svg
     from symgraph.inspect.explain import explain, unfused, why_not
+    from symgraph.inspect.explorer import explore
     from symgraph.inspect.summary import summary
     from symgraph.inspect.why_gradient import why_no_gradient
     from symgraph.text import fingerprint, from_text, to_text
@@ -234,6 +235,7 @@ else:
             "check_gradient": "symgraph.gradient_check:check_gradient",
             "data": "symgraph.data",
             "explain": "symgraph.inspect.explain:explain",
+            "explore": "symgraph.inspect.explorer:explore",
             "fingerprint": "symgraph.text:fingerprint",
             "from_text": "symgraph.text:from_text",
             "hessian": "symgraph.derivatives:hessian",
@@ -344,6 +346,7 @@ __all__ = [
     "exp2",
     "expand_dims",
     "explain",
+    "explore",
     "expm1",
     "eye",
     "fingerprint",

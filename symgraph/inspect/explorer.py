@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from symgraph.compile import Executable, bind_shape, feed_array
 from symgraph.errors import FeedError, GraphError
-from symgraph.inspect.model import Run, Wanted, model
+from symgraph.inspect.model import model
 from symgraph.inspect.page import assemble
+from symgraph.inspect.wanted import Run, Wanted
 from symgraph.ir import Graph
 from symgraph.rewrite import Numerics, Pass
 from symgraph.values import shown
@@ -76,6 +77,7 @@ def explore(
     profile_steps: int = 0,
     seed: int = 0,
     name: str = "",
+    complete: bool = False,
     **sizes: int,
 ) -> Page:
     """A page that shows a graph at every stage of the compiler; a notebook shows it inline.
@@ -87,7 +89,8 @@ def explore(
     known, from the feeds or as in `explore(graph, batch=128)`, there are also the memory plan and the code.
 
     A graph is compiled for `backend` under `numerics` with `passes`, as by `symgraph.compile`; an executable is shown
-    as it was compiled. `output` names a file to write. `name` is the page's title. Raises GraphError, FeedError, and
+    as it was compiled. `output` names a file to write, `name` is the page's title. Of graphs of very many nodes some
+    details are left out, which the page says, unless it is to be `complete`. Raises GraphError, FeedError, and
     CompileError.
 
     >>> from symgraph.define import define
@@ -99,7 +102,7 @@ def explore(
     page = explored(
         what,
         Run(feeds, variables, sizes, profile_steps, seed),
-        Wanted(backend, numerics, None if passes is None else tuple(passes), name),
+        Wanted(backend, numerics, None if passes is None else tuple(passes), name, complete),
     )
     if output is not None:
         page.save(output)
@@ -130,7 +133,7 @@ def _checked(graph: Graph, run: Run) -> Run:
     if run.steps and run.feeds is None and graph.placeholders:
         raise FeedError("a profile runs the graph, and there are no feeds", hint="Pass feeds={'x': value}.")
     sizes = {name: _size(graph, name, size) for name, size in run.sizes.items()}
-    owners = dict.fromkeys(sizes, "sizes")
+    owners = {name: f"{name}={size}" for name, size in sizes.items()}
     feeds: dict[str, Any] | None = None
     if run.feeds is not None:
         feeds = {}

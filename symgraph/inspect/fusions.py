@@ -12,7 +12,7 @@ from symgraph.ir import Graph, Node
 from symgraph.ops.region import Fused, Project
 from symgraph.rewrite import Row
 
-_FUSION = ("fuse",)
+FUSION = ("fuse",)
 
 
 def members(unfused: Graph, fused: Graph, ledger: Iterable[Row]) -> Mapping[int, tuple[int, ...]]:
@@ -29,7 +29,7 @@ def members(unfused: Graph, fused: Graph, ledger: Iterable[Row]) -> Mapping[int,
     >>> dict(members(way.unfused, way.graph, way.ledger))
     {1: (1, 2)}
     """
-    regions = {row.after[0]: row.before for row in ledger if row.pass_name in _FUSION and row.after}
+    regions = {row.after[0]: row.before for row in ledger if row.pass_name in FUSION and row.after}
     where = {(node.op, node.inputs): node.id for node in unfused.nodes}
     alive = set(unfused.roots)
     old: dict[int, int] = {}  # what a node of `fused` that has one result is in `unfused`
@@ -56,9 +56,7 @@ def fusion_section(tables: Tables, way: Trace) -> Json:
     """The kernels with their nodes and why they share one, and for every edge between two kernels why they do not."""
     found = members(way.unfused, way.graph, way.ledger)
     own = {
-        row.after[0]: row.numerics
-        for row in way.ledger
-        if row.pass_name in (*_FUSION, "native") and row.after
+        row.after[0]: row.numerics for row in way.ledger if row.pass_name in (*FUSION, "native") and row.after
     }
     kernel_of = {i: kernel for kernel, ids in found.items() for i in ids}
     reasons = {(one.producer, one.consumer): one.reason for one in way.declined}
@@ -103,6 +101,6 @@ def _why(node: Node) -> str:
 
 
 def _otherwise(way: Trace) -> str:
-    if not any(sweep.pass_name in _FUSION for sweep in way.sweeps):
+    if not any(sweep.pass_name in FUSION for sweep in way.sweeps):
         return f"nothing was fused for {way.backend}"
     return "a kernel is made where two nodes at least compute something, and the rest of these only moves elements"

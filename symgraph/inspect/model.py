@@ -6,21 +6,21 @@ What is large is bounded, so that a page opens: whatever is left out is said in 
 """
 
 import platform
-from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
 from symgraph import __version__
 from symgraph.compile import Executable
-from symgraph.errors import SymgraphError
+from symgraph.errors import FeedError, SymgraphError
 from symgraph.initial_values import initial_values
+from symgraph.inspect import memory as memory_plans
 from symgraph.inspect.adjoints import Gradient, adjoints
 from symgraph.inspect.collected import Json, Tables, cut
 from symgraph.inspect.diagram import is_gradient
-from symgraph.inspect.fusions import fusion_section
+from symgraph.inspect.fusions import FUSION, fusion_section
 from symgraph.inspect.history import history
-from symgraph.inspect.memory import peak
+from symgraph.inspect.profile import attempt
 from symgraph.inspect.sections import (
     Room,
     code_section,
@@ -32,10 +32,12 @@ from symgraph.inspect.sections import (
 from symgraph.inspect.statistics import Statistics, statistics
 from symgraph.inspect.trace import Sweep, Trace, executable_of, trace
 from symgraph.inspect.values import first_bad, statistics_of, values
+from symgraph.inspect.wanted import Run, Wanted
 from symgraph.ir import Graph, node_bytes
-from symgraph.rewrite import Numerics, Pass
 from symgraph.transforms.dead_code import prune
 from symgraph.types import SHORT_NAMES, evaluate_dimension
+
+peak: Any = getattr(memory_plans, "peak", None)
 
 _SNAPSHOTS = 150_000  # nodes of all graphs between the stages
 _CODE = 4_000  # nodes of a graph whose code is made unasked
@@ -44,31 +46,6 @@ _PICTURES = 3_000_000  # bytes
 _VALUES = 12_000  # nodes with histograms
 _HELD = 1 << 30  # bytes of all values of a run, which are held at once to explain zeros
 _TITLE = 120
-
-
-@attrs.frozen(eq=False)
-class Run:
-    """What a graph is run with: `feeds` by placeholder (None: it is not run), `variables` (None: their first values
-    for `seed`), named `sizes`, and how many `steps` are profiled. `source` says where the feeds came from.
-    """
-
-    feeds: Mapping[str, Any] | None = None
-    variables: Mapping[str, Any] | None = None
-    sizes: Mapping[str, int] = attrs.field(factory=dict)
-    steps: int = 0
-    seed: int = 0
-    source: str = ""
-
-
-@attrs.frozen(eq=False)
-class Wanted:
-    """What a page is to show: what the graph is compiled for, its name, and whether nothing may be left out."""
-
-    backend: str = "auto"
-    numerics: Numerics = "safe"
-    passes: tuple[Pass, ...] | None = None
-    name: str = ""
-    complete: bool = False
 
 
 @attrs.define(eq=False)
@@ -190,7 +167,7 @@ def _stages(page: _Page, way: Trace, found: Gradient | None) -> None:
         page.stage("gradient", "The graph as it was given, with its gradients and updates.", graph)
     about = "What the rewrites made of the graph as it was given, before nodes share kernels."
     page.stage("optimised", about, way.unfused)
-    fused = any(sweep.pass_name == "fuse" for sweep in way.sweeps)
+    fused = any(sweep.pass_name in FUSION for sweep in way.sweeps)
     about = (
         f"What runs on {way.backend}: nodes that work on the same rows share a kernel."
         if fused
@@ -310,7 +287,7 @@ def _compiled(page: _Page, executable: Executable) -> tuple[Json | None, Json | 
         return None, None
     sizes = {name: run.sizes[name] for name in sorted(graph.names)}
     try:
-        memory = memory_section(peak(executable, **sizes))
+        memory = memory_section(peak(executable, **sizes)) if peak is not None else None
         program = executable.bound(sizes).program
     except SymgraphError as error:
         page.say(f"The memory plan and the code are not shown: {error.message}.")
@@ -329,9 +306,16 @@ def _compiled(page: _Page, executable: Executable) -> tuple[Json | None, Json | 
 
 
 def _profile(page: _Page, executable: Executable) -> Json | None:
+    """The profile of a real run, also of one that failed on its way."""
     run = page.run
     if not run.steps:
         return None
-    variables = initial_values(executable.declared, run.seed) if run.variables is None else run.variables
-    profile = executable.profile(run.feeds or {}, variables, run.steps)
+    declared = executable.declared
+    given = initial_values(declared, run.seed) if run.variables is None else run.variables
+    variables = {name: given[name] for name in declared.variables if name in given}
+    profile = attempt(executable, run.feeds, variables, run.steps)
+    if isinstance(profile.error, FeedError | KeyboardInterrupt):
+        raise profile.error
+    if profile.failed:
+        page.say(f"The profiled run failed: {profile.failed}")
     return profile_section(profile, profile.chrome_trace())
