@@ -220,6 +220,7 @@ if TYPE_CHECKING:  # what a first graph does not need is imported when it is fir
     from symgraph.gradient_check import check_gradient
     from symgraph.inspect.adjoints import adjoints
     from symgraph.inspect.diagram import to_dot, to_mermaid
+    from symgraph.inspect.diff import diff
     from symgraph.inspect.drawing import to_svg
     from symgraph.inspect.explain import explain, unfused, why_not
     from symgraph.inspect.explorer import explore
@@ -234,6 +235,7 @@ else:
             "batches": "symgraph.data.batches:batches",
             "check_gradient": "symgraph.gradient_check:check_gradient",
             "data": "symgraph.data",
+            "diff": "symgraph.inspect.diff:diff",
             "explain": "symgraph.inspect.explain:explain",
             "explore": "symgraph.inspect.explorer:explore",
             "fingerprint": "symgraph.text:fingerprint",
@@ -332,6 +334,7 @@ __all__ = [
     "determinant",
     "diag",
     "diag_embed",
+    "diff",
     "dim",
     "div",
     "do",

@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable, Sequence
 
 from symgraph import __version__
-from symgraph.commands import cache, explore, profile, replay, show, summary
+from symgraph.commands import cache, diff, explore, profile, replay, show, summary
 from symgraph.errors import SymgraphError
 
 DONE, WRONG, INTERRUPTED = 0, 2, 130
-COMMANDS = (show, explore, summary, cache, profile, replay)
+COMMANDS = (show, summary, explore, diff, profile, replay, cache)
 
 _ABOUT = """\
 A static symbolic graph compiler for tensor programs.
@@ -21,6 +21,7 @@ A static symbolic graph compiler for tensor programs.
     symgraph show models.one_hidden_layer --stage optimised
     symgraph explore models.one_hidden_layer --output network.html
     symgraph summary models.one_hidden_layer
+    symgraph diff before.sg after.sg
     symgraph replay failure.capsule
     symgraph cache info
 """

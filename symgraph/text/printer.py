@@ -90,6 +90,19 @@ def node_texts(graph: Graph, known: dict[Op, str] | None = None) -> list[str]:
     return texts
 
 
+def value_text(value: Any) -> str:
+    """An attribute's value as the text form writes it, large arrays by their SHA-256; as Python shows it where it has
+    no text form.
+
+    >>> value_text((0, 1)), value_text(False)
+    ('(0, 1)', 'false')
+    """
+    try:
+        return _value(value, _Style(False, _digest), 0)
+    except GraphError:
+        return repr(value)
+
+
 @attrs.define
 class _Style:
     """How a text is written, and what was written before: types and files repeat."""
