@@ -55,7 +55,7 @@ interface Opened {
 
 function shown(context: Context, listings: readonly Listing[]): HTMLElement {
   const { model } = context;
-  const content = el("div");
+  const content = el("div", { class: "v-stack" });
   let opened: Opened | null = null;
   let own = false; // whether the selection comes from a line here
 
@@ -227,18 +227,16 @@ function ofListing(context: Context, listing: Listing, select: (node: NodeId) =>
 
   const panel = el("aside", { class: "v-panel", tabindex: 0, "aria-label": "Where the code comes from" });
   function tell(section: Section | undefined, line: number | null): void {
-    const where = line === null ? [] : [el("p", { class: "v-quiet" }, `Line ${line + 1}`)];
     if (section === undefined || section.nodes.length === 0) {
       const why = section === undefined ? "This line belongs to no kernel: it is the frame around them." : `${codeName(section)} belongs to no node.`;
-      fill(panel, ...where, el("p", {}, why));
+      fill(panel, el("p", { class: "v-quiet" }, `Line ${(line ?? 0) + 1}`), el("p", {}, why));
       return;
     }
     const from = new Map<string, Line>();
     for (const node of section.nodes) for (const one of kernelLines(model, node)) from.set(place(one), one);
     fill(panel,
-      ...where,
       el("h3", {}, codeName(section)),
-      el("p", { class: "v-quiet" }, `Lines ${section.first} to ${section.last}`),
+      el("p", { class: "v-quiet" }, `${line === null ? "Lines" : `Line ${line + 1} of`} ${section.first} to ${section.last}`),
       ...section.nodes.slice(0, 8).flatMap((node) => ofNode(node)),
       el("h4", {}, "From your lines"),
       lineList([...from.values()]),
@@ -317,7 +315,7 @@ function ofListing(context: Context, listing: Listing, select: (node: NodeId) =>
 
   const element = el(
     "div",
-    {},
+    { class: "v-stack" },
     el(
       "div",
       { class: "v-controls" },

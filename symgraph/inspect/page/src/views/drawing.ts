@@ -18,6 +18,12 @@ interface Placed {
   y: number;
 }
 
+interface Way {
+  from: NodeId;
+  to: NodeId;
+  way: Placed[];
+}
+
 // The nodes that something reads or that are outputs; `group` gives the number that nodes of one colour share.
 export function drawing(context: Context, id: GraphId, group: (node: NodeId) => number | null, what: string): SVGSVGElement {
   const { model } = context;
@@ -28,7 +34,7 @@ export function drawing(context: Context, id: GraphId, group: (node: NodeId) => 
     if (own !== null) members.set(own, (members.get(own) ?? 0) + 1);
   });
   const hues = new Map([...members].filter(([, many]) => many > 1).map(([own], i) => [own, i % HUES]));
-  const { places, width, height } = layered(graph.inputs);
+  const { places, ways, width, height } = layered(graph.inputs);
   const chart = svg("svg", {
     class: "v-graph",
     width,
@@ -37,15 +43,10 @@ export function drawing(context: Context, id: GraphId, group: (node: NodeId) => 
     role: "img",
     "aria-label": `Drawing of ${graph.op.length} nodes, coloured by ${what}`,
   });
-  graph.inputs.forEach((operands, node) => {
-    const to = places[node];
-    for (const operand of new Set(operands)) {
-      const from = places[operand];
-      if (from === undefined || to === undefined) continue;
-      const same = group(operand) !== null && group(operand) === group(node);
-      chart.append(svg("path", { class: same ? "v-edge same" : "v-edge", d: curve(from, to) }));
-    }
-  });
+  for (const { from, to, way } of ways) {
+    const same = group(from) !== null && group(from) === group(to);
+    chart.append(svg("path", { class: same ? "v-edge same" : "v-edge", d: curve(way) }));
+  }
   places.forEach(({ x, y }, node) => {
     const own = group(node);
     const hue = own === null ? undefined : hues.get(own);
@@ -65,16 +66,20 @@ export function drawing(context: Context, id: GraphId, group: (node: NodeId) => 
   return chart;
 }
 
-function curve(from: Placed, to: Placed): string {
-  const y0 = from.y + TALL / 2;
-  const y1 = to.y - TALL / 2;
-  const bend = Math.max(12, (y1 - y0) / 2);
-  return `M${from.x} ${y0}C${from.x} ${y0 + bend} ${to.x} ${y1 - bend} ${to.x} ${y1}`;
+// From the lower edge of the first box through the passing places to the upper edge of the last.
+function curve(way: readonly Placed[]): string {
+  return way.slice(1).reduce((path, to, i) => {
+    const from = way[i] ?? to;
+    const y0 = i === 0 ? from.y + TALL / 2 : from.y;
+    const y1 = i === way.length - 2 ? to.y - TALL / 2 : to.y;
+    const bend = (y1 - y0) / 2;
+    return `${path}${i === 0 ? `M${from.x} ${y0}` : ""}C${from.x} ${y0 + bend} ${to.x} ${y1 - bend} ${to.x} ${y1}`;
+  }, "");
 }
 
 // Layers by the longest way from the inputs, inputs moved down to their first reader; in each layer the order that the
 // barycentre heuristic finds (Sugiyama, Tagawa and Toda, 1981), with empty places kept where long edges pass.
-function layered(inputs: readonly NodeId[][]): { places: Placed[]; width: number; height: number } {
+function layered(inputs: readonly NodeId[][]): { places: Placed[]; ways: Way[]; width: number; height: number } {
   const many = inputs.length;
   const layer = new Array<number>(many).fill(0);
   const readers: NodeId[][] = Array.from({ length: many }, () => []);
@@ -90,6 +95,8 @@ function layered(inputs: readonly NodeId[][]): { places: Placed[]; width: number
   }
   // Vertices: the nodes, then a passing place for each layer that an edge crosses.
   const layers: number[][] = [];
+  const chains: number[][] = [];
+  const layerOf = [...layer];
   const above: number[][] = Array.from({ length: many }, () => []);
   const below: number[][] = Array.from({ length: many }, () => []);
   const put = (vertex: number, at: number): void => void (layers[at] ??= []).push(vertex);
@@ -97,13 +104,17 @@ function layered(inputs: readonly NodeId[][]): { places: Placed[]; width: number
   inputs.forEach((operands, node) => {
     for (const operand of new Set(operands)) {
       let last = operand;
+      const chain = [operand];
       for (let at = (layer[operand] ?? 0) + 1; at < (layer[node] ?? 0); at++) {
         const passing = above.push([last]) - 1;
         below.push([]);
         below[last]?.push(passing);
         put(passing, at);
+        layerOf.push(at);
+        chain.push(passing);
         last = passing;
       }
+      chains.push([...chain, node]);
       below[last]?.push(node);
       above[node]?.push(last);
     }
@@ -118,13 +129,18 @@ function layered(inputs: readonly NodeId[][]): { places: Placed[]; width: number
       settle(row, wish, x, many);
     }
   }
-  const low = Math.min(...x.slice(0, many));
-  const high = Math.max(...x.slice(0, many));
-  const places = layer.map((at, node) => ({
-    x: (x[node] ?? 0) - low + WIDE / 2 + GAP,
+  const low = Math.min(...x);
+  const high = Math.max(...x);
+  const all = layerOf.map((at, vertex) => ({
+    x: (x[vertex] ?? 0) - low + WIDE / 2 + GAP,
     y: at * LAYER + TALL / 2 + GAP,
   }));
-  return { places, width: high - low + WIDE + 2 * GAP, height: (layers.length - 1) * LAYER + TALL + 2 * GAP };
+  const ways = chains.map((chain) => ({
+    from: chain[0] ?? 0,
+    to: chain.at(-1) ?? 0,
+    way: chain.flatMap((vertex) => all[vertex] ?? []),
+  }));
+  return { places: all.slice(0, many), ways, width: high - low + WIDE + 2 * GAP, height: (layers.length - 1) * LAYER + TALL + 2 * GAP };
 }
 
 const room = (vertex: number, many: number): number => (vertex < many ? WIDE + GAP : GAP * 1.5);

@@ -28,7 +28,8 @@ import {
 } from "./parts";
 import { table } from "./table";
 
-const DRAWN = 160; // nodes, above which the drawing says less than the table
+const DRAWN = 400; // nodes, above which the drawing says less than the tables
+const OPEN = 60; // nodes, up to which it is shown without being asked for
 
 export const fusion: View = {
   id: "fusion",
@@ -120,22 +121,13 @@ function shown(context: Context, found: Fusion): HTMLElement {
     ),
   );
 
-  const drawn = size <= DRAWN ? drawing(context, found.unfused, (node) => home.get(node)?.node ?? null, "kernel") : null;
   const root = el(
     "section",
     { class: "v-view v-fusion", "aria-label": "Fusion" },
     el("h2", {}, "Fusion"),
     el("p", {}, summary(found, size)),
     asking(context, found, home),
-    drawn === null
-      ? null
-      : el(
-          "details",
-          { class: "v-drawn", open: size <= 60 },
-          el("summary", {}, "The graph before fusion, coloured by kernel"),
-          el("div", { class: "v-scroll", role: "group", tabindex: 0, "aria-label": "Drawing, may scroll" }, drawn),
-          el("p", { class: "v-quiet" }, "A colour is a kernel of several nodes; the tables below say the same."),
-        ),
+    size > DRAWN ? null : drawn(context, found, home, size <= OPEN),
     el("h3", {}, "Kernels"),
     el("div", { class: "v-controls" }, filter),
     el("div", { class: "v-split" }, kernels.element, detail),
@@ -171,6 +163,22 @@ function shown(context: Context, found: Fusion): HTMLElement {
     return found.kernels.find((kernel) => kernel.node === selection.node) ?? null;
   }
   return root;
+}
+
+// The drawing, made when it is first opened.
+function drawn(context: Context, found: Fusion, home: ReadonlyMap<NodeId, Kernel>, open: boolean): HTMLElement {
+  const box = el("div", { class: "v-scroll", role: "group", tabindex: 0, "aria-label": "Drawing, may scroll" });
+  const draw = (): void => {
+    if (box.childElementCount === 0) box.append(drawing(context, found.unfused, (node) => home.get(node)?.node ?? null, "kernel"));
+  };
+  if (open) draw();
+  return el(
+    "details",
+    { class: "v-drawn", open, ontoggle: draw },
+    el("summary", {}, "The graph before fusion, coloured by kernel"),
+    box,
+    el("p", { class: "v-quiet" }, "A colour is a kernel of several nodes; the tables below say the same."),
+  );
 }
 
 function numerics(name: string): HTMLElement {
@@ -254,7 +262,7 @@ function asking(context: Context, found: Fusion, home: ReadonlyMap<NodeId, Kerne
           else replace(answer, "Select a node of the graph before fusion first: a member of a kernel, or one of the drawing.");
         },
       },
-      "↓",
+      "Selected",
     );
   return el(
     "form",

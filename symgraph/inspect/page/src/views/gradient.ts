@@ -28,7 +28,7 @@ import {
 import { table } from "./table";
 
 const PAGE = 50;
-const MARGIN = 72; // of the arcs, in pixels
+const MARGIN = 52; // of the arcs, in pixels
 
 type Which = "all" | "with" | "without" | "zero";
 
@@ -78,9 +78,9 @@ function pairs(context: Context, found: Gradient): HTMLElement {
     empty: "No node matches the filter.",
     columns: [
       { title: "Forward node", head: true, cell: (pair) => [nodeButton(context, at(pair.node)), type(pair.node)] },
+      { title: "Line", cell: (pair) => line(pair) },
       { title: "By the rules", cell: (pair) => rules(pair) },
       { title: "Its adjoint", cell: (pair) => adjoint(pair) },
-      { title: "Line", cell: (pair) => line(pair) },
     ],
     each: (pair, row) => {
       row.dataset["pair"] = String(pair.node);
@@ -97,8 +97,9 @@ function pairs(context: Context, found: Gradient): HTMLElement {
   function rules(pair: Pair): Child {
     const names = [...new Set(pair.rules.map((use) => use.rule.replace(/^vjp /, "")))];
     if (names.length === 0) return el("span", { class: "v-quiet" }, pair.adjoint === null ? "none" : "seed");
-    const uses = pair.rules.length > 1 ? ` (sum of ${pair.rules.length} uses)` : "";
-    return el("span", { class: "v-rule" }, `vjp ${names.join(", ")}`, uses);
+    const many = pair.rules.length;
+    const text = `vjp ${names.join(", ")}${many > 1 ? ` (of ${many} uses)` : ""}`;
+    return el("span", { class: pair.adjoint === null ? "v-rule v-quiet" : "v-rule", title: text }, text);
   }
 
   function adjoint(pair: Pair): Child[] {
@@ -106,7 +107,7 @@ function pairs(context: Context, found: Gradient): HTMLElement {
       return [el("span", { class: "v-none", title: pair.reason }, "no gradient")];
     }
     const zero = pair.zero === "" ? null : el("span", { class: "v-badge warn" }, "zero");
-    return [nodeButton(context, at(pair.adjoint)), zero, type(pair.adjoint)];
+    return [nodeButton(context, at(pair.adjoint)), zero];
   }
 
   function line(pair: Pair): Child {

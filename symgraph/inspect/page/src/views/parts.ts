@@ -277,6 +277,7 @@ export function fill(panel: Element, ...parts: readonly (Child | readonly Child[
     let block = blocks.at(-1);
     if (block === undefined || heads) blocks.push((block = el("div", { class: "v-block" })));
     block.append(part instanceof Node ? part : String(part));
+    if (part instanceof HTMLOListElement && part.childElementCount > 4) block.classList.add("long");
   }
   panel.replaceChildren(...blocks);
   panel.scrollTop = 0;

@@ -127,10 +127,9 @@ const rate = (one: KernelTime): number => (one.time.median > 0 ? one.flops / one
 
 function sentence(found: Profile): string {
   const { median, low, high } = found.total;
-  const outside = median > 0 ? ` (${percent(found.other / median)})` : "";
   return (
     `A step takes ${seconds(median)} (${seconds(low)} to ${seconds(high)}) over ${count(found.steps, "step")}, ` +
-    `${seconds(found.other)}${outside} of it outside kernels. Machine: ${found.machine}.`
+    `${seconds(found.other)} of it outside kernels. Machine: ${found.machine}.`
   );
 }
 
@@ -168,7 +167,7 @@ function stepBar(context: Context, found: Profile): HTMLElement {
     viewBox: "0 0 960 34",
     preserveAspectRatio: "none",
     role: "img",
-    "aria-label": `A step: ${parts.map((part) => `${part.name} ${percent(part.time / whole)}`).join(", ")}`,
+    "aria-label": `A step: ${parts.map((part) => `${part.name} ${seconds(part.time)}`).join(", ")}`,
   });
   let x = 0;
   for (const part of parts) {
@@ -180,7 +179,7 @@ function stepBar(context: Context, found: Profile): HTMLElement {
     x += wide;
   }
   const keys = parts.map((part) =>
-    el("li", { class: "v-key" }, svg("svg", { width: 14, height: 12, class: "v-chart", "aria-hidden": "true" }, svg("g", { class: `part ${part.kind}` }, svg("rect", { x: 1, y: 1, width: 12, height: 10 }))), `${cut(part.name, 36)} ${percent(part.time / whole)}`),
+    el("li", { class: "v-key" }, svg("svg", { width: 14, height: 12, class: "v-chart", "aria-hidden": "true" }, svg("g", { class: `part ${part.kind}` }, svg("rect", { x: 1, y: 1, width: 12, height: 10 }))), el("span", {}, cut(part.name, 36), " ", el("span", { class: "v-quiet" }, seconds(part.time)))),
   );
   return el("figure", {}, el("figcaption", {}, "Where the time of a step goes"), chart, el("ul", { class: "v-keys" }, ...keys));
 }
@@ -208,8 +207,8 @@ function roofline(context: Context, found: Profile): HTMLElement | null {
   const { flops, bytes: bandwidth } = ceilings(found);
   const tops = flops.map(([, value]) => value);
   const top = tops.length > 0 ? Math.max(...tops) : Math.max(...kernels.map(rate));
-  const width = 640;
-  const height = 330;
+  const width = 860;
+  const height = 340;
   const [left, right, up, base] = [64, width - 16, 14, height - 40];
   const intensity = (one: KernelTime): number => one.flops / one.bytes;
   const ridge = bandwidth === null ? [] : [top / bandwidth];
@@ -238,12 +237,14 @@ function roofline(context: Context, found: Profile): HTMLElement | null {
     svg("text", { x: (left + right) / 2, y: height - 6, "text-anchor": "middle" }, "flops a byte"),
     svg("text", { x: 12, y: (up + base) / 2, "text-anchor": "middle", transform: `rotate(-90 12 ${(up + base) / 2})` }, "FLOP/s"),
   );
-  for (const [dtype, value] of flops) {
+  const written: [number, number][] = [];
+  for (const [i, [dtype, value]] of [...flops].sort((a, b) => b[1] - a[1]).entries()) {
     const from = bandwidth === null ? 10 ** x0 : Math.max(10 ** x0, value / bandwidth);
     chart.append(
       svg("line", { class: "roof", x1: x(from), x2: right, y1: y(value), y2: y(value) }),
-      svg("text", { class: "roof-text", x: right - 4, y: y(value) - 5, "text-anchor": "end" }, `${figures(value, "FLOP/s")} ${dtype}`),
+      svg("text", { class: "roof-text", x: right - 4, y: y(value) + (i === 0 ? -5 : 13), "text-anchor": "end" }, `${figures(value, "FLOP/s")} ${dtype}`),
     );
+    written.push([right - 60, y(value) + (i === 0 ? -9 : 9)]);
   }
   if (bandwidth !== null) {
     const from = Math.max(10 ** x0, 10 ** y0 / bandwidth);
@@ -269,18 +270,18 @@ function roofline(context: Context, found: Profile): HTMLElement | null {
       ),
     );
   }
-  const written: [number, number][] = [];
-  for (const one of byTime.slice(0, 5)) {
+  for (const one of byTime.slice(0, 6)) {
     const [cx, cy] = [x(intensity(one)), y(rate(one))];
-    if (written.some(([ox, oy]) => Math.abs(ox - cx) < 120 && Math.abs(oy - cy) < 14)) continue;
-    written.push([cx, cy]);
-    const late = cx > right - 130;
+    const late = cx > right - 150;
+    const at = cx + (late ? -70 : 70);
+    if (written.some(([ox, oy]) => Math.abs(ox - at) < 140 && Math.abs(oy - cy) < 14)) continue;
+    written.push([at, cy]);
     const off = 6 + 9 * Math.sqrt(Math.min(1, one.share));
     chart.append(svg("text", { class: "dot-text", x: cx + (late ? -off : off), y: cy + 4, "text-anchor": late ? "end" : "start" }, cut(`%${one.node} ${one.name}`, 20)));
   }
   const legend = (kind: string, text: string): HTMLElement =>
     el("span", { class: "v-key" }, svg("svg", { width: 14, height: 12, class: "v-chart", "aria-hidden": "true" }, svg("g", { class: `v-dot ${kind}` }, svg("circle", { cx: 7, cy: 6, r: 5 }))), text);
-  return el("figure", {}, el("figcaption", {}, "Roofline: how near each kernel comes to the machine's limits"), chart, el("p", { class: "v-keys" }, legend("memory", "bound by memory"), legend("compute", "bound by compute"), el("span", { class: "v-quiet" }, "A dot's size is its share of the step.")));
+  return el("figure", {}, el("figcaption", {}, "Roofline: how near each kernel comes to the machine's limits"), chart, el("p", { class: "v-keys" }, legend("memory", "bound by memory"), legend("compute", "bound by compute"), el("span", { class: "v-quiet" }, "A dot's size is its share of the step. What a cache serves can stand above the slope, which is the memory's.")));
 }
 
 const plain = (value: number): string => (value >= 0.001 && value < 10000 ? String(Number(value.toPrecision(3))) : value.toExponential(0));

@@ -52,7 +52,7 @@ export const values: View = {
 
 function shown(context: Context, found: Values): HTMLElement {
   const { model } = context;
-  const content = el("div");
+  const content = el("div", { class: "v-stack" });
   const root = el(
     "section",
     { class: "v-view v-values", "aria-label": "Values" },
@@ -84,14 +84,17 @@ function shown(context: Context, found: Values): HTMLElement {
     }
     listener?.(selection);
   });
-  const at = found.graphs.findIndex((one) => one.graph === context.selection?.graph);
+  const selected = found.graphs.findIndex((one) => one.graph === context.selection?.graph);
+  const bad = found.graphs.findIndex((one) => one.first !== null);
+  const first = Math.max(0, selected >= 0 ? selected : bad);
   const picker = root.querySelector<HTMLSelectElement>(".v-controls select");
-  if (picker !== null) picker.value = String(Math.max(0, at));
-  open(Math.max(0, at));
+  if (picker !== null) picker.value = String(first);
+  open(first);
   return root;
 
   function titleOf({ model: { stages } }: Context, one: GraphValues): string {
-    return stages.find((stage) => stage.graph === one.graph)?.name ?? graphOf(model, one.graph).title;
+    const name = stages.find((stage) => stage.graph === one.graph)?.name ?? graphOf(model, one.graph).title;
+    return one.first === null ? name : `${name} (not finite from %${one.first} on)`;
   }
 }
 
@@ -123,7 +126,7 @@ function ofGraph(
     empty: "No value matches the filter.",
     columns: [
       { title: "Node", head: true, by: (row) => row.node, cell: (row) => marked(row) },
-      { title: "Type", cell: (row) => el("span", { class: "v-type" }, typeOf(row.statistics)) },
+      { title: "Histogram", cell: (row) => spark(row.statistics.counts, bad(row.statistics)) },
       { title: "Min", numeric: true, by: (row) => number(row.statistics.min), cell: (row) => exact(row.statistics.min) },
       { title: "Max", numeric: true, by: (row) => number(row.statistics.max), cell: (row) => exact(row.statistics.max) },
       { title: "Mean", numeric: true, by: (row) => number(row.statistics.mean), cell: (row) => exact(row.statistics.mean) },
@@ -140,7 +143,7 @@ function ofGraph(
         by: (row) => (row.statistics.count === 0 ? null : row.statistics.zeros / row.statistics.count),
         cell: (row) => zeros(row.statistics),
       },
-      { title: "Histogram", cell: (row) => spark(row.statistics.counts, bad(row.statistics)) },
+      { title: "Type", cell: (row) => el("span", { class: "v-type" }, typeOf(row.statistics)) },
     ],
     each: (row, element) => {
       element.classList.toggle("bad", bad(row.statistics) > 0);
@@ -203,7 +206,7 @@ function ofGraph(
   }
 
   fill(detail, el("p", { class: "v-quiet" }, "Choose a node to see its histogram, its picture and its first values."));
-  const element = el("div", {}, banner(context, given), controls, el("div", { class: "v-split" }, grid.element, detail));
+  const element = el("div", { class: "v-stack" }, banner(context, given), controls, el("div", { class: "v-split" }, grid.element, detail));
   if (given.first !== null && context.selection?.graph !== graph) {
     const statistics = given.nodes[given.first];
     if (statistics) fill(detail, ...details(context, at(given.first), statistics));
