@@ -49,12 +49,11 @@ def why_zero(tape: Tape, values: Sequence[Value], found: Mapping[int, Route], i:
     """Why the adjoint of a node is 0 everywhere, in a sentence; "" where it is not."""
     if i not in found:
         return ""
-    uses = sum(use.gives for use in tape.uses.get(i, ()))
-    if not found[i].steps:
-        fed = "the cotangent that it starts from is 0"
-        return f"its {uses} uses hand back cotangents that are not 0, and cancel" if uses else fed
-    *_, before, cause = path(found, i)
-    by = _by_op(tape, values, before, cause) or _by_step(tape, values, before, cause)
+    *rest, cause = path(found, i)
+    if cause in found:  # it is not its VJP that did it
+        return _at_end(tape, cause)
+    by = _by_op(tape, values, rest[-1], cause) or _by_step(tape, values, rest[-1], cause)
+    uses = sum(use.gives for use in tape.uses[i])
     also = (
         ""
         if uses == 1
@@ -63,6 +62,14 @@ def why_zero(tape: Tape, values: Sequence[Value], found: Mapping[int, Route], i:
         else f"; its other {uses - 1} uses give 0 too"
     )
     return f"{called(tape.graph, cause)} makes zeros of a cotangent that is not 0: {by}{also}"
+
+
+def _at_end(tape: Tape, i: int) -> str:
+    """Why the adjoint is 0 where none of the VJPs that it comes by gave only zeros."""
+    uses = sum(use.gives for use in tape.uses.get(i, ()))
+    if not uses:
+        return f"the cotangent that {called(tape.graph, i)} starts from is 0"
+    return f"the {uses} uses of {called(tape.graph, i)} hand back cotangents that are not 0, and cancel"
 
 
 def _by_op(tape: Tape, values: Sequence[Value], before: int, cause: int) -> str:
@@ -141,7 +148,7 @@ def _step(node: Node, values: Sequence[Value], back: int) -> str:
         if not np.any(both):
             return f"{step} multiplies by %{others[0]}, which is 0 wherever the cotangent is not"
         return f"the product of {step} underflows: {statistics(given, picture=False)}"
-    if node.op.name in ("sum", "matmul"):
+    if node.op.name in ("add", "sub", "sum", "matmul"):
         return f"the terms that {step} adds cancel"
     if node.op.name == "where":
         return f"{step} chooses another value wherever the cotangent is not 0"
