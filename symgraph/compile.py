@@ -26,6 +26,7 @@ from symgraph.values import Unfit, array_of, shown
 if TYPE_CHECKING:
     from os import PathLike
 
+    from symgraph.inspect.memory import Peak
     from symgraph.inspect.profile import Profile
 
 _KEPT = 16  # bindings of the named sizes whose programs are kept
@@ -209,6 +210,22 @@ class Executable:
     def memory_plan(self, **sizes: int) -> MemoryPlan:
         """The memory plan for a binding of the named sizes."""
         return self.bound(self._sizes(sizes)).program.memory
+
+    def peak(self, **sizes: int) -> "Peak":
+        """The step at which the memory plan is fullest for a binding of the named sizes: how many bytes, how they grow
+        with the sizes, and whose line has most of them. Print it, or read its fields.
+
+        >>> from symgraph import ops
+        >>> from symgraph.define import define
+        >>> from symgraph.expr import placeholder
+        >>> x = placeholder("x", ("n", 4))
+        >>> executable = compile(define(y=ops.max(ops.cumsum(ops.exp(x), 0))), backend="numpy")
+        >>> executable.peak(n=10).live, str(executable.peak(n=10).expression)
+        (320, '32*n')
+        """
+        from symgraph.inspect.memory import peak
+
+        return peak(self, **sizes)
 
     def kernels(self, **sizes: int) -> tuple[KernelCode, ...]:
         """The nodes of `graph` that have code for a binding of the named sizes, in the order they run: what each is

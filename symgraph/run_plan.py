@@ -107,13 +107,14 @@ class Plan:
         return (found if found is not None else self._bound(tuple(shapes))), arrays
 
     def _bound(self, shapes: tuple[tuple[int, ...], ...]) -> Bound:
-        made = (self.watch or self.executable).bound(self._sizes(shapes))
+        made = (self.watch or self.executable).bound(self.sizes(shapes))
         if len(self.bounds) >= _KEPT:
             self.bounds.clear()
         self.bounds[shapes] = made
         return made
 
-    def _sizes(self, shapes: Sequence[tuple[int, ...]]) -> dict[str, int]:
+    def sizes(self, shapes: Sequence[tuple[int, ...]]) -> dict[str, int]:
+        """What the shapes of the fed values bind the named sizes to; raises FeedError."""
         sizes: dict[str, int] = {}
         bound_by: dict[str, str] = {}
         for _ in range(2):  # the second time all names are known, and what came before them is checked

@@ -144,7 +144,7 @@ def _others(
     executable: Executable, plan: MemoryPlan, bound: Mapping[str, int]
 ) -> list[tuple[Mapping[str, int], tuple[Buffer, ...]]]:
     """The buffers for larger sizes, where those are the same ones at the same steps."""
-    found = []
+    found: list[tuple[Mapping[str, int], tuple[Buffer, ...]]] = []
     for further in _FURTHER if bound and plan.buffers else ():
         sizes = {name: size + further + 8 * k for k, (name, size) in enumerate(sorted(bound.items()))}
         try:

@@ -126,11 +126,10 @@ class Profile:
 
 @attrs.frozen(eq=False)
 class Work:
-    """What is profiled: a program of an executable for some sizes, and `call`, which makes one step by an instance
-    of it, as a caller would.
+    """What is profiled: a program for some sizes, and `call`, which makes one step by an instance of it, as a caller
+    would.
     """
 
-    executable: Executable
     program: Program
     sizes: Mapping[str, int]
     call: Callable[[Instance], object]
@@ -180,7 +179,7 @@ def of_executable(
         return instance(values, destinations)
 
     sizes = arranged()[2]
-    return Work(executable, executable.bound(sizes).program, sizes, call)
+    return Work(executable.bound(sizes).program, sizes, call)
 
 
 def counted(steps: int, warm_up: int) -> None:
