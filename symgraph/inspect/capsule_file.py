@@ -123,7 +123,9 @@ def _fitting(capsule: Capsule, room: int) -> Capsule:
         return tuple(
             h
             if h.array is None or id(h) in kept
-            else attrs.evolve(h, array=None, missing=f"left out: its {h.array.nbytes} bytes are over the limit")
+            else attrs.evolve(
+                h, array=None, missing=f"left out: its {h.array.nbytes} bytes are over the limit"
+            )
             for h in values
         )
 
@@ -225,7 +227,15 @@ def _members(path: str | Path, limit: int) -> dict[str, bytes]:
     except OSError as error:
         raise CapsuleError(f"{path} cannot be read: {error.strerror or error}") from error
     # A damaged zip makes the reader raise errors of many kinds.
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, OverflowError, LookupError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        ValueError,
+        RuntimeError,
+        OverflowError,
+        LookupError,
+    ) as error:
         raise CapsuleError(f"{path} is damaged, or no capsule: {error}") from error
     except Exception as error:
         raise CapsuleError(f"{path} is damaged, or no capsule: {type(error).__name__}: {error}") from error
@@ -287,7 +297,9 @@ def _capsule(path: str | Path, header: dict[str, Any], graph: Graph, members: Ma
     )
 
 
-def _held(path: str | Path, header: dict[str, Any], group: str, members: Mapping[str, bytes]) -> tuple[Held, ...]:
+def _held(
+    path: str | Path, header: dict[str, Any], group: str, members: Mapping[str, bytes]
+) -> tuple[Held, ...]:
     """The values of one table, with their arrays."""
     table = header.get(group)
     if not isinstance(table, list) or len(table) > _MOST or not all(map(_is_row, table)):
@@ -346,7 +358,9 @@ def _is_statistics(value: Any) -> bool:
 
 def _is_failure(value: Any) -> bool:
     names = {field.name for field in attrs.fields(Failure)}
-    return isinstance(value, dict) and value.keys() == names and all(isinstance(v, str) for v in value.values())
+    return (
+        isinstance(value, dict) and value.keys() == names and all(isinstance(v, str) for v in value.values())
+    )
 
 
 def _are(value: Any, kind: type) -> bool:

@@ -123,7 +123,9 @@ def _differ(claim: _Claim, evaluator: Evaluator, wide: Evaluator) -> Worst | Fai
             return bits
     mended = claim.numerics == "stabilises"
     bound = RULE_ULP * scale(claim.mine, evaluator)
-    worst = next((w for b, a in pairs if (w := close(b, a, bound * epsilon(b.dtype), mended)) is not None), None)
+    worst = next(
+        (w for b, a in pairs if (w := close(b, a, bound * epsilon(b.dtype), mended)) is not None), None
+    )
     return worst if worst is None or not _is_rounding(claim, wide, mended) else None
 
 
@@ -132,7 +134,7 @@ def _is_rounding(claim: _Claim, wide: Evaluator, mended: bool) -> bool:
     before, after = wide.value(claim.before), wide.value(claim.after)
     if isinstance(before, Failed) or isinstance(after, Failed):
         return False
-    largest = max(magnitude((before, after)), *(magnitude([wide.value(e)]) for e in claim.mine))
+    largest = magnitude([before, after, *(wide.value(e) for e in claim.mine)])
     narrow = claim.before.type.dtype.name if hasattr(claim.before.type, "dtype") else "float32"
     allowed = WIDE.get(narrow, 0.0) * largest
     return all(close(b, a, allowed, mended) is None for b, a in zip(parts(before), parts(after), strict=True))

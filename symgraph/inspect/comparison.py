@@ -1,7 +1,7 @@
 """Comparison of two values that should be one, as closely as a rewrite or a backend promises.
 
-    exact : Array -> Array -> Worst | None                bit for bit; of NaN the payload is free
-    close : Array -> Array -> allowed -> Worst | None     within a difference, NaN with NaN, inf with the same inf
+exact : Array -> Array -> Worst | None                bit for bit; of NaN the payload is free
+close : Array -> Array -> allowed -> Worst | None     within a difference, NaN with NaN, inf with the same inf
 """
 
 from typing import Any

@@ -166,4 +166,3 @@ def inner_scale(op: Fused, operands: Sequence[Value]) -> float:
     """The same of what a region computes inside."""
     inner = Evaluator({str(i): value for i, value in enumerate(operands)}, {})
     return scale(op.graph.expressions, inner)
-

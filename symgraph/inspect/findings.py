@@ -1,6 +1,6 @@
 """Findings: what a replay says of the place where a run went wrong, and how it names nodes.
 
-    Finding = kind, sentence, the node or rewrite or kernel, the user's lines, the worst element, the operands
+Finding = kind, sentence, the node or rewrite or kernel, the user's lines, the worst element, the operands
 """
 
 from collections.abc import Sequence

@@ -154,5 +154,3 @@ def _raised(capsule: Capsule, node: Node, results: Sequence[Value]) -> Finding:
         lines=lines_of(capsule, node.origin),
         operands=described(capsule.graph, node, results),
     )
-
-

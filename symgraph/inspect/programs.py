@@ -22,11 +22,14 @@ from symgraph.inspect.comparison import KERNEL_ULP, Worst, close, epsilon
 from symgraph.inspect.evaluation import Evaluator, Failed, Value, magnitude, parts, scale, widened
 from symgraph.inspect.findings import Finding, described, lines_of, named, told
 from symgraph.ir import Array, Graph, Node, Placeholder, Variable, specialise
-from symgraph.lowering.program import Options, inputs
+from symgraph.lowering.plan import concrete
+from symgraph.lowering.program import Options
 from symgraph.ops.region import Fused, Project, project
 from symgraph.types import TupleType
 
-_TIGHT = 64.0  # times epsilon, relative to the largest element of a result: closer than this nothing is looked for
+_TIGHT = (
+    64.0  # times epsilon, relative to the largest element of a result: closer than this nothing is looked for
+)
 _LOOSE = 1e4  # the same for what has gone through several kernels
 
 
@@ -94,9 +97,13 @@ def check(
         return Checked(name, len(kernels), f"agrees but for rounding that grows on its way: {apart[1]}")
     if all(worst is None for worst in between):
         return Checked(
-            name, len(kernels), f"differs by rounding alone, each kernel agrees with the interpreter: {apart[1]}"
+            name,
+            len(kernels),
+            f"differs by rounding alone, each kernel agrees with the interpreter: {apart[1]}",
         )
-    return Checked(name, len(kernels), "parts from the interpreter between kernels", (_between(side, kernels, apart),))
+    return Checked(
+        name, len(kernels), "parts from the interpreter between kernels", (_between(side, kernels, apart),)
+    )
 
 
 def _computes(node: Node) -> bool:
@@ -111,11 +118,11 @@ def _ends(graph: Graph) -> list[int]:
 
 def _run(side: _Side, graph: Graph, leaves: Mapping[str, Array]) -> Ran:
     """A graph of concrete sizes on the backend: outputs, then the next values of variables."""
+    values = [_given(node, leaves) for node in graph.nodes if isinstance(node.op, Placeholder | Variable)]
+    changed = [graph.nodes[i].type for _, pairs in graph.updates for _, i in pairs]
+    destinations = [np.empty(concrete(type_.shape), type_.dtype) for type_ in changed]
     try:
         program = side.lowering.lower(graph, side.options)
-        values = [_given(node, leaves) for node in graph.nodes if isinstance(node.op, Placeholder | Variable)]
-        changed = [graph.nodes[i].type for _, pairs in graph.updates for _, i in pairs]
-        destinations = [np.empty(type_.shape, type_.dtype) for type_ in changed]  # type: ignore[arg-type]
         made = program.instance()(values, destinations)
         return Ran(tuple(np.array(value) for value in (*made, *destinations)))
     except Exception as error:  # whatever a backend raises is what is looked for
@@ -151,20 +158,21 @@ def _loosely(expected: Value, value: Array, bound: float = _LOOSE) -> Worst | No
 # One kernel alone
 
 
-def _single(node: Node, graph: Graph) -> tuple[Graph, tuple[str, ...]]:
+def _single(node: Node, graph: Graph) -> Graph:
     """A graph of one node, whose operands are placeholders named by their ids."""
-    operands = {i: Expr(Placeholder(str(i), graph.nodes[i].type), (), graph.nodes[i].type, node.origin) for i in node.inputs}
+    operands = {
+        i: Expr(Placeholder(str(i), graph.nodes[i].type), (), graph.nodes[i].type, node.origin)
+        for i in node.inputs
+    }
     made = Expr(node.op, tuple(operands[i] for i in node.inputs), node.type, node.origin)
-    several = isinstance(node.type, TupleType)
-    ends = [project(made, k) for k in range(len(node.type.items))] if several else [made]
-    outputs = {f"r{k}": end for k, end in enumerate(ends)}
-    return number(outputs, {})[0], tuple(outputs)
+    items = node.type.items if isinstance(node.type, TupleType) else ()
+    ends = [project(made, k) for k in range(len(items))] or [made]
+    return number({f"r{k}": end for k, end in enumerate(ends)}, {})[0]
 
 
 def _compute(side: _Side, node: Node, values: Sequence[Value]) -> Ran:
     """A kernel by itself, on these values of its operands."""
-    alone, _ = _single(node, side.graph)
-    return _run(side, alone, {str(i): values[i] for i in node.inputs})
+    return _run(side, _single(node, side.graph), {str(i): values[i] for i in node.inputs})
 
 
 def _alone(side: _Side, node: Node) -> Finding | None:
@@ -193,7 +201,9 @@ def _kernel_apart(
     if all(w is None for w in worst):
         return None
     wide = Evaluator({}, {}, wide=True)
-    wide.known.update({e: widened(v) for e, v in zip(expr.inputs, operands, strict=True) if not isinstance(v, tuple)})
+    wide.known.update(
+        {e: widened(v) for e, v in zip(expr.inputs, operands, strict=True) if not isinstance(v, tuple)}
+    )
     truth = wide.value(expr) if all(e in wide.known for e in expr.inputs) else None
     if truth is None or isinstance(truth, Failed):
         return next(w for w in worst if w is not None)
@@ -236,7 +246,10 @@ def _raised(side: _Side, kernels: Sequence[Node], error: Exception) -> Checked:
     if found is None:
         said = f"{type(error).__name__}: {message}"
         found = Finding(
-            "program", f"the program of {side.name!r} raises, and no kernel alone does", side.name, lines=(said,)
+            "program",
+            f"the program of {side.name!r} raises, and no kernel alone does",
+            side.name,
+            lines=(said,),
         )
     return Checked(side.name, len(kernels), f"raises {type(error).__name__}: {message}", (found,))
 
@@ -274,7 +287,9 @@ def _between(side: _Side, kernels: Sequence[Node], apart: tuple[int, Worst]) -> 
     i, worst, graph = found if found is not None else (*apart, side.graph)
     node = _whole(side.graph, i)
     last = kernels[high - 1]
-    until = f"the first {high} of {len(kernels)} kernels" if found is not None else f"all {len(kernels)} kernels"
+    until = (
+        f"the first {high} of {len(kernels)} kernels" if found is not None else f"all {len(kernels)} kernels"
+    )
     return Finding(
         "program",
         f"on {side.name!r} every kernel is right by itself, and {until} together are not: with "
@@ -299,7 +314,11 @@ def _whole(graph: Graph, i: int) -> Node:
 def _prefix(side: _Side, kernels: Sequence[Node]) -> tuple[Graph, list[int]]:
     """The program of these first kernels: it returns what later ones read, and the results that it has."""
     taken = {node.id for node in kernels}
-    inside = [n.id for n in side.graph.nodes if n.id in taken or (isinstance(n.op, Project) and n.inputs[0] in taken)]
+    inside = [
+        n.id
+        for n in side.graph.nodes
+        if n.id in taken or (isinstance(n.op, Project) and n.inputs[0] in taken)
+    ]
     shown = set(inside)
     alive = set(_ends(side.graph))
     ends = [

@@ -65,7 +65,9 @@ def recorded(session: "Session", recorder: Recorder, run: Runner) -> Runner:
     """`run`, which writes a capsule when it fails; the error says where that is."""
 
     def guarded(plan: "Plan", bound: "Bound", feeds: Sequence[Any], sure: bool) -> Sequence[Array] | None:
-        state = session._state  # as it is before the run; none of its arrays is written into while this is held
+        state = (
+            session._state
+        )  # as it is before the run; none of its arrays is written into while this is held
         try:
             return run(plan, bound, feeds, sure)
         except FeedError:  # it says itself what to mend, and nothing has run

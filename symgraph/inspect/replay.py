@@ -194,16 +194,20 @@ def _on(
 
 
 def leaves_of(file: str, capsule: Capsule, notes: list[str]) -> dict[str, Array]:
-    """The values of the leaves by name: those in the capsule, or stand-ins; raises CapsuleError where they do not fit."""
+    """The leaves by name: what the capsule holds, or stand-ins. Raises CapsuleError where they do not fit."""
     _check_shapes(file, capsule)
     missing = [h for h in (*capsule.feeds, *capsule.variables) if h.array is None]
     if missing:
-        names = ", ".join(map(repr, [h.name for h in missing[:6]])) + (" and others" if len(missing) > 6 else "")
+        names = ", ".join(map(repr, [h.name for h in missing[:6]])) + (
+            " and others" if len(missing) > 6 else ""
+        )
         notes.append(
             f"note: the capsule does not hold {names} ({missing[0].missing}): numbers of like statistics stand in"
         )
     rng = np.random.default_rng(abs(capsule.seed))
-    return {h.name: stand_in(h, rng) if h.array is None else h.array for h in (*capsule.feeds, *capsule.variables)}
+    return {
+        h.name: stand_in(h, rng) if h.array is None else h.array for h in (*capsule.feeds, *capsule.variables)
+    }
 
 
 def _check_shapes(file: str, capsule: Capsule) -> None:
@@ -222,7 +226,9 @@ def _check_shapes(file: str, capsule: Capsule) -> None:
         except SymgraphError as error:
             raise CapsuleError(f"{file} is damaged: {error.message}") from None
         if node.type.dtype.name != one.dtype:
-            raise CapsuleError(f"{file} is damaged: {one.name!r} is {one.dtype}, and {node.type} was declared")
+            raise CapsuleError(
+                f"{file} is damaged: {one.name!r} is {one.dtype}, and {node.type} was declared"
+            )
 
 
 def stand_in(held: Held, rng: np.random.Generator) -> Array:
@@ -250,4 +256,3 @@ def stand_in(held: Held, rng: np.random.Generator) -> Array:
         flat[places[start:end]] = value
         start = end
     return flat.reshape(held.shape)
-
