@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from symgraph import ops
 from symgraph.collector import paused
+from symgraph.contracts import operand_cotangents
 from symgraph.define import body, lift, rebuild
 from symgraph.errors import GradientError, GraphError
 from symgraph.expr import Expr, describe
@@ -110,7 +111,7 @@ def pull(
         if expr not in active or not expr.inputs:
             continue
         with made_by(_origin(expr, f"vjp {expr.op.name}", ids)):
-            parts = expr.op.vjp(g, expr, *expr.inputs)
+            parts = operand_cotangents(expr, g)
             if made is not None:
                 made[expr] = parts
             for operand, part in zip(expr.inputs, parts, strict=True):
@@ -191,7 +192,7 @@ def _passing(expr: Expr) -> set[Expr]:
     if not expr.type.is_float:
         return set()
     with made_by(expr.origin):
-        parts = expr.op.vjp(ops.ones_like(expr), expr, *expr.inputs)
+        parts = operand_cotangents(expr, ops.ones_like(expr))
     pairs = zip(expr.inputs, parts, strict=True)
     return {operand for operand, part in pairs if part is not None and operand.type.is_float}
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from symgraph import origin as provenance
+from symgraph.contracts import inferred
 from symgraph.errors import DTypeError, GraphError, ShapeError, SymgraphError
 from symgraph.ir import (
     Array,
@@ -286,7 +287,7 @@ Operand: TypeAlias = Expr | Scalar | Array | np.generic | Sequence[Any]
 def apply(op: Op, *inputs: Expr) -> Expr:
     """`op` applied to expressions of the dtypes it wants; its errors name the user's line and the operands."""
     try:
-        type_ = op.infer(*[operand.type for operand in inputs])
+        type_ = inferred(op, [operand.type for operand in inputs])
     except SymgraphError as error:
         made = provenance.current()
         if made.sources:

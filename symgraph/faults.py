@@ -15,9 +15,10 @@ from typing import TypeAlias
 import attrs
 import numpy as np
 
+from symgraph.contracts import provenance
 from symgraph.inspect.statistics import Statistics, statistics
 from symgraph.ir import Array, Graph, Node, Variable, attribute_names, leaf_name
-from symgraph.origin import Source, relative, visible
+from symgraph.origin import Source
 
 Value: TypeAlias = Array | tuple[Array, ...]  # a tuple is that of a kernel with several outputs
 Known: TypeAlias = Value | Statistics | None  # what is known of a value
@@ -177,14 +178,4 @@ def fault(
         for i in dict.fromkeys(node.inputs)
         for part in _parts(results[i])
     )
-    return Fault(first, (*provenance(node), *given), source, HINT)
-
-
-def provenance(node: Node) -> tuple[str, ...]:
-    """The scope that a node is in, and the rules that made it of the user's lines, where it was not the user."""
-    origin = node.origin
-    scope = (f"in the scope {'/'.join(origin.scope)}",) if origin.scope else ()
-    if not origin.rule:
-        return scope
-    lines = ", ".join(f"{visible(relative(source.file))}:{source.line}" for source in origin.sources)
-    return (*scope, f"the compiler made it by {origin.rule}" + (f", of {lines}" if lines else ""))
+    return Fault(first, (*provenance(node.origin), *given), source, HINT)

@@ -18,7 +18,8 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from symgraph.errors import DTypeError, FeedError, GraphError, ShapeError
+from symgraph.contracts import inferred
+from symgraph.errors import FeedError, GraphError, ShapeError, SymgraphError
 from symgraph.origin import Origin
 from symgraph.types import (
     Dim,
@@ -426,16 +427,18 @@ def specialise(graph: Graph, sizes: Mapping[str, int]) -> Graph:
     for node in graph.nodes:
         op = node.op.bind(sizes)
         try:
-            made = op.infer(*[nodes[i].type for i in node.inputs])
+            made = inferred(op, [nodes[i].type for i in node.inputs])
             expected = _bind(node.type, sizes) if isinstance(node.type, TensorType) else made
             if made is not expected and made != expected:
                 raise ShapeError(f"{op.name}: {made} where {expected} was declared")
-        except (ShapeError, DTypeError, FeedError) as error:
+        except Exception as error:  # a user's op may raise anything
             given = ", ".join(f"{name}={size}" for name, size in sizes.items())
             source = node.origin.sources[0] if node.origin.sources else None
             raise FeedError(
-                f"the graph does not fit the sizes {given}: {error.message}", source=source, hint=error.hint
-            ) from None
+                f"the graph does not fit the sizes {given}: {getattr(error, 'message', error)}",
+                source=source,
+                hint=getattr(error, "hint", ""),
+            ) from (None if isinstance(error, SymgraphError) else error)
         nodes.append(Node(node.id, op, node.inputs, made, node.origin))
     return Graph(tuple(nodes), graph.outputs, graph.updates)
 

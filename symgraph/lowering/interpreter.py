@@ -7,7 +7,8 @@ from time import perf_counter_ns
 import attrs
 import numpy as np
 
-from symgraph.errors import ExecutionError, FeedError, SymgraphError
+from symgraph.contracts import computed
+from symgraph.errors import FeedError
 from symgraph.ir import Array, Constant, Graph, Node, Placeholder, Variable, specialise
 from symgraph.lowering.program import (
     Clocked,
@@ -56,15 +57,8 @@ def _values(graph: Graph, values: Mapping[str, Array], stamp: Callable[[int], No
 
 def value_of(node: Node, operands: list[Array]) -> Array:
     """What a node with an op makes of its operands' values: of a region with several outputs, a tuple."""
-    try:
-        made = node.op.evaluate(*in_order(node.op, operands))
-    except SymgraphError as error:
-        error.source = node.origin.sources[0] if node.origin.sources else None
-        raise
-    except Exception as error:  # of NumPy, such as an array that does not fit in memory
-        source = node.origin.sources[0] if node.origin.sources else None
-        raise ExecutionError(f"{node.op.name}: the run failed: {error}", source=source) from error
-    return made if isinstance(made, tuple) else np.asarray(made)
+    made: Array = computed(node.op, node.origin, in_order(node.op, operands), node.type)
+    return made
 
 
 def _leaf(op: Placeholder | Variable, values: Mapping[str, Array]) -> Array:

@@ -17,8 +17,9 @@ import attrs
 import numpy as np
 
 from symgraph.collector import paused
+from symgraph.contracts import computed, failure, is_ours
 from symgraph.errors import ExecutionError, SymgraphError
-from symgraph.ir import Array, Graph
+from symgraph.ir import Array, Graph, node_bytes
 from symgraph.lowering.numpy_lines import Line, kernels, with_clock
 from symgraph.lowering.numpy_ops import KERNELS, Emitted, in_place, native, scratch, view_of
 from symgraph.lowering.plan import (
@@ -43,11 +44,14 @@ from symgraph.lowering.program import (
     Options,
     Stamps,
     inputs,
+    too_large,
 )
 from symgraph.ops.base import Elementwise
+from symgraph.ops.region import in_order
 from symgraph.origin import printable
 from symgraph.transforms.expand import expand_pass
 from symgraph.transforms.fusion import fusion_pass
+from symgraph.types import TensorType, evaluate_dimension
 
 PASSES = (expand_pass(native()), fusion_pass())
 _FILE = "<symgraph numpy>"
@@ -63,6 +67,7 @@ class NumpyProgram:
     _lines: tuple[Line, ...]
     _names: dict[int, str]  # the arrays that a node's code computes
     _computing: frozenset[int]  # the nodes whose code is more than views
+    _steps: tuple[Step, ...]
 
     @property
     def careful(self) -> bool:
@@ -134,10 +139,7 @@ class NumpyProgram:
         try:
             raw = np.empty(self.memory.peak + 64, np.uint8)
         except (MemoryError, ValueError) as error:
-            raise ExecutionError(
-                f"a run needs {self.memory.peak} bytes for what it computes, more than there is",
-                hint="Feed smaller batches, or look for the largest buffers in Executable.memory_plan.",
-            ) from error
+            raise too_large(self.memory.peak, self.memory, self._graph) from error
         start = -raw.ctypes.data % 64
         namespace["arena"] = raw[start : start + self.memory.peak]
         exec(code, namespace)  # noqa: S102  our own text: no name or value of a user's is in it
@@ -149,25 +151,41 @@ class NumpyProgram:
                 try:
                     results: tuple[Array, ...] = run(*values, *destinations)
                 except Exception as error:
-                    raise _located(error, lines) from (None if isinstance(error, SymgraphError) else error)
+                    told = self._located(error, lines)
+                    if told is error:
+                        raise
+                    raise told from error
             return results
 
         return call
 
+    def _located(self, error: Exception, lines: Sequence[Line]) -> Exception:
+        """The error with the user's line in place of the generated one."""
+        trace, number = error.__traceback__, 0
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == _FILE:
+                number = trace.tb_lineno
+            trace = trace.tb_next
+        step = lines[number - 1].step if 0 < number <= len(lines) else None
+        if step is not None:
+            types = [self._steps[i].type for i in step.inputs]
+            return failure(error, step.op, step.origin, types, step.type)
+        if isinstance(error, MemoryError):  # room for the results
+            results = [
+                evaluate_dimension(node_bytes(self._graph.nodes[i].type), {}) for _, i in self._graph.outputs
+            ]
+            return too_large(self.memory.peak + sum(results), self.memory, self._graph)
+        return error if isinstance(error, SymgraphError) else ExecutionError(f"the run failed: {error}")
 
-def _located(error: Exception, lines: Sequence[Line]) -> Exception:
-    """The error with the user's line in place of the generated one."""
-    trace, number = error.__traceback__, 0
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == _FILE:
-            number = trace.tb_lineno
-        trace = trace.tb_next
-    step = lines[number - 1].step if 0 < number <= len(lines) else None
-    source = step.origin.sources[0] if step is not None and step.origin.sources else None
-    if isinstance(error, SymgraphError):
-        error.source = source
-        return error
-    return ExecutionError(f"the run failed: {error}", source=source)
+
+def _written_by_user(step: Step) -> Callable[..., None]:
+    """The function that puts into an array what a user's op makes of its operands: all of them, or a block of rows."""
+
+    def call(out: Array, *operands: Array) -> None:
+        made = TensorType(out.dtype, out.shape)
+        np.copyto(out, computed(step.op, step.origin, in_order(step.op, list(operands)), made))
+
+    return call
 
 
 def _compiled(lines: Sequence[Line]) -> Any:
@@ -249,7 +267,13 @@ class _Writer:
         self.use("empty", np.empty)
         self.use("copyto", np.copyto)
         return NumpyProgram(
-            self.memory.plan, self.graph, self.namespace, lines, self.results(), self.computing()
+            self.memory.plan,
+            self.graph,
+            self.namespace,
+            lines,
+            self.results(),
+            self.computing(),
+            self.program.steps,
         )
 
     def results(self) -> dict[int, str]:
@@ -417,6 +441,9 @@ class _Writer:
             made = Emitted(lambda out: [f"{name}({', '.join(operands)}, {out})"])
         if made is not None:
             return made
+        if not is_ours(step.op):
+            own = self.use(f"e{step.value}", _written_by_user(step))
+            return Emitted(lambda out: [f"{own}({', '.join([out, *operands])})"])
         call = self.use(f"e{step.value}", step.op.evaluate)
         return Emitted(lambda out: [f"copyto({out}, {call}({', '.join(operands)}))"])
 

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 import numpy as np
 
+from symgraph.contracts import computed
 from symgraph.ir import Array, Graph, Node, Op, Placeholder, Variable
 from symgraph.lowering.program import Buffer, MemoryPlan
 from symgraph.ops.base import Elementwise
@@ -193,7 +194,7 @@ def classify(program: Program, is_view: Callable[[Step, bool], bool | None]) -> 
             kind.append("input")
         elif _computable(step, known):
             with np.errstate(all="ignore"):
-                result = np.asarray(step.op.evaluate(*(known[i] for i in step.inputs)))
+                result = computed(step.op, step.origin, [known[i] for i in step.inputs], step.type)
             known[step.value] = result
             contiguous[-1] = bool(result.flags.c_contiguous)
             kind.append("known")

@@ -5,8 +5,11 @@ from typing import Literal, Protocol, TypeAlias
 
 import attrs
 
-from symgraph.ir import Array, Graph, Placeholder, Variable
+from symgraph.contracts import provenance
+from symgraph.errors import ExecutionError
+from symgraph.ir import Array, Graph, Placeholder, Variable, node_bytes
 from symgraph.rewrite import Numerics
+from symgraph.types import evaluate_dimension
 
 # Values of the placeholders and variables in the order of `inputs`, and an array for the next value of each
 # updated variable, which the call fills; returns the outputs in order.
@@ -128,6 +131,27 @@ class Program(Protocol):
 
     def clocked(self) -> Clocked:
         """The same program with a clock that is read after each kernel; the plain one has none."""
+
+
+def too_large(size: int, memory: MemoryPlan, graph: Graph) -> ExecutionError:
+    """The error of a run of a graph of concrete sizes that needs more bytes than there are, at the line of the value
+    that takes most of them.
+    """
+    sizes = [(buffer.size, buffer.node) for buffer in memory.buffers]
+    sizes += [(evaluate_dimension(node_bytes(graph.nodes[i].type), {}), i) for i in graph.roots]
+    largest, place = max(sizes, default=(0, -1))
+    node = graph.nodes[place] if 0 <= place < len(graph) else None
+    return ExecutionError(
+        f"a run needs {size} bytes for what it computes, more than there is",
+        source=node.origin.sources[0] if node is not None and node.origin.sources else None,
+        details=()
+        if node is None
+        else (
+            f"the largest value is {node.op.name}: {node.type}, of {largest} bytes",
+            *provenance(node.origin),
+        ),
+        hint="Feed smaller batches, or look for the largest buffers in Executable.memory_plan.",
+    )
 
 
 def inputs(graph: Graph) -> tuple[str, ...]:

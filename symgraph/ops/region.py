@@ -5,6 +5,7 @@ from typing import Any, cast
 import attrs
 import numpy as np
 
+from symgraph.contracts import computed
 from symgraph.errors import GraphError
 from symgraph.expr import Expr, apply
 from symgraph.ir import Array, Graph, Op, Placeholder
@@ -53,7 +54,7 @@ class Fused(Op):
                 values.append(arrays[int(node.op.label)])
             else:
                 operands = in_order(node.op, [values[i] for i in node.inputs])
-                values.append(np.asarray(node.op.evaluate(*operands)))
+                values.append(computed(node.op, node.origin, operands, node.type))
         made = tuple(values[i] for _, i in self.graph.outputs)
         return made[0] if len(made) == 1 else made
 

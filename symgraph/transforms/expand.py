@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from symgraph.contracts import expanded
 from symgraph.expr import Expr
 from symgraph.ir import Graph, Op
 from symgraph.origin import made_by, merged
@@ -30,7 +31,7 @@ def _rewriter(native: frozenset[type[Op]]) -> Rewriter:
             return None
         rule = f"expand {expr.op.name}"
         with made_by(merged(rule, expr.origin)):
-            made = expr.op.expand(*expr.inputs)
+            made = expanded(expr)
         return None if made is None else Hit(rule, "exact", made, (expr,))
 
     return Rewriter(expand, possible)

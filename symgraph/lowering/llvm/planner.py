@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 import numpy as np
 
+from symgraph.contracts import computed
 from symgraph.ir import Array, Graph, Node, Op, Placeholder, Variable
 from symgraph.lowering.llvm import movement, products
 from symgraph.lowering.llvm.buffers import Argument, Call, Kind, Room, Tensor, read, whole
@@ -152,7 +153,8 @@ class Planner:
             self.tensors[node.id] = whole(room, concrete(node.type.shape), node.type.dtype)
         elif self._computable(node):
             with np.errstate(all="ignore"):
-                self.known[node.id] = np.asarray(op.evaluate(*(self.known[i] for i in node.inputs)))
+                given = [self.known[i] for i in node.inputs]
+                self.known[node.id] = computed(op, node.origin, given, node.type)
         elif isinstance(op, Project):
             self.tensors[node.id] = self.tensors[node.inputs[0]][op.index]
         else:

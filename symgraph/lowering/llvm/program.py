@@ -13,7 +13,8 @@ from typing import Any
 import attrs
 import numpy as np
 
-from symgraph.errors import CompileError, ExecutionError, SymgraphError
+from symgraph.contracts import computed, failure
+from symgraph.errors import CompileError, ExecutionError
 from symgraph.ir import Array, Graph, Op
 from symgraph.lowering.llvm.buffers import Call, Tensor
 from symgraph.lowering.llvm.cache import keep, kept
@@ -39,7 +40,16 @@ from symgraph.lowering.llvm.step import (
 )
 from symgraph.lowering.llvm.target import Target, host
 from symgraph.lowering.llvm.written import Facts, Written, write
-from symgraph.lowering.program import Clocked, Instance, KernelCode, Mark, MemoryPlan, Options, Stamps
+from symgraph.lowering.program import (
+    Clocked,
+    Instance,
+    KernelCode,
+    Mark,
+    MemoryPlan,
+    Options,
+    Stamps,
+    too_large,
+)
 from symgraph.ops.region import Fused, in_order
 from symgraph.origin import printable, relative, visible
 from symgraph.rewrite import Class, Numerics, Operation, Pass, Rewritten, Row
@@ -190,10 +200,7 @@ def _arena(program: LlvmProgram) -> Array:
 def _too_large(program: LlvmProgram) -> ExecutionError:
     facts = program._facts
     results = sum(prod(shape) * dtype.itemsize for shape, dtype in facts.outputs)
-    return ExecutionError(
-        f"a run needs {facts.peak + results} bytes for what it computes, more than there is",
-        hint="Feed smaller batches, or look for the largest buffers in Executable.memory_plan.",
-    )
+    return too_large(facts.peak + results, program.memory, program._graph)
 
 
 def _instance(
@@ -298,17 +305,12 @@ class _CallBack:
     def _evaluate(self, call: Call) -> None:
         node = self._program._graph.nodes[call.node]
         places = call.tensors[call.reads :]
+        operands = self._operands(node.op, call.tensors[: call.reads])
         with np.errstate(all="ignore"):
-            made: Any = node.op.evaluate(*self._operands(node.op, call.tensors[: call.reads]))
+            made: Any = computed(node.op, node.origin, operands, node.type)
         if not places:  # a check
             return
-        results = [np.asarray(result) for result in (made if isinstance(made, tuple) else (made,))]
-        gave, told = (", ".join(f"{x.dtype}{[*x.shape]}" for x in some) for some in (results, places))
-        if gave != told:
-            raise ExecutionError(
-                f"{node.op.name}: evaluate gave {gave}, and infer says {told}", hint="Mend one of the two."
-            )
-        for tensor, result in zip(places, results, strict=True):
+        for tensor, result in zip(places, made if isinstance(made, tuple) else (made,), strict=True):
             np.copyto(self._array(tensor), result)
 
     def _operands(self, op: Op, tensors: Sequence[Tensor]) -> list[Array]:
@@ -342,12 +344,11 @@ class _CallBack:
                 self._evaluate(call)
             except Exception as found:
                 error = found
-        source = node.origin.sources[0] if node.origin.sources else None
-        if isinstance(error, SymgraphError):
-            error.source = source
-            raise error from None
         if error is None:
+            source = node.origin.sources[0] if node.origin.sources else None
             raise ExecutionError(f"{node.op.name}: its operands were changed while it ran", source=source)
-        if isinstance(error, Exception):
-            raise ExecutionError(f"{node.op.name}: the run failed: {error}", source=source) from error
-        raise error
+        if not isinstance(error, Exception):
+            raise error
+        types = [self._program._graph.nodes[i].type for i in node.inputs]
+        told = failure(error, node.op, node.origin, types, node.type)
+        raise told from (error.__cause__ if told is error else error)
