@@ -5,8 +5,9 @@
 What is allowed follows from the rule's numerics class. `exact`: the same bits, where each op rounds in one way only;
 sums, products of matrices and functions that NumPy computes by several routines, and what `expand` puts in for an op,
 may differ by RULE_ULP of the largest magnitude involved. `reassociates`: that too, and nothing becomes or stops being
-finite but for an overflow. `stabilises`: the same, and what was not finite may be mended. A difference that goes away
-in more precision was rounding, and not the rule. What is no float is equal.
+finite but for an overflow. `stabilises`: the same, and what was not finite may be mended; where an operand is not finite, only what is finite on
+both sides is compared. A difference that goes away in more precision was rounding, and not the rule. What is no float
+is equal.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,6 +20,7 @@ from symgraph.inspect.capsule import Capsule
 from symgraph.inspect.comparison import RULE_ULP, WIDE, Worst, close, epsilon, exact
 from symgraph.inspect.evaluation import Evaluator, Failed, Value, magnitude, parts, scale
 from symgraph.inspect.findings import Finding, lines_of, named, numbers
+from symgraph.inspect.localise import finite
 from symgraph.inspect.trace import Trace
 from symgraph.ir import Array, Constant, Graph, Op, Placeholder, Variable
 from symgraph.ops.arithmetic import (
@@ -123,13 +125,21 @@ def _differ(claim: _Claim, evaluator: Evaluator, wide: Evaluator) -> Worst | Fai
             return bits
     mended = claim.numerics == "stabilises"
     bound = RULE_ULP * scale(claim.mine, evaluator)
+    odd = mended and not _sound_operands(claim, evaluator)
     worst = next(
-        (w for b, a in pairs if (w := close(b, a, bound * epsilon(b.dtype), mended)) is not None), None
+        (w for b, a in pairs if (w := close(b, a, bound * epsilon(b.dtype), mended, odd)) is not None), None
     )
-    return worst if worst is None or not _is_rounding(claim, wide, mended) else None
+    return worst if worst is None or not _is_rounding(claim, wide, mended, odd) else None
 
 
-def _is_rounding(claim: _Claim, wide: Evaluator, mended: bool) -> bool:
+def _sound_operands(claim: _Claim, evaluator: Evaluator) -> bool:
+    """Whether all is finite that the two sides are made of."""
+    inside = set(claim.mine)
+    outer = {e for expr in claim.mine for e in expr.inputs if e not in inside}
+    return all(finite(evaluator.value(e)) for e in outer)
+
+
+def _is_rounding(claim: _Claim, wide: Evaluator, mended: bool, odd: bool = False) -> bool:
     """Whether two expressions agree in more precision."""
     before, after = wide.value(claim.before), wide.value(claim.after)
     if isinstance(before, Failed) or isinstance(after, Failed):
@@ -137,7 +147,8 @@ def _is_rounding(claim: _Claim, wide: Evaluator, mended: bool) -> bool:
     largest = magnitude([before, after, *(wide.value(e) for e in claim.mine)])
     narrow = claim.before.type.dtype.name if hasattr(claim.before.type, "dtype") else "float32"
     allowed = WIDE.get(narrow, 0.0) * largest
-    return all(close(b, a, allowed, mended) is None for b, a in zip(parts(before), parts(after), strict=True))
+    pairs = zip(parts(before), parts(after), strict=True)
+    return all(close(b, a, allowed, mended, odd) is None for b, a in pairs)
 
 
 def _wrong_rewrite(

@@ -65,12 +65,18 @@ def exact(expected: Array, got: Array) -> Worst | None:
 
 
 def close(
-    expected: Array, got: Array, allowed: float, mended: bool = False, truth: Array | None = None
+    expected: Array,
+    got: Array,
+    allowed: float,
+    mended: bool = False,
+    anything: bool = False,
+    truth: Array | None = None,
 ) -> Worst | None:
     """Where two arrays differ by more than `allowed`, or in what is not finite.
 
-    With `mended`, what was not finite may be anything. A `truth` of more precision allows eight times the error that
-    the expected one has itself.
+    With `mended`, what was not finite may be anything; with `anything`, only what is finite in both is compared. A
+    `truth` of more precision allows eight times the error that the expected one has itself. What is smaller than the
+    smallest normal number is no difference.
 
     >>> print(close(np.array([1.0, 2.0]), np.array([1.0, 2.5]), 1e-3))
     1 of 2 elements differ; worst at [1]: 2.5 for 2.0 (a difference of 0.5, 0.001 allowed)
@@ -83,17 +89,19 @@ def close(
         if truth is not None and truth.shape == expected.shape:
             error = np.abs(np.asarray(truth - expected, np.float64))
             allowed += 8 * float(np.max(error, initial=0, where=np.isfinite(error)))
+        allowed += float(np.finfo(got.dtype).tiny)
         both = np.isfinite(expected) & np.isfinite(got)
         wrong = both & (np.abs(got - expected) > allowed)
         same = (np.isnan(expected) & np.isnan(got)) | (expected == got)
         odd = ~both & ~same
         odd &= np.isfinite(expected) if mended else ~_nearly(expected, got)
-    return _worst(expected, got, wrong | odd, allowed)
+    return _worst(expected, got, wrong if anything else wrong | odd, allowed)
 
 
 def _nearly(expected: Array, got: Array) -> Any:
     """Where one of two overflowed and the other is about to."""
-    most = min(float(np.finfo(a.dtype).max) for a in (expected, got) if a.dtype != np.longdouble) / 2
+    narrow = (np.finfo(a.dtype).max for a in (expected, got) if a.dtype != np.longdouble)
+    most = float(min(narrow, default=np.inf)) / 2
     finite = np.where(np.isfinite(expected), expected, got)
     infinite = np.where(np.isfinite(expected), got, expected)
     return np.isinf(infinite) & (np.abs(finite) > most) & (np.sign(finite) == np.sign(infinite))
