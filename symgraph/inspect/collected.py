@@ -18,7 +18,7 @@ from symgraph.inspect.diagram import kind, parts
 from symgraph.ir import Constant, Graph, Node, Op, Placeholder, Type, Variable
 from symgraph.ops.region import Fused
 from symgraph.origin import Origin, Source, relative, spans
-from symgraph.rewrite import Operation, Row
+from symgraph.rewrite import Operation, Row, sum_dimensions
 from symgraph.text.printer import node_texts
 from symgraph.types import Dimension
 
@@ -130,9 +130,11 @@ class Tables:
 
     def change(self, row: Row) -> tuple[Dimension, Dimension]:
         """The change in flops and in bytes of a row of the ledger."""
+        if row.added is row.removed:
+            return 0, 0
         added, removed = (list(map(self._cost_of, side)) for side in (row.added, row.removed))
         flops, traffic = (
-            total(Counter(cost[k] for cost in added)) - total(Counter(cost[k] for cost in removed))
+            sum_dimensions(cost[k] for cost in added) - sum_dimensions(cost[k] for cost in removed)
             for k in (0, 1)
         )
         return flops, traffic

@@ -16,7 +16,8 @@ from typing import Any
 import attrs
 import numpy.typing as npt
 
-from symgraph.compile import Executable, bind_shape, feed_array
+from symgraph.collector import paused
+from symgraph.compile import Executable, bind_shape, feed_array, leaf_value
 from symgraph.errors import FeedError, GraphError
 from symgraph.inspect.model import model
 from symgraph.inspect.page import assemble
@@ -117,8 +118,9 @@ def explored(what: Graph | Executable, run: Run, wanted: Wanted) -> Page:
             hint="Make a graph with symgraph.define(name=expression).",
         )
     checked = _checked(what.declared if isinstance(what, Executable) else what, run)
-    made = model(what, checked, wanted)
-    text = json.dumps(made, separators=(",", ":"), allow_nan=False)
+    with paused():  # records that refer to earlier ones: there are no cycles to find
+        made = model(what, checked, wanted)
+        text = json.dumps(made, separators=(",", ":"), allow_nan=False)
     title: str = made["about"]["name"]
     return Page(title, assemble(text, title), text)
 
@@ -146,6 +148,8 @@ def _checked(graph: Graph, run: Run) -> Run:
             node = graph.placeholders[name]
             feeds[name] = feed_array(name, node.type, value)
             bind_shape(name, node.type, feeds[name].shape, sizes, owners)
+        for node in graph.placeholders.values():
+            leaf_value(node.op, feeds)  # type: ignore[arg-type]  # which says what is missing
     if run.variables is not None:
         _mapping(run.variables, "variables")
     return attrs.evolve(run, feeds=feeds, sizes=sizes)

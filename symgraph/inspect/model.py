@@ -6,7 +6,6 @@ What is large is bounded, so that a page opens: whatever is left out is said in 
 """
 
 import platform
-from typing import Any
 
 import attrs
 
@@ -14,12 +13,12 @@ from symgraph import __version__
 from symgraph.compile import Executable
 from symgraph.errors import FeedError, SymgraphError
 from symgraph.initial_values import initial_values
-from symgraph.inspect import memory as memory_plans
 from symgraph.inspect.adjoints import Gradient, adjoints
 from symgraph.inspect.collected import Json, Tables, cut
 from symgraph.inspect.diagram import is_gradient
 from symgraph.inspect.fusions import FUSION, fusion_section
 from symgraph.inspect.history import history
+from symgraph.inspect.memory import peak
 from symgraph.inspect.profile import attempt
 from symgraph.inspect.sections import (
     Room,
@@ -36,8 +35,6 @@ from symgraph.inspect.wanted import Run, Wanted
 from symgraph.ir import Graph, node_bytes
 from symgraph.transforms.dead_code import prune
 from symgraph.types import SHORT_NAMES, evaluate_dimension
-
-peak: Any = getattr(memory_plans, "peak", None)
 
 _SNAPSHOTS = 150_000  # nodes of all graphs between the stages
 _CODE = 4_000  # nodes of a graph whose code is made unasked
@@ -287,7 +284,7 @@ def _compiled(page: _Page, executable: Executable) -> tuple[Json | None, Json | 
         return None, None
     sizes = {name: run.sizes[name] for name in sorted(graph.names)}
     try:
-        memory = memory_section(peak(executable, **sizes)) if peak is not None else None
+        memory = memory_section(peak(executable, **sizes))
         program = executable.bound(sizes).program
     except SymgraphError as error:
         page.say(f"The memory plan and the code are not shown: {error.message}.")

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from symgraph.inspect.adjoints import Gradient
+from symgraph.inspect.adjoints import Gradient, Pair
 from symgraph.inspect.collected import Json
 from symgraph.inspect.memory import Peak
 from symgraph.inspect.profile import KernelTime, Profile, Timing
@@ -47,7 +47,30 @@ def gradient_section(found: Gradient, graph: int) -> Json:
         "graph": graph,
         "of": found.of,
         "wrt": list(found.wrt),
-        "pairs": [camel(pair) for pair in found.pairs],
+        "pairs": list(map(_pair, found.pairs)),
+    }
+
+
+def _pair(pair: Pair) -> Json:
+    return {
+        "node": pair.node,
+        "adjoint": pair.adjoint,
+        "made": list(pair.made),
+        "rules": [
+            {
+                "consumer": use.consumer,
+                "operand": use.operand,
+                "rule": use.rule,
+                "result": use.result,
+                "saved": list(use.saved),
+            }
+            for use in pair.rules
+        ],
+        "saved": list(pair.saved),
+        "reason": pair.reason,
+        "path": list(pair.path),
+        "zero": pair.zero,
+        "zeroPath": list(pair.zero_path),
     }
 
 

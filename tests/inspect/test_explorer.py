@@ -1,0 +1,664 @@
+"""What the explorer's page shows is what the compiler did: its data against the graphs, the ledger and a run."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import symgraph as sg
+from models import lenet, one_hidden_layer, xor_mlp
+from symgraph.__main__ import main
+from symgraph.commands.feeds import random_feeds
+from symgraph.inspect import model as models
+from symgraph.inspect.explorer import explored
+from symgraph.inspect.statistics import statistics
+from symgraph.inspect.trace import trace
+from symgraph.inspect.values import values
+from symgraph.inspect.wanted import Run, Wanted
+from symgraph.origin import relative
+from symgraph.rewrite import Pass, Rewritten
+from tests.inspect.schema import faults, interfaces
+from tests.strategies import random_graph
+
+BACKENDS = ("numpy", "llvm", "interpreter")
+
+
+def read(page):
+    return json.loads(page.model)
+
+
+@pytest.fixture(scope="module")
+def hidden():
+    """A network with its feeds, on the backend numpy, and the page of them."""
+    graph = one_hidden_layer.graph()
+    feeds = random_feeds(graph, {"batch": 6})
+    page = sg.explore(graph, feeds=feeds, backend="numpy", profile_steps=2, name="hidden")
+    return graph, feeds, page
+
+
+def columns(model, number):
+    return model["graphs"][number]
+
+
+def stage(model, name):
+    return next(one for one in model["stages"] if one["name"] == name)
+
+
+def check(graph, shown, model):
+    """The columns are those of the graph."""
+    text = lambda name: [model["strings"][i] for i in shown[name]]  # noqa: E731
+    assert text("op") == [node.op.name for node in graph.nodes]
+    assert text("type") == [str(node.type) for node in graph.nodes]
+    assert shown["inputs"] == [list(node.inputs) for node in graph.nodes]
+    assert shown["outputs"] == [[name, i] for name, i in graph.outputs]
+    assert shown["updates"] == [[group, [[v, i] for v, i in pairs]] for group, pairs in graph.updates]
+    for node, told in zip(graph.nodes, text("text"), strict=True):
+        assert told.startswith(node.op.name)
+        assert all(f"%{i}" in told for i in node.inputs if graph.nodes[i].op.name != "placeholder")
+    for node, i in zip(graph.nodes, shown["origin"], strict=True):
+        origin = model["origins"][i]
+        places = [(model["files"][file]["path"], line) for file, line, _, _ in origin["sources"]]
+        assert places == [(relative(source.file), source.line) for source in node.origin.sources]
+        assert tuple(origin["scope"]) == node.origin.scope
+        assert " > ".join(origin["rules"]) == node.origin.rule
+        assert tuple(origin["of"]) == node.origin.of
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_model_is_of_the_schema(backend):
+    for graph in (xor_mlp.graph(), xor_mlp.declare()):
+        feeds = random_feeds(graph, {"batch": 3})
+        for options in ({}, {"batch": 3}, {"feeds": feeds}, {"feeds": feeds, "profile_steps": 1}):
+            made = read(sg.explore(graph, backend=backend, **options))
+            assert list(faults(made)) == []
+            assert (made["memory"] is None, made["code"] is None) == (not options, not options)
+            assert (made["values"] is None) == ("feeds" not in options)
+            assert (made["profile"] is None) == ("profile_steps" not in options)
+
+
+def test_the_schema_is_read_whole_and_finds_faults(hidden):
+    made = read(hidden[2])
+    assert {
+        "Model",
+        "Graph",
+        "Rewrite",
+        "Pair",
+        "Statistics",
+        "Kernel",
+        "Buffer",
+        "Section",
+    } <= interfaces().keys()
+    assert interfaces()["Graph"]["inputs"] == ("NodeId[][]", False)
+    for change in ({"version": 2}, {"stages": [{}]}, {"other": 1}, {"strings": [1]}, {"gradient": 5}):
+        assert list(faults({**made, **change}))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_stages_are_the_graphs_of_the_compiler(backend):
+    graph = one_hidden_layer.graph()
+    model = read(sg.explore(graph, backend=backend))
+    executable = sg.compile(graph, backend=backend)
+    assert [one["name"] for one in model["stages"]] == ["declared", "gradient", "optimised", "fused"]
+    wanted = {
+        "declared": one_hidden_layer.declare(),
+        "gradient": graph,
+        "optimised": sg.unfused(executable),
+        "fused": executable.graph,
+    }
+    for name, one in wanted.items():
+        shown = columns(model, stage(model, name)["graph"])
+        check(one if name != "declared" else sg.transforms.dead_code.prune(graph, updates=()), shown, model)
+        assert len(shown["op"]) == len(one)
+    assert columns(model, stage(model, "fused")["graph"])["flops"] == str(executable.cost.flops)
+    assert columns(model, stage(model, "fused")["graph"])["bytes"] == str(executable.cost.bytes)
+
+
+def test_columns_of_random_graphs():
+    for seed in range(25):
+        graph = random_graph(seed).graph
+        model = read(sg.explore(graph, backend="numpy"))
+        assert list(faults(model)) == []
+        way = trace(graph, "numpy")
+        check(way.unfused, columns(model, stage(model, "optimised")["graph"]), model)
+        check(way.graph, columns(model, stage(model, "fused")["graph"]), model)
+
+
+def test_strings_and_origins_occur_once(hidden):
+    model = read(hidden[2])
+    assert len(set(model["strings"])) == len(model["strings"])
+    assert len({json.dumps(one) for one in model["origins"]}) == len(model["origins"])
+    assert len({one["path"] for one in model["files"]}) == len(model["files"])
+
+
+def test_lines_are_the_users_with_their_neighbours(hidden):
+    graph, _, page = hidden
+    model = read(page)
+    text = {one["path"]: dict(one["lines"]) for one in model["files"]}
+    source = graph["loss"].origin.sources[0]
+    path = relative(source.file)
+    lines = Path(source.file).read_text(encoding="utf-8").splitlines()
+    assert text[path][source.line] == lines[source.line - 1]
+    assert {source.line - 1, source.line + 1} <= text[path].keys()
+    named = {line for origin in model["origins"] for _, line, _, _ in origin["sources"]}
+    assert all(min(abs(n - line) for line in named) <= 2 for n in text[path])
+    assert all(lines[n - 1] == told for n, told in text[path].items())
+
+
+def test_columns_of_a_line_count_as_javascript_does():
+    é𝔸 = sg.placeholder("x", (2,))
+    y = (é𝔸, sg.exp(é𝔸))[1]  # 𝔸 is two units of UTF-16, and four bytes of UTF-8
+    model = read(sg.explore(sg.define(y=y), backend="interpreter"))
+    (place,) = next(o for o in model["origins"] if o["sources"] and "exp" in _quoted(model, o))["sources"]
+    file, line, first, last = place
+    units = dict(model["files"][file]["lines"])[line].encode("utf-16-le")
+    assert units[2 * first : 2 * last].decode("utf-16-le") == "sg.exp(é𝔸)"
+
+
+def _quoted(model, origin):
+    file, line, _, _ = origin["sources"][0]
+    return dict(model["files"][file]["lines"]).get(line, "")
+
+
+# Rewrites.
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("make", [one_hidden_layer.graph, lenet.NETWORK.graph])
+def test_rewrites_are_the_ledger_and_lead_from_graph_to_graph(make, backend):
+    graph = make()
+    model = read(sg.explore(graph, backend=backend))
+    executable = sg.compile(graph, backend=backend)
+    rows = [row for row in model["rewrites"] if row["rule"] != "the whole pass"]
+    assert [(r["step"], r["pass"], r["rule"], r["numerics"]) for r in rows] == [
+        (r.step, r.pass_name, r.rule, r.numerics) for r in executable.ledger
+    ]
+    assert [(r["before"], r["after"]) for r in rows] == [
+        (list(r.before), list(r.after)) for r in executable.ledger
+    ]
+    for row, entry in zip(rows, executable.ledger, strict=True):
+        told = [f"{model['files'][file]['path']}:{line}" for file, line in row["sources"]]
+        assert told == list(dict.fromkeys(entry.lines))
+    assert rows[0]["given"] == stage(model, "gradient")["graph"]
+    assert rows[-1]["made"] == stage(model, "fused")["graph"]
+    for one, other in zip(model["rewrites"], model["rewrites"][1:], strict=False):
+        assert (other["given"], other["made"]) == (one["given"], one["made"]) or other["given"] == one["made"]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_nodes_that_go_are_those_that_a_rewrite_names(seed):
+    """What `made` has not any more is one of `before`, takes what has gone, or was needed by such alone."""
+    model = read(sg.explore(random_graph(seed).graph, backend="interpreter"))
+    sweeps = {}
+    for row in model["rewrites"]:
+        sweeps.setdefault((row["given"], row["made"]), set()).update(row["before"])
+    for (given, made), before in sweeps.items():
+        old, new = columns(model, given), columns(model, made)
+        count = len(old["op"])
+        known = {_key(model, new, i, range(len(new["op"]))): i for i in range(len(new["op"]))}
+        place = []  # what each node of the old graph is in the new one
+        for i in range(count):
+            place.append(known.get(_key(model, old, i, place)))
+        readers = [[k for k in range(count) if i in old["inputs"][k]] for i in range(count)]
+        needed = {i for _, i in old["outputs"]}
+        for i in reversed(range(count)):
+            gone = [place[k] is None or k in before for k in readers[i]]
+            alone = i not in needed and all(gone)
+            assert (
+                place[i] is not None
+                or i in before
+                or alone
+                or any(place[k] is None for k in old["inputs"][i])
+            )
+
+
+def _key(model, graph, i, place):
+    """What makes a node: its op with its attributes, and its operands by their places in the first graph."""
+    text = model["strings"][graph["text"][i]]
+    words = text if text.startswith(("placeholder", "variable")) else text.replace("%", " %")
+    plain = " ".join(word for word in words.split() if not word.startswith("%"))
+    return plain, graph["type"][i], tuple(place[k] for k in graph["inputs"][i])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_totals_go_from_the_declared_graph_to_the_executable(backend):
+    graph = lenet.NETWORK.graph()
+    model = read(sg.explore(graph, backend=backend))
+    executable = sg.compile(graph, backend=backend)
+    plain = sg.compile(graph, backend="interpreter", passes=())
+    first, last = model["rewrites"][0], model["rewrites"][-1]
+    assert first["flopsBefore"] == str(plain.cost.flops)
+    assert first["bytesBefore"] == str(plain.cost.bytes)
+    assert last["flopsAfter"] == str(executable.cost.flops)
+    assert last["bytesAfter"] == str(executable.cost.bytes)
+    for one, other in zip(model["rewrites"], model["rewrites"][1:], strict=False):
+        assert one["flopsAfter"] == other["flopsBefore"]
+        assert one["bytesAfter"] == other["bytesBefore"]
+    size = {"batch": 10}
+    for row in model["rewrites"]:
+        for what in ("flops", "bytes"):
+            change, before, after = (eval(row[f"{what}{end}"], {}, size) for end in ("", "Before", "After"))
+            assert before + change == after
+
+
+def test_rewrites_have_the_costs_of_the_ledger_but_for_the_last_of_a_sweep():
+    way = trace(lenet.NETWORK.graph(), "numpy")
+    rows = read(sg.explore(way.declared, backend="numpy"))["rewrites"]
+    ends = {sweep.rows[-1].step for sweep in way.sweeps if sweep.rows}
+    same = [row for row in rows if row["step"] not in ends]
+    assert len(same) > 10
+    for row in same:
+        entry = way.ledger[row["step"] - 1]
+        assert row["flops"].lstrip("+") == str(entry.flops)
+        assert row["bytes"].lstrip("+") == str(entry.bytes)
+
+
+def test_a_pass_that_says_nothing_is_a_step():
+    x = sg.placeholder("x", (2,))
+    made = sg.define(y=sg.exp(x))
+    silent = Pass("silent", lambda graph, numerics: Rewritten(made))
+    row, *more = read(sg.explore(sg.define(y=x), backend="interpreter", passes=[silent]))["rewrites"]
+    assert not more
+    assert (row["step"], row["pass"], row["rule"], row["before"]) == (0, "silent", "the whole pass", [])
+    assert (row["flopsBefore"], row["given"] != row["made"]) == ("0", True)
+
+
+# The other sections.
+
+
+def test_a_graph_without_gradients_is_differentiated_for_reading():
+    graph = one_hidden_layer.declare()
+    model = read(sg.explore(graph, backend="numpy"))
+    expected = sg.adjoints(graph)
+    check(expected.graph, columns(model, stage(model, "gradient")["graph"]), model)
+    assert any("for reading" in sentence for sentence in model["about"]["messages"])
+    assert len(columns(model, stage(model, "declared")["graph"])["op"]) == len(graph)
+    assert [pair["adjoint"] for pair in model["gradient"]["pairs"]] == [p.adjoint for p in expected.pairs]
+
+
+def test_gradient_outputs_are_no_part_of_the_declared_graph():
+    graph = sg.gradient(one_hidden_layer.declare())
+    model = read(sg.explore(graph, backend="numpy"))
+    assert [name for name, _ in columns(model, stage(model, "declared")["graph"])["outputs"]] == [
+        "loss",
+        "logits",
+    ]
+    assert len(columns(model, stage(model, "gradient")["graph"])["op"]) == len(graph)
+
+
+def test_without_a_scalar_there_is_no_gradient():
+    model = read(sg.explore(sg.define(y=sg.placeholder("x", (2,)) * 2.0), backend="numpy"))
+    assert model["gradient"] is None
+    assert [one["name"] for one in model["stages"]] == ["declared", "optimised", "fused"]
+
+
+def test_values_are_those_of_a_run(hidden):
+    graph, feeds, page = hidden
+    model = read(page)
+    assert [one["graph"] for one in model["values"]["graphs"]] == [
+        stage(model, "gradient")["graph"],
+        stage(model, "optimised")["graph"],
+    ]
+    shown = model["values"]["graphs"][0]["nodes"]
+    for one, value in zip(shown, values(graph, feeds), strict=True):
+        expected = statistics(value)
+        assert one["shape"] == list(value.shape)
+        assert one["counts"] == list(expected.counts)
+        assert len(one["edges"]) == len(one["counts"]) + 1
+        if value.dtype.kind == "f":
+            assert value.dtype.type(one["min"]) == value.min()
+            assert value.dtype.type(one["max"]) == value.max()
+        assert [value.dtype.type(float(text)) for text in one["sample"]] == value.ravel()[:16].tolist()
+    assert "x f64[6,784]" in model["values"]["feed"]
+    assert model["values"]["graphs"][0]["first"] is None
+
+
+def test_the_first_value_that_is_not_finite_is_marked():
+    x = sg.placeholder("x", (3,))
+    graph = sg.define(loss=sg.sum(sg.log(x)))
+    model = read(sg.explore(graph, feeds={"x": [1.0, 0.0, 2.0]}, backend="numpy"))
+    one = model["values"]["graphs"][0]
+    shown = columns(model, one["graph"])
+    assert model["strings"][shown["op"][one["first"]]] == "log"
+    assert one["nodes"][one["first"]]["neginf"] == 1
+
+
+def test_zeros_are_explained_by_the_values():
+    w = sg.variable("w", (2,), init=1.0)
+    graph = sg.train.minimize(
+        sg.define(loss=sg.sum(sg.relu(w * sg.placeholder("x", (2,))))), "loss", sg.train.sgd(0.1)
+    )
+    pairs = read(sg.explore(graph, feeds={"x": [-1.0, -2.0]}, backend="numpy"))["gradient"]["pairs"]
+    told = [pair for pair in pairs if pair["zero"]]
+    assert told
+    assert all(pair["zeroPath"] for pair in told)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_kernels_hold_each_node_once(backend):
+    for graph in (lenet.NETWORK.graph(), *(random_graph(seed).graph for seed in range(10))):
+        model = read(sg.explore(graph, backend=backend))
+        fusion = model["fusion"]
+        unfused, fused = columns(model, fusion["unfused"]), columns(model, fusion["fused"])
+        computed = [i for i, inputs in enumerate(unfused["inputs"]) if inputs]
+        held = sorted(i for kernel in fusion["kernels"] for i in kernel["members"])
+        assert set(held) >= {i for i in computed if unfused["inputs"][i]}
+        assert len(held) == len(set(held))
+        kernel_of = {i: kernel["node"] for kernel in fusion["kernels"] for i in kernel["members"]}
+        for kernel in fusion["kernels"]:
+            assert model["strings"][fused["op"][kernel["node"]]] != "project"
+            assert len(kernel["members"]) == 1 or kernel["name"].startswith("kernel of")
+        edges = {
+            (i, k)
+            for k in computed
+            for i in unfused["inputs"][k]
+            if i in kernel_of and kernel_of[i] != kernel_of.get(k)
+        }
+        told = [(one["producer"], one["consumer"]) for one in fusion["declined"]]
+        assert sorted(told) == sorted(edges)
+        assert all(one["reason"] for one in fusion["declined"])
+
+
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+def test_code_and_memory_are_those_of_the_executable(backend):
+    graph = one_hidden_layer.graph()
+    model = read(sg.explore(graph, backend=backend, batch=5))
+    executable = sg.compile(graph, backend=backend)
+    listings = {one["language"].split()[0]: one for one in model["code"]["listings"]}
+    assert listings["Python" if backend == "numpy" else "LLVM"]["text"] == executable.source(batch=5)
+    assert model["memory"]["peak"] == executable.memory_plan(batch=5).peak
+    assert len(model["memory"]["buffers"]) == len(executable.memory_plan(batch=5).buffers)
+    with_code = {
+        node for one in listings.values() for section in one["sections"] for node in section["nodes"]
+    }
+    assert with_code == {kernel.node for kernel in executable.kernels(batch=5) if kernel.sections}
+    for one in listings.values():
+        lines = one["text"].splitlines()
+        assert all(1 <= s["first"] <= s["last"] <= len(lines) for s in one["sections"])
+    assert model["about"]["sizes"] == [["batch", 5]]
+    assert model["about"]["free"] == []
+
+
+def test_a_profile_names_kernels_of_the_fused_graph(hidden):
+    model = read(hidden[2])
+    fused = columns(model, stage(model, "fused")["graph"])
+    assert model["profile"]["steps"] == 2
+    assert model["profile"]["kernels"]
+    assert all(fused["inputs"][kernel["node"]] for kernel in model["profile"]["kernels"])
+    assert json.loads(model["profile"]["trace"])
+
+
+def test_a_run_that_fails_is_shown_as_far_as_it_came():
+    x = sg.placeholder("x", (2,))
+    graph = sg.define(y=sg.exp(sg.assert_finite(x, "x")))
+    model = read(sg.explore(graph, feeds={"x": [1.0, np.nan]}, backend="numpy", profile_steps=1))
+    assert any("the run failed" in sentence for sentence in model["about"]["messages"])
+    assert model["profile"]["failed"]
+    assert list(faults(model)) == []
+
+
+# What is given, and what is left out.
+
+
+def test_the_same_graph_gives_the_same_bytes():
+    graph = xor_mlp.graph()
+    feeds = random_feeds(graph, {"batch": 3})
+    for backend in BACKENDS:
+        one, other = (sg.explore(graph, feeds=feeds, backend=backend) for _ in range(2))
+        assert one.html == other.html
+        assert one == other
+
+
+def test_an_executable_is_shown_as_it_was_compiled():
+    graph = one_hidden_layer.graph()
+    executable = sg.compile(graph, backend="numpy", numerics="bitwise")
+    model = read(sg.explore(executable))
+    assert (model["about"]["backend"], model["about"]["numerics"]) == ("numpy", "bitwise")
+    check(executable.graph, columns(model, stage(model, "fused")["graph"]), model)
+    assert model == read(sg.explore(graph, backend="numpy", numerics="bitwise"))
+
+
+def test_an_executable_with_passes_of_its_own_says_so():
+    passes = sg.transforms.pipeline.default_pipeline()[:3]
+    executable = sg.compile(one_hidden_layer.graph(), backend="numpy", passes=passes)
+    model = read(sg.explore(executable))
+    assert any("passes of its own" in sentence for sentence in model["about"]["messages"])
+    assert list(faults(model)) == []
+    assert [row["rule"] for row in model["rewrites"]] == [row.rule for row in executable.ledger]
+    whole = read(sg.explore(executable, passes=passes))
+    assert not any("passes of its own" in sentence for sentence in whole["about"]["messages"])
+    assert len(whole["graphs"]) > len(model["graphs"])
+
+
+def test_what_is_left_out_is_said(monkeypatch):
+    graph = lenet.NETWORK.graph()
+    feeds = random_feeds(graph, {"batch": 1})
+    for name in ("_SNAPSHOTS", "_CODE", "_LISTING", "_PICTURES", "_VALUES", "_HELD"):
+        monkeypatch.setattr(models, name, 300 if name == "_SNAPSHOTS" else 10)
+    model = read(sg.explore(graph, feeds=feeds, backend="numpy"))
+    assert list(faults(model)) == []
+    said = " ".join(model["about"]["messages"])
+    assert "are shown without the graphs before and after them" in said
+    assert "without histograms and pictures" in said
+    assert "Why adjoints are zero is not told" in said
+    assert "The memory plan and the code are left out" in said
+    assert said.count("complete=True") == 4
+    rows = model["rewrites"]
+    kept = [row for row in rows if row["given"] != row["made"]]
+    assert 0 < len(kept) < len(rows)
+    assert rows[: len(kept)] == kept  # no holes
+    assert rows[-1]["flopsAfter"] == str(sg.compile(graph, backend="numpy").cost.flops)
+    whole = read(sg.explore(graph, feeds=feeds, backend="numpy", complete=True))
+    assert "complete=True" not in " ".join(whole["about"]["messages"])
+    assert all(row["given"] != row["made"] for row in whole["rewrites"])
+
+
+def layers(count):
+    h = sg.placeholder("x", ("batch", 4))
+    for i in range(count):
+        with sg.origin.in_scope((f"layer {i}",)):
+            h = sg.tanh(h @ sg.variable(f"w{i}", (4, 4)) + sg.variable(f"b{i}", (4,)))
+    return sg.train.minimize(sg.define(loss=sg.mean(h * h)), "loss", sg.train.sgd(0.1))
+
+
+def calls(function):
+    count = 0
+
+    def counter(frame, event, argument):
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(counter)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_the_work_is_linear_in_the_nodes():
+    small, large = layers(6), layers(24)
+    feeds = {"x": np.ones((2, 4), np.float32)}
+
+    def work(graph):
+        return lambda: sg.explore(graph, feeds=feeds, backend="numpy")
+
+    work(small)()  # what is cached at the first use is not counted
+    assert calls(work(large)) < 5 * calls(work(small))
+
+
+# Hostile names.
+
+
+HOSTILE = (
+    "<img src=x onerror=alert(1)>",
+    "</script><script>alert(1)</script>",
+    "a\u2028b\x00c\"'\\",
+    "&lt;b&gt;%s{}",
+)
+
+
+def test_hostile_names_are_data():
+    with sg.origin.in_scope((HOSTILE[1],)):
+        x = sg.placeholder(HOSTILE[0], ("n",))
+        w = sg.variable(HOSTILE[1], (), init=1.0)
+        graph = sg.define({HOSTILE[2]: sg.sum(x * w), HOSTILE[3]: x + 1.0})
+    graph = sg.train.minimize(graph, HOSTILE[2], sg.train.sgd(0.1))
+    page = sg.explore(graph, feeds={HOSTILE[0]: [1.0]}, backend="numpy", name=HOSTILE[1])
+    model = read(page)
+    assert list(faults(model)) == []
+    labels = {model["strings"][i] for i in columns(model, 0)["label"]}
+    assert {f"placeholder {HOSTILE[0]}", f"variable {HOSTILE[1]}"} <= labels
+    assert [HOSTILE[1]] in [origin["scope"] for origin in model["origins"]]
+    assert [name for name, _ in columns(model, 0)["outputs"]] == [HOSTILE[2], HOSTILE[3]]
+    assert model["about"]["name"] == page.title == HOSTILE[1]
+    assert "onerror=alert" not in page.html
+    assert "alert(1)</script>" not in page.html
+    assert page.html.count("<title>") == 1
+    assert "onerror=alert" not in page._repr_html_()
+
+
+def test_no_file_is_opened_for_a_graph_that_was_read(tmp_path):
+    secret = tmp_path / "secret.py"
+    secret.write_text("password = 'hunter2'\n")
+    text = str(sg.define(y=sg.placeholder("x", (2,)) * 2.0))
+    lines = [
+        line.split("  # ")[0] + f"  # {secret}:1" if " = mul" in line else line for line in text.splitlines()
+    ]
+    graph = sg.from_text("\n".join(lines))
+    assert graph.nodes[-1].origin.sources[0].file == str(secret)
+    model = read(sg.explore(graph, backend="numpy"))
+    assert "hunter2" not in json.dumps(model)
+    assert any(one["path"] == str(secret) and not one["lines"] for one in model["files"])
+    assert any("no line of code that did not run here" in sentence for sentence in model["about"]["messages"])
+
+
+def test_long_names_and_lines_are_cut():
+    x = sg.placeholder("x" * 10_000, (2,))
+    y = x + 1.0; comment = "long" * 500  # fmt: skip  # noqa: E702, F841
+    model = read(sg.explore(sg.define(y=y), backend="interpreter"))
+    assert max(len(text) for one in model["files"] for _, text in one["lines"]) <= 400
+    assert max(len(model["strings"][i]) for i in columns(model, 0)["label"]) < 100
+
+
+# The page, and mistakes.
+
+
+def test_a_page_is_saved_whole_or_not_at_all(hidden, tmp_path):
+    page = hidden[2]
+    path = page.save(tmp_path / "new" / "page.html")
+    assert path.read_text(encoding="utf-8") == page.html
+    assert [one.name for one in path.parent.iterdir()] == ["page.html"]
+    sg.explore(hidden[0], path, backend="interpreter")
+    assert path.read_text(encoding="utf-8") != page.html
+    with pytest.raises(sg.GraphError, match=r"could not be written to .*: it is a folder"):
+        page.save(tmp_path)
+    with pytest.raises(sg.GraphError, match="could not be written"):
+        page.save(path / "below a file" / "page.html")
+    with pytest.raises(sg.GraphError, match="could not be written"):
+        page.save("a\0b")
+
+
+def test_a_notebook_shows_the_page_in_a_frame_that_can_reach_nothing(hidden):
+    shown = hidden[2]._repr_html_()
+    assert shown.startswith('<iframe sandbox="allow-scripts" title="hidden"')
+    assert "allow-same-origin" not in shown
+    assert shown.count("<") == 2  # the page itself is escaped
+    assert repr(hidden[2]).startswith("<Page 'hidden'")
+
+
+def test_mistakes_are_told():
+    graph = one_hidden_layer.graph()
+    feeds = random_feeds(graph, {"batch": 3})
+    with pytest.raises(sg.GraphError, match="explore takes a graph or an executable"):
+        sg.explore("models.lenet")
+    with pytest.raises(sg.GraphError, match="'rows' is no named size of this graph"):
+        sg.explore(graph, rows=3)
+    with pytest.raises(sg.GraphError, match="the size batch is a whole number from 0"):
+        sg.explore(graph, batch=-1)
+    with pytest.raises(sg.FeedError, match="'batch=4' and 'x' bind batch to two sizes: 4 and 3"):
+        sg.explore(graph, feeds=feeds, batch=4)
+    with pytest.raises(sg.FeedError, match="'z' is no placeholder of this graph"):
+        sg.explore(graph, feeds={**feeds, "z": 1.0})
+    with pytest.raises(sg.FeedError, match="has no value"):
+        sg.explore(graph, feeds={"x": feeds["x"]})
+    with pytest.raises(sg.FeedError, match="there are no feeds"):
+        sg.explore(graph, profile_steps=3, batch=3)
+    with pytest.raises(sg.GraphError, match="profile_steps is a whole number"):
+        sg.explore(graph, feeds=feeds, profile_steps=-1)
+    with pytest.raises(sg.FeedError, match="feeds are a mapping"):
+        sg.explore(graph, feeds=[1.0])
+    with pytest.raises(sg.CompileError, match="no backend 'gpu'"):
+        sg.explore(graph, backend="gpu")
+
+
+def test_sizes_of_any_name_can_be_given():
+    graph = sg.define(y=sg.placeholder("x", ("seed", "name")) * 2.0)
+    page = explored(graph, Run(sizes={"seed": 2, "name": 3}), Wanted("numpy"))
+    assert read(page)["about"]["sizes"] == [["name", 3], ["seed", 2]]
+
+
+# The command line.
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    monkeypatch.chdir(Path(__file__).parents[2])
+
+    def run(*words):
+        code = main(["explore", *map(str, words)])
+        return code, capsys.readouterr().err
+
+    return run
+
+
+def test_the_command_writes_what_explore_gives(run, tmp_path):
+    graph = one_hidden_layer.graph()
+    feeds = random_feeds(graph, {"batch": 2}, seed=3)
+    np.savez(tmp_path / "batch.npz", **feeds)
+    where = tmp_path / "page.html"
+    name = "models.one_hidden_layer"
+    code, err = run(name, "--output", where, "--feed", tmp_path / "batch.npz", "--backend", "numpy")
+    assert (code, err) == (0, f"{where} is written\n")
+    assert where.read_text(encoding="utf-8").startswith("<!doctype html>")
+    first = where.read_bytes()
+    assert run(name, "--output", where, "--feed", tmp_path / "batch.npz", "--backend", "numpy")[0] == 0
+    assert where.read_bytes() == first
+    words = ("--feed", "random", "--size", "batch=2", "--steps", "1", "--numerics", "fast", "--seed", "4")
+    assert run(name, "--output", where, *words)[0] == 0
+    assert where.read_bytes() != first
+
+
+def test_every_model_with_a_graph_has_a_page(run, tmp_path):
+    for name in (
+        "logistic_regression",
+        "logistic_regression_graph",
+        "mnist_dense",
+        "xor_mlp",
+        "hard_way",
+        "lenet",
+    ):
+        code, err = run(f"models.{name}", "--output", tmp_path / f"{name}.html", "--backend", "numpy")
+        assert (code, err) == (0, f"{tmp_path / f'{name}.html'} is written\n")
+
+
+def test_mistakes_at_the_command_line_are_told(run, tmp_path):
+    name, where = "models.one_hidden_layer", tmp_path / "page.html"
+    np.savez(tmp_path / "batch.npz", x=np.ones((2, 784)))
+    for words, wanted in (
+        (("--size", "rows=3"), "'rows' is no named size"),
+        (("--feed", tmp_path / "none.npz"), "none.npz"),
+        (("--feed", tmp_path / "batch.npz"), "has no value for the placeholder 'y'"),
+        (("--feed", "random"), "the sizes batch are not given"),
+        (("--variables", tmp_path / "batch.npz"), "there are no feeds"),
+        (("--backend", "gpu"), "no backend 'gpu'"),
+    ):
+        code, err = run(name, "--output", where, *words)
+        assert code == 2
+        assert wanted in err
+        assert "Traceback" not in err
+        assert not where.exists()
+    assert run("models.none", "--output", where)[0] == 2
+    code, err = run(name, "--output", tmp_path)
+    assert (code, "it is a folder" in err) == (2, True)
