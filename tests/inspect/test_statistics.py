@@ -121,7 +121,7 @@ def test_truth_values_have_two_bins() -> None:
 @pytest.mark.parametrize(
     ("array", "text"),
     [
-        (np.array([[-1.5, np.inf], [0, np.nan]], np.float32), "f32[2,2]  min -1.5  max inf  mean -0.75  1 nan, 1 inf, 1 zero"),
+        (np.float32([[-1.5, np.inf], [0, np.nan]]), "f32[2,2]  min -1.5  max inf  mean -0.75  1 nan, 1 inf, 1 zero"),
         (np.array([np.nan, np.nan]), "f64[2]  2 nan"),
         (np.array([-np.inf, np.inf]), "f64[2]  min -inf  max inf  1 inf, 1 -inf"),
         (np.array([-np.inf]), "f64[1]  min -inf  max -inf  1 -inf"),
