@@ -1,6 +1,6 @@
 """An installed Chromium for the tests of the explorer's page: one a module, without a network.
 
-from tests.inspect.browser import browser, opened  # noqa: F401  the fixture
+from tests.inspect.browser import opened, running  # noqa: F401  the fixture
 
 def test_x(browser, tmp_path):
     with opened(browser, tmp_path, small(), "#graph") as page:
@@ -8,7 +8,8 @@ def test_x(browser, tmp_path):
 """
 
 import shutil
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,17 +31,17 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+@pytest.fixture(name="browser", scope="module")
+def running() -> Iterator[Any]:
     """A headless Chromium."""
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.skip("no Chromium is installed on this machine")
     with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=path, args=FLAGS)
-        yield running
-        running.close()
+        chromium = driver.chromium.launch(executable_path=path, args=FLAGS)
+        yield chromium
+        chromium.close()
 
 
 @contextmanager
@@ -67,7 +68,7 @@ def opened(
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("dialog", lambda dialog: (faults.append(f"a dialog: {dialog.message}"), dialog.dismiss()))
     page.goto(f"{file.as_uri()}{address}")
-    page.wait_for_selector("#page[data-ready]")
+    page.wait_for_selector("[data-ready]", state="attached")
     try:
         yield page
     finally:
@@ -81,8 +82,18 @@ def foreign(url: str, file: Path) -> bool:
 
 
 def drawn(page: Any) -> None:
-    """Wait until the drawing that is shown is there."""
-    page.wait_for_selector('.panel:not([hidden]) .canvas[aria-busy="false"]')
+    """Wait until the drawings that are shown are there."""
+    shown = ".panel:not([hidden]) .canvas"
+    page.wait_for_selector(shown)
+    until(page, lambda: page.locator(f'{shown}[aria-busy="true"]').count() == 0)
+
+
+def until(page: Any, holds: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait until something holds: the page's policy forbids the code that Playwright's own waiting would run in it."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it never came to hold"
+        page.wait_for_timeout(20)
 
 
 def violations(page: Any) -> list[str]:
