@@ -54,7 +54,7 @@ def inferred(op: "Op", types: Sequence[Any]) -> Any:
     except Exception as error:
         if isinstance(error, NotImplementedError) and not error.args:
             raise GraphError(f"{op.name}: the op has no infer", hint="Write one: types -> type.") from None
-        raise GraphError(f"{op.name}: infer raised {_said(error)}", details=_raised_at(error)) from error
+        raise GraphError(f"{op.name}: infer raised {said(error)}", details=raised_at(error)) from error
     if not isinstance(made, TensorType | TupleType):
         raise GraphError(
             f"{op.name}: infer gave {shown(made)}, and a type is wanted",
@@ -120,12 +120,12 @@ def operand_cotangents(expr: "Expr", g: "Expr") -> "tuple[Expr | None, ...]":
         raise
     except Exception as error:
         raise GradientError(
-            f"{op.name}: vjp raised {_said(error)}", source=source, details=(about, *_raised_at(error))
+            f"{op.name}: vjp raised {said(error)}", source=source, details=(about, *raised_at(error))
         ) from error
     if not isinstance(parts, tuple | list) or len(parts) != len(expr.inputs):
         gave = f"{len(parts)} cotangents" if isinstance(parts, tuple | list) else shown(parts)
         raise GradientError(
-            f"{op.name}: vjp gave {gave}, and there are {_operands(len(expr.inputs))}",
+            f"{op.name}: vjp gave {gave}, and it has {_operands(len(expr.inputs))}",
             source=source,
             details=(about,),
             hint="Return a tuple with an expression, or None, for each operand.",
@@ -157,7 +157,7 @@ def expanded(expr: "Expr") -> "Expr | None":
         raise
     except Exception as error:
         raise CompileError(
-            f"{op.name}: expand raised {_said(error)}", source=source, details=(about, *_raised_at(error))
+            f"{op.name}: expand raised {said(error)}", source=source, details=(about, *raised_at(error))
         ) from error
     if made is not None and getattr(made, "type", None) != expr.type:
         gave = str(made.type) if hasattr(made, "type") else shown(made)
@@ -191,19 +191,24 @@ def failure(
             error.details = (*error.details, about, *provenance(origin))
         return error
     if is_ours(op):
-        said = str(error) or type(error).__name__
+        text = str(error) or type(error).__name__
         return ExecutionError(
-            f"{op.name}: the run failed: {said}", source=source, details=(about, *provenance(origin))
+            f"{op.name}: the run failed: {text}", source=source, details=(about, *provenance(origin))
         )
     from symgraph.inspect.statistics import statistics  # when something failed there is time
 
+    if type(error) is NotImplementedError and not error.args:
+        hint = "Write one: arrays -> array."
+        return ExecutionError(
+            f"{op.name}: the op has no evaluate", source=source, details=(about,), hint=hint
+        )
     values = [np.asarray(value) for value in operands]
     small = sum(value.size for value in values) <= _LARGE
     given = [f"operand {k} is {statistics(v, picture=False)}" for k, v in enumerate(values) if small]
     return ExecutionError(
-        f"{op.name}: evaluate raised {_said(error)}",
+        f"{op.name}: evaluate raised {said(error)}",
         source=source,
-        details=(about, *provenance(origin), *given, *_raised_at(error)),
+        details=(about, *provenance(origin), *given, *raised_at(error)),
         hint="It may not write into its operands: write into a copy."
         if isinstance(error, ValueError) and "read-only" in str(error)
         else "",
@@ -223,17 +228,17 @@ def provenance(origin: Origin) -> tuple[str, ...]:
     return (*scope, f"the compiler made it by {origin.rule}" + (f", of {lines}" if lines else ""))
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
     """The class of an error, and what it says.
 
-    >>> _said(ValueError("no")), _said(MemoryError())
+    >>> said(ValueError("no")), said(MemoryError())
     ('ValueError: no', 'MemoryError')
     """
     text = str(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _raised_at(error: Exception) -> tuple[str, ...]:
+def raised_at(error: Exception) -> tuple[str, ...]:
     """The line that raised an error."""
     frames = extract_tb(error.__traceback__)
     return (f"raised at {visible(relative(frames[-1].filename))}:{frames[-1].lineno}",) if frames else ()

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from symgraph.errors import ExecutionError, FeedError
-from symgraph.ir import Array, Graph, Variable
+from symgraph.contracts import raised_at, said
+from symgraph.errors import ExecutionError, FeedError, SymgraphError
+from symgraph.ir import Array, Graph, Node
 from symgraph.types import show_shape
 
 
@@ -20,10 +21,12 @@ def initial_values(graph: Graph, seed: int) -> dict[str, Array]:
     """
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise FeedError(f"a seed is a whole number from 0, and {seed!r} is none", hint="Pass such as seed=0.")
-    return {name: _initial(name, node.op, int(seed)) for name, node in graph.variables.items()}  # type: ignore[arg-type]
+    return {name: _initial(name, node, int(seed)) for name, node in graph.variables.items()}
 
 
-def _initial(name: str, op: Variable, seed: int) -> Array:
+def _initial(name: str, node: Node, seed: int) -> Array:
+    op: Any = node.op
+    source = node.origin.sources[0] if node.origin.sources else None
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
     words = tuple(int(word) for word in np.frombuffer(digest, "<u4"))
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=words))
@@ -33,10 +36,23 @@ def _initial(name: str, op: Variable, seed: int) -> Array:
         value = np.array(sampled, dtype=op.type.dtype, order="C")
     except MemoryError as error:
         raise ExecutionError(
-            f"the variable {name!r}, {op.type}, does not fit in memory", hint="Declare a smaller one."
+            f"the variable {name!r}, {op.type}, does not fit in memory",
+            source=source,
+            hint="Declare a smaller one.",
+        ) from error
+    except SymgraphError as error:
+        error.source = source
+        error.details = (*error.details, f"while {name!r}, {op.type}, was given its first value")
+        raise
+    except Exception as error:
+        raise ExecutionError(
+            f"the initializer of {name!r}, {op.type}, raised {said(error)}",
+            source=source,
+            details=raised_at(error),
         ) from error
     if value.shape != shape:
         raise FeedError(
-            f"the initializer of {name!r} made {show_shape(value.shape)}, not {show_shape(shape)} as declared"
+            f"the initializer of {name!r} made {show_shape(value.shape)}, not {show_shape(shape)} as declared",
+            source=source,
         )
     return value

@@ -19,8 +19,9 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
+from symgraph.contracts import raised_at, said
 from symgraph.define import rebuild
-from symgraph.errors import CompileError
+from symgraph.errors import CompileError, SymgraphError
 from symgraph.expr import Expr
 from symgraph.ir import Array, Constant, Graph, Op, node_bytes
 from symgraph.ops.shape import BroadcastTo, broadcast_to
@@ -305,7 +306,15 @@ def _apply_alike(rules: Sequence[Rule], expr: Expr) -> Hit | None:
 
 def _replaced(rule: Rule, expr: Expr, captures: dict[str, Expr], matched: tuple[Expr, ...]) -> Hit | None:
     with made_by(merged(rule.name, expr.origin, tuple(m.origin for m in matched[1:]))):
-        made = rule.replacement(**captures)
+        try:
+            made = rule.replacement(**captures)
+        except SymgraphError as error:
+            error.details = (*error.details, f"in the rule {rule.name}")
+            raise
+        except Exception as error:
+            raise CompileError(
+                f"the rule {rule.name} raised {said(error)}", details=raised_at(error)
+            ) from error
         if made is not None and made.type != expr.type and made.dtype == expr.dtype:
             made = broadcast_to(made, expr.shape)
     if made is None or made is expr:

@@ -14,9 +14,10 @@ import numpy as np
 from symgraph.compile import Bound, Executable, bind_shape, compile, feed_array
 from symgraph.errors import CompileError, FeedError
 from symgraph.fetches import Target, cut, spelled
-from symgraph.ir import Array, Graph, Placeholder, Variable
+from symgraph.ir import Array, Graph, Node, Placeholder, Variable
 from symgraph.lowering.program import Options
-from symgraph.types import DType, TensorType
+from symgraph.origin import relative, visible
+from symgraph.types import DType, TensorType, dimension_names
 from symgraph.values import shown
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Feed:
     type: TensorType
     dtype: DType
     scalar: bool
+    declared: str  # its name, type, and the line that declares it
 
 
 @attrs.frozen(eq=False)
@@ -107,7 +109,13 @@ class Plan:
         return (found if found is not None else self._bound(tuple(shapes))), arrays
 
     def _bound(self, shapes: tuple[tuple[int, ...], ...]) -> Bound:
-        made = (self.watch or self.executable).bound(self.sizes(shapes))
+        sizes = self.sizes(shapes)
+        try:
+            made = (self.watch or self.executable).bound(sizes)
+        except FeedError as error:  # the graph does not fit these sizes
+            binding = (feed.declared for feed in self.feeds if any(map(dimension_names, feed.type.shape)))
+            error.details = (*error.details, *binding)
+            raise
         if len(self.bounds) >= _KEPT:
             self.bounds.clear()
         self.bounds[shapes] = made
@@ -119,7 +127,11 @@ class Plan:
         bound_by: dict[str, str] = {}
         for _ in range(2):  # the second time all names are known, and what came before them is checked
             for feed, shape in zip(self.feeds, shapes, strict=True):
-                bind_shape(feed.name, feed.type, shape, sizes, bound_by)
+                try:
+                    bind_shape(feed.name, feed.type, shape, sizes, bound_by)
+                except FeedError as error:
+                    error.details = (*error.details, *self._declared(feed, bound_by))
+                    raise
         graph = self.executable.graph if self.watch is None else self.watch.shown.graph
         unbound = sorted(graph.names - sizes.keys())
         if unbound:
@@ -128,6 +140,12 @@ class Plan:
                 hint="Feed a placeholder that has it as an axis, needed or not.",
             )
         return sizes
+
+    def _declared(self, feed: Feed, bound_by: Mapping[str, str]) -> list[str]:
+        """Where a feed was declared, and those that bound its sizes before."""
+        used = {name for size in feed.type.shape for name in dimension_names(size)}
+        others = {bound_by[name] for name in used & bound_by.keys()}
+        return [other.declared for other in self.feeds if other is feed or other.name in others]
 
 
 def _array(feed: Feed, value: Any) -> Array:
@@ -138,7 +156,11 @@ def _array(feed: Feed, value: Any) -> Array:
         and -_FLOAT_LIMIT < value < _FLOAT_LIMIT
     ):
         return np.array(value, feed.dtype)
-    return feed_array(feed.name, feed.type, value)
+    try:
+        return feed_array(feed.name, feed.type, value)
+    except FeedError as error:
+        error.details = (*error.details, feed.declared)
+        raise
 
 
 def _picker(places: Sequence[int]) -> Callable[[Any], Any]:
@@ -224,7 +246,7 @@ def make_plan(
     changed = tuple(places[name] for _, pairs in program.updates for name, _ in pairs)
     return Plan(
         executable=executable,
-        feeds=tuple(_feed(spelled(fed[i], graph.nodes[i]), graph.nodes[i].type) for i in ordered),
+        feeds=tuple(_feed(spelled(fed[i], graph.nodes[i]), graph.nodes[i]) for i in ordered),
         template=tuple(
             op.default.array if isinstance(op, Placeholder) and op.default is not None else None
             for op in leaves
@@ -240,5 +262,8 @@ def make_plan(
     )
 
 
-def _feed(name: str, type_: Any) -> Feed:
-    return Feed(name, type_, type_.dtype, type_.shape == ())
+def _feed(name: str, node: Node) -> Feed:
+    type_: Any = node.type
+    sources = node.origin.sources
+    where = f"  declared at {visible(relative(sources[0].file))}:{sources[0].line}" if sources else ""
+    return Feed(name, type_, type_.dtype, type_.shape == (), f"{name}  {type_}{where}")

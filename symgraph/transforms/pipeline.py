@@ -7,6 +7,8 @@ from typing import TypeAlias
 import attrs
 
 from symgraph.collector import paused
+from symgraph.contracts import raised_at, said
+from symgraph.errors import CompileError, SymgraphError
 from symgraph.ir import Graph
 from symgraph.rewrite import Declined, Numerics, Pass, Rewritten, Row
 from symgraph.sweeps import Sweep, recorded
@@ -16,6 +18,7 @@ from symgraph.transforms.constant_folding import constant_folding_pass
 from symgraph.transforms.matmul import matmul_pass
 from symgraph.transforms.motion import motion_pass
 from symgraph.transforms.stabilise import stabilise_pass
+from symgraph.values import shown
 
 Pipeline: TypeAlias = tuple[Pass, ...]
 _MAX_ROUNDS = 8
@@ -74,7 +77,7 @@ def optimise(
                 done, steps = _swept(one, graph, numerics)
                 kept.extend(numbered(steps, len(rows)))
             else:
-                done = one.apply(graph, numerics)
+                done = _applied(one, graph, numerics)
             rows.extend([attrs.evolve(row, step=len(rows) + i + 1) for i, row in enumerate(done.rows)])
             declined = done.declined or declined
             unchanged = unchanged + 1 if done.graph is graph else 0
@@ -82,10 +85,27 @@ def optimise(
     return Optimised(graph, tuple(rows), declined, tuple(kept))
 
 
+def _applied(one: Pass, graph: Graph, numerics: Numerics) -> Rewritten:
+    """What a pass returns; raises CompileError for a user's pass that fails, or returns something else."""
+    try:
+        done = one.apply(graph, numerics)
+    except SymgraphError as error:
+        error.details = (*error.details, f"in the pass {one.name!r}")
+        raise
+    except Exception as error:
+        raise CompileError(f"the pass {one.name!r} raised {said(error)}", details=raised_at(error)) from error
+    if not isinstance(done, Rewritten):
+        raise CompileError(
+            f"the pass {one.name!r} returned {shown(done)}",
+            hint="Return Rewritten(graph), with rows for the ledger.",
+        )
+    return done
+
+
 def _swept(one: Pass, graph: Graph, numerics: Numerics) -> tuple[Rewritten, Sequence[Sweep]]:
     """What a pass returns, with its sweeps: all that it does is one step where they do not add up to that."""
     with recorded() as sweeps:
-        done = one.apply(graph, numerics)
+        done = _applied(one, graph, numerics)
     if done.graph is graph and not done.rows:
         return done, ()
     joints = [graph, *[end for sweep in sweeps for end in (sweep.given, sweep.made)], done.graph]

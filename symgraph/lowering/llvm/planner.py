@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from symgraph.contracts import computed
+from symgraph.contracts import computed, failure
 from symgraph.ir import Array, Graph, Node, Op, Placeholder, Variable
 from symgraph.lowering.llvm import movement, products
 from symgraph.lowering.llvm.buffers import Argument, Call, Kind, Room, Tensor, read, whole
@@ -159,7 +159,11 @@ class Planner:
             self.tensors[node.id] = self.tensors[node.inputs[0]][op.index]
         else:
             operands = [self.operand(i) for i in node.inputs]
-            self.tensors[node.id] = self._compute(node, operands)
+            try:
+                self.tensors[node.id] = self._compute(node, operands)
+            except MemoryError as error:  # constants that it is computed with
+                types = [operand.type for operand in map(self.graph.nodes.__getitem__, node.inputs)]
+                raise failure(error, op, node.origin, types, node.type) from error
 
     def _computable(self, node: Node) -> bool:
         if isinstance(node.op, Counter) and count(concrete(node.type.shape)) > _FEW:
