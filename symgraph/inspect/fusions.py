@@ -11,8 +11,9 @@ from symgraph.inspect.trace import Trace
 from symgraph.ir import Graph, Node
 from symgraph.ops.region import Fused, Project
 from symgraph.rewrite import Row
+from symgraph.transforms.fusion import role
 
-FUSION = ("fuse",)
+FUSION, _NATIVE = ("fuse",), ("native",)
 
 
 def members(unfused: Graph, fused: Graph, ledger: Iterable[Row]) -> Mapping[int, tuple[int, ...]]:
@@ -55,9 +56,8 @@ def members(unfused: Graph, fused: Graph, ledger: Iterable[Row]) -> Mapping[int,
 def fusion_section(tables: Tables, way: Trace) -> Json:
     """The kernels with their nodes and why they share one, and for every edge between two kernels why they do not."""
     found = members(way.unfused, way.graph, way.ledger)
-    own = {
-        row.after[0]: row.numerics for row in way.ledger if row.pass_name in (*FUSION, "native") and row.after
-    }
+    rows = {row.after[0]: row for row in way.ledger if row.pass_name in FUSION and row.after}
+    native = {row.after[0]: row.numerics for row in way.ledger if row.pass_name in _NATIVE and row.after}
     kernel_of = {i: kernel for kernel, ids in found.items() for i in ids}
     reasons = {(one.producer, one.consumer): one.reason for one in way.declined}
     edges = [
@@ -72,35 +72,53 @@ def fusion_section(tables: Tables, way: Trace) -> Json:
         "kernels": [
             {
                 "node": i,
-                "name": _kernel_name(way.graph.nodes[i]),
+                "name": _name(way.graph.nodes[i]),
                 "members": list(ids),
-                "why": _why(way.graph.nodes[i]),
-                "numerics": own.get(i, "exact"),
+                "why": _why(way, way.graph.nodes[i], rows.get(i), tables),
+                "numerics": native.get(i, rows[i].numerics if i in rows else "exact"),
             }
             for i, ids in found.items()
         ],
         "declined": [
-            {"producer": i, "consumer": k, "reason": reasons.get((i, k), _otherwise(way))} for i, k in edges
+            {
+                "producer": i,
+                "consumer": k,
+                "reason": reasons.get((i, k), f"nothing is fused for {way.backend}"),
+            }
+            for i, k in edges
         ],
     }
 
 
-def _kernel_name(node: Node) -> str:
+def _name(node: Node) -> str:
     if not isinstance(node.op, Fused):
         return node.op.name
     count = inner_nodes(node.op)
     return f"kernel of {count} node{'' if count == 1 else 's'}"
 
 
-def _why(node: Node) -> str:
-    if not isinstance(node.op, Fused):
-        return f"{node.op.name} runs by itself."
-    return (
-        "Row i of each result needs row i of its operands alone, so one pass over the rows computes them all."
+def _why(way: Trace, node: Node, row: Row | None, tables: Tables) -> str:
+    """Sentences on what its nodes are to one another in a kernel, and on what that saves."""
+    if row is None:
+        return (
+            "No neighbour shares its kernel."
+            if isinstance(node.op, Fused)
+            else f"{node.op.name} runs by itself."
+        )
+    nodes = way.unfused.nodes
+    by_role: dict[str, list[str]] = {}
+    for i in row.before:
+        one = nodes[i]
+        by_role.setdefault(role(one, [nodes[k].type for k in one.inputs]), []).append(one.op.name)
+    told = []
+    if "head" in by_role:
+        told.append(f"{by_role['head'][0]} comes first, and the others take its rows as it makes them.")
+    told.append(
+        "Row i of each result needs row i of its operands alone: one loop over the rows computes all."
     )
-
-
-def _otherwise(way: Trace) -> str:
-    if not any(sweep.pass_name in FUSION for sweep in way.sweeps):
-        return f"nothing was fused for {way.backend}"
-    return "a kernel is made where two nodes at least compute something, and the rest of these only moves elements"
+    if "tail" in by_role:
+        names = ", ".join(dict.fromkeys(by_role["tail"]))
+        told.append(f"At its end {names} reduces over the rows, block by block.")
+    saved = -tables.change(row)[1]
+    told.append(f"It saves {saved} bytes of reading and writing.")
+    return " ".join(told)
