@@ -18,7 +18,7 @@ from symgraph.inspect.tape import Tape, completed, record
 from symgraph.inspect.values import Feeds, values
 from symgraph.inspect.zeros import zeros
 from symgraph.ir import Graph, Node, Placeholder, require_graph
-from symgraph.origin import visible
+from symgraph.origin import relative, visible
 
 _USES = 8  # uses of a node that are listed
 
@@ -110,6 +110,9 @@ def _told(graph: Graph, head: str, path: Sequence[int]) -> str:
 
 
 def _line(node: Node) -> str:
-    """Where a node was written, with the text of the line."""
-    sources = node.origin.sources
-    return visible(sources[0].quote().splitlines()[0].strip()) if sources else ""
+    """Where a node was written, with the text of the line: of code that ran, since a text may name any file."""
+    if not node.origin.sources:
+        return ""
+    source = node.origin.sources[0]
+    shown = source.quote().splitlines()[0].strip() if source.ran else f"{relative(source.file)}:{source.line}"
+    return visible(shown)
