@@ -222,8 +222,9 @@ if TYPE_CHECKING:  # what a first graph does not need is imported when it is fir
     from symgraph.inspect.diagram import to_dot, to_mermaid
     from symgraph.inspect.diff import diff
     from symgraph.inspect.drawing import to_svg
-    from symgraph.inspect.explain import explain, unfused, why_not
+    from symgraph.inspect.explain import explain
     from symgraph.inspect.explorer import explore
+    from symgraph.inspect.kernels import unfused, why, why_not
     from symgraph.inspect.summary import summary
     from symgraph.inspect.why_gradient import why_no_gradient
     from symgraph.text import fingerprint, from_text, to_text
@@ -252,10 +253,11 @@ else:
             "to_mermaid": "symgraph.inspect.diagram:to_mermaid",
             "to_svg": "symgraph.inspect.drawing:to_svg",
             "to_text": "symgraph.text:to_text",
-            "unfused": "symgraph.inspect.explain:unfused",
+            "unfused": "symgraph.inspect.kernels:unfused",
             "vjp": "symgraph.derivatives:vjp",
             "why_no_gradient": "symgraph.inspect.why_gradient:why_no_gradient",
-            "why_not": "symgraph.inspect.explain:why_not",
+            "why": "symgraph.inspect.kernels:why",
+            "why_not": "symgraph.inspect.kernels:why_not",
         },
     )
 
@@ -492,6 +494,7 @@ __all__ = [
     "verify",
     "vjp",
     "where",
+    "why",
     "why_no_gradient",
     "why_not",
     "zeros_like",

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from symgraph.commands.shared import (
     Commands,
@@ -41,6 +42,7 @@ examples:
   symgraph show models.logistic_regression_graph
   symgraph show models.one_hidden_layer --stage source --size batch=128
   symgraph show models.one_hidden_layer --stage ledger --size batch=128 --numerics bitwise
+  symgraph show models.one_hidden_layer --stage ledger --pass fuse --pass stabilise
   symgraph show models.one_hidden_layer > network.sg; symgraph show network.sg --stage gradient
   symgraph show models.one_hidden_layer --stage optimised --dot - | dot -Tsvg > network.svg
   symgraph show models.one_hidden_layer --stage gradient --mermaid network.mmd
@@ -65,6 +67,14 @@ def add(commands: Commands) -> None:
         "--of", metavar="NAME", help="the output that --stage gradient differentiates; default: loss"
     )
     add_compiler(parser)
+    for option, what, plural in (("--pass", "pass", "passes"), ("--rule", "rule", "rules")):
+        parser.add_argument(
+            option,
+            dest=plural,
+            metavar="NAME",
+            action="append",
+            help=f"what --stage ledger is limited to: a {what}; may be given several times",
+        )
     drawn = parser.add_mutually_exclusive_group()
     for option, program in (("--dot", "Graphviz"), ("--mermaid", "Mermaid")):
         drawn.add_argument(
@@ -102,17 +112,22 @@ def _run(args: argparse.Namespace) -> None:
 # Stages that are text: what makes it, and whether all sizes must be known.
 
 
-def _ledger(executable: Executable, sizes: Mapping[str, int]) -> str:
+def _ledger(executable: Executable, args: argparse.Namespace, sizes: Mapping[str, int]) -> str:
     from symgraph.inspect.explain import explain
 
-    return explain(executable, **sizes)
+    try:
+        return explain(executable, passes=args.passes, rules=args.rules, **dict(sizes))
+    except GraphError as error:  # its line is in this file
+        error.source = None
+        raise
 
 
-_TEXTS: Mapping[str, tuple[Callable[[Executable, Mapping[str, int]], str], bool]] = {
-    "source": (lambda executable, sizes: executable.source(**sizes).rstrip(), True),
+_Tell: TypeAlias = Callable[[Executable, argparse.Namespace, Mapping[str, int]], str]
+_TEXTS: Mapping[str, tuple[_Tell, bool]] = {
+    "source": (lambda executable, args, sizes: executable.source(**sizes).rstrip(), True),
     "ledger": (_ledger, False),
-    "assembly": (lambda executable, sizes: executable.assembly(**sizes).rstrip(), True),
-    "memory": (lambda executable, sizes: str(executable.memory_plan(**sizes)), True),
+    "assembly": (lambda executable, args, sizes: executable.assembly(**sizes).rstrip(), True),
+    "memory": (lambda executable, args, sizes: str(executable.memory_plan(**sizes)), True),
 }
 
 
@@ -126,4 +141,4 @@ def _text(graph: Graph, args: argparse.Namespace, sizes: Mapping[str, int]) -> s
             source=None,
             hint=f"Add {' '.join(f'--size {name}=128' for name in missing)}.",
         )
-    return tell(executable, sizes)
+    return tell(executable, args, sizes)

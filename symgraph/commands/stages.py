@@ -59,7 +59,7 @@ def compiled(graph: Graph, args: argparse.Namespace) -> Executable:
 
 
 def _unfused(graph: Graph, args: argparse.Namespace) -> Graph:
-    from symgraph.inspect.explain import unfused
+    from symgraph.inspect.kernels import unfused
 
     return unfused(compiled(graph, args))
 

@@ -1,24 +1,23 @@
 """What the compiler did, as text: the ledger with its totals, and the fusions that it did not make.
 
 explain : Executable -> text
-why_not : Executable -> producer -> consumer -> text
-unfused : Executable -> Graph                          the graph whose ids fusion speaks of
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from symgraph.compile import Executable, lowering
 from symgraph.errors import GraphError
-from symgraph.ir import Graph
+from symgraph.inspect.kernels import teller
 from symgraph.rewrite import Row, sum_dimensions
-from symgraph.transforms.pipeline import optimise
+from symgraph.transforms.pipeline import default_pipeline
 from symgraph.types import Dimension, dimension_names, evaluate_dimension
 from symgraph.values import shown
 
 _HEAD = ("step", "pass", "rule", "numerics", "before", "after", "flops", "bytes", "lines")
 _TOTALS = ("", "rewrites", "flops", "bytes")
-_FUSION = ("fuse",)
+_FUSION = "fuse"
 _IDS = 6  # node ids that a cell shows
 _LINES = 3  # user lines that a cell shows
 _PARTS: tuple[tuple[str, Callable[[Row], str]], ...] = (
@@ -28,12 +27,20 @@ _PARTS: tuple[tuple[str, Callable[[Row], str]], ...] = (
 )
 
 
-def explain(executable: Executable, **sizes: int) -> str:
+def explain(
+    executable: Executable,
+    *,
+    passes: Iterable[str] | str | None = None,
+    rules: Iterable[str] | str | None = None,
+    **sizes: int,
+) -> str:
     """The ledger as a table: one row a rewrite, then totals by pass, rule and numerics class.
 
     A row names the nodes before (ids in the graph that the pass was given) and after (in the one it made),
     the change in flops and in bytes read and written, and the user's lines. Costs are polynomials of the
-    named sizes, or numbers where `sizes` binds them. Raises GraphError for a size that the graph has not.
+    named sizes, or numbers where `sizes` binds them. `passes` limits the table to the passes of those names, `rules` to
+    the rules of those names, in which * stands for any characters. Raises GraphError for a size that the graph has not,
+    and for a pass or a rule that made no rewrite of it and is not known.
 
     >>> from symgraph.compile import compile
     >>> from symgraph.define import define
@@ -53,102 +60,64 @@ def explain(executable: Executable, **sizes: int) -> str:
     if unknown:
         known = ", ".join(sorted(executable.declared.names)) or "no named size"
         raise GraphError(f"{unknown[0]!r} is no named size of this graph", hint=f"It has {known}.")
+    ledger = _limited(executable, _names(passes, "passes"), _names(rules, "rules"))
+    limits = passes is not None or rules is not None
     summary = (
         f"{len(executable.declared)} nodes declared, {len(executable.graph)} compiled for "
         f"{executable.backend} with numerics {executable.numerics}"
     )
-    if not executable.ledger:
-        return f"{summary}\nno rewrites were made"
-    costs = [(_bound(row.flops, sizes), _bound(row.bytes, sizes)) for row in executable.ledger]
-    rows = [_cells(row, *cost) for row, cost in zip(executable.ledger, costs, strict=True)]
-    return "\n".join(
-        [
-            summary,
-            "",
-            *_table(_HEAD, rows),
-            "",
-            *_table(_TOTALS, _totals(executable.ledger, costs)),
-            "",
-            _declined(executable),
-        ]
-    )
-
-
-def why_not(executable: Executable, a: int, b: int) -> str:
-    """Why the nodes `a` and `b` do not run as one kernel, or that they do.
-
-    `a` and `b` are node ids, in either order, of the graph that the fusion pass was given, which `unfused`
-    shows; the column `before` of its rows in `explain` has the same. Raises GraphError where an id is no
-    whole number from 0.
-
-    >>> from symgraph import ops
-    >>> from symgraph.compile import compile
-    >>> from symgraph.define import define
-    >>> from symgraph.expr import placeholder
-    >>> x, w = placeholder("x", ("n", 3)), placeholder("w", (3, 3))
-    >>> executable = compile(define(y=ops.exp(x) @ w), backend="numpy")
-    >>> print(why_not(executable, 1, 3))
-    %1 exp and %3 matmul were not fused: matmul reads each operand many times
-    """
-    for node in (a, b):
-        if isinstance(node, bool) or not isinstance(node, int) or node < 0:
-            raise GraphError(
-                f"why_not takes two node ids, and {node!r} is none", hint="Write why_not(e, 3, 5)."
-            )
-    tell = _teller(executable)
-    pair = f"{tell(a)} and {tell(b)}"
-    for row in _fusions(executable.ledger):
-        if a in row.before and b in row.before:
-            return f"{pair} were fused: both are in {row.rule} (step {row.step})"
-    for declined in executable.declined:
-        if {declined.producer, declined.consumer} == {a, b}:
-            return f"{pair} were not fused: {declined.reason}"
-    if not _fusions(executable.ledger) and not executable.declined:
-        return f"{pair} were not fused: nothing was fused for {executable.backend}"
-    return f"{pair} were not fused: neither takes the other's result, or one of them is an input"
-
-
-def _fusions(ledger: Iterable[Row]) -> list[Row]:
-    return [row for row in ledger if row.pass_name in _FUSION]
-
-
-def unfused(executable: Executable) -> Graph:
-    """The graph that the fusion pass was given; raises GraphError where other passes were asked for.
-
-    >>> from symgraph.compile import compile
-    >>> from symgraph.define import define
-    >>> from symgraph.expr import placeholder
-    >>> x = placeholder("x", ("n",))
-    >>> executable = compile(define(y=x * (x + x)), backend="numpy")
-    >>> [node.op.name for node in executable.graph.nodes], [node.op.name for node in unfused(executable).nodes]
-    (['placeholder', 'fused'], ['placeholder', 'add', 'mul'])
-    """
-    graph = optimise(executable.declared, executable.numerics).graph
-    given = graph
-    for one in lowering(executable.backend)[1].passes:
-        given = graph if one.name in _FUSION else given
-        graph = one.apply(graph, executable.numerics).graph
-    if graph != executable.graph:
-        raise GraphError(
-            "the graph before fusion is not known: it was compiled with passes of its own",
-            hint="Apply those passes up to fusion yourself.",
+    if limits and executable.ledger:
+        summary += f"; {len(ledger)} of {len(executable.ledger)} rewrites"
+    declined = [_declined(executable)] if passes is None or _FUSION in _names(passes, "passes") else []
+    if not ledger:
+        return "\n".join(
+            [summary, "no rewrites were made", *(declined if limits and executable.ledger else [])]
         )
-    return given
+    costs = [(_bound(row.flops, sizes), _bound(row.bytes, sizes)) for row in ledger]
+    rows = [_cells(row, *cost) for row, cost in zip(ledger, costs, strict=True)]
+    totals = _table(_TOTALS, _totals(ledger, costs))
+    return "\n".join([summary, "", *_table(_HEAD, rows), "", *totals, *(["", *declined] if declined else [])])
 
 
-def _teller(executable: Executable) -> Callable[[int], str]:
-    """How a node is named: by its id and op, and by the id alone where the graph is not known."""
-    try:
-        nodes = unfused(executable).nodes
-    except GraphError:
-        nodes = ()
-    return lambda i: f"%{i} {nodes[i].op.name}" if i < len(nodes) else f"%{i}"
+def _names(given: Iterable[str] | str | None, what: str) -> tuple[str, ...]:
+    names = (given,) if isinstance(given, str) else tuple(given or ())
+    for name in names:
+        if not isinstance(name, str):
+            raise GraphError(
+                f"{what} are names, and {shown(name)} is none", hint=f'Write {what}=("stabilise",).'
+            )
+    return names
+
+
+def _limited(executable: Executable, passes: Sequence[str], rules: Sequence[str]) -> Sequence[Row]:
+    """The rows of these passes and of rules that match one of these names; all where there are none."""
+    ledger = executable.ledger
+    known = dict.fromkeys(
+        [one.name for one in (*default_pipeline(), *lowering(executable.backend)[1].passes)]
+        + [row.pass_name for row in ledger]
+    )
+    for name in passes:
+        if name not in known:
+            raise GraphError(f"{name!r} is no pass of this executable", hint=f"It has {', '.join(known)}.")
+    made = dict.fromkeys(row.rule for row in ledger)
+    for name in rules:
+        if not any(fnmatchcase(rule, name) for rule in made):
+            raise GraphError(
+                f"no rewrite was made by a rule {name!r}",
+                hint=f"Those that made some: {', '.join(made) or 'none'}.",
+            )
+    return [
+        row
+        for row in ledger
+        if (not passes or row.pass_name in passes)
+        and (not rules or any(fnmatchcase(row.rule, name) for name in rules))
+    ]
 
 
 def _declined(executable: Executable) -> str:
     if not executable.declined:
         return "no fusion was declined"
-    tell = _teller(executable)
+    tell = teller(executable)
     listed = [
         f"  {tell(one.producer)} into {tell(one.consumer)}: {one.reason}" for one in executable.declined
     ]

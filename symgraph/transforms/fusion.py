@@ -12,7 +12,7 @@ What reads leaves alone and has one consumer can run at any level, and waits for
 a moment runs in the loop that has the gradient.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import is_
 from typing import Literal, TypeAlias
 
@@ -34,6 +34,12 @@ from symgraph.types import TensorType, TupleType
 Role = Literal["leaf", "row", "head", "tail", "alone", "apart"]
 # Reductions whose partial results over blocks of rows combine by the reduction itself.
 TAILS = ("sum", "prod", "max", "min", "any", "all")
+_ONCE = (
+    "the producer depends on sizes and constants alone, and is computed once for each binding of the sizes"
+)
+_TOO_LITTLE = (
+    "one of the two only moves elements, and a kernel of both would compute no more than the other alone"
+)
 _SMALL = 64  # elements: constants up to this size live inside the kernel
 
 
@@ -57,15 +63,33 @@ def fuse(graph: Graph, numerics: Numerics, fits: Fits = lambda op, operands, num
         if region is not None:
             members.setdefault(plan.find(region), []).append(i)
     groups = {r: ids for r, ids in members.items() if _worth(graph, ids)}
+    declined = _with_unworthy(graph, plan.declined, members, groups)
     if not groups:
-        return Rewritten(graph, declined=tuple(plan.declined))
+        return Rewritten(graph, declined=declined)
     old = lift(graph)
     made, regions = _build(graph, plan, groups, list(old))
     fused, ids = rebuild(graph, made)
     rows = tuple(
         _row([old[i] for i in groups[r]], groups[r], e, ids[e]) for r, e in regions.items() if e in ids
     )
-    return Rewritten(fused, rows, tuple(plan.declined))
+    return Rewritten(fused, rows, declined)
+
+
+def _with_unworthy(
+    graph: Graph,
+    declined: Sequence[Declined],
+    members: Mapping[int, Sequence[int]],
+    groups: Mapping[int, Sequence[int]],
+) -> tuple[Declined, ...]:
+    """The fusions that were not made, with those inside regions that were not worth having, by consumer."""
+    dropped = {i: r for r, ids in members.items() if r not in groups for i in ids}
+    found = [
+        Declined(j, i, _TOO_LITTLE)
+        for i, r in dropped.items()
+        for j in dict.fromkeys(graph.nodes[i].inputs)
+        if dropped.get(j) == r
+    ]
+    return tuple(sorted([*declined, *found], key=lambda one: one.consumer))
 
 
 @attrs.define
@@ -134,6 +158,11 @@ def _plan(graph: Graph, numerics: Numerics, fits: Fits) -> _Plan:
             for i, type_ in zip(node.inputs, types, strict=True)
             if roles[i] != "leaf"
         }
+        plan.declined += [
+            Declined(i, node.id, _ONCE)
+            for i in dict.fromkeys(node.inputs)
+            if roles[i] == "leaf" and graph.nodes[i].inputs
+        ]
         idle = [i for i, why in refused.items() if why is None and i in waiting]
         # A scalar of leaves, such as a rate, is there before all that is multiplied by it.
         first = -1 if getattr(node.type, "shape", None) == () else 0

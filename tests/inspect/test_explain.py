@@ -1,15 +1,147 @@
 """The ledger as a table, and what was not fused."""
 
+import re
+
 import attrs
 import pytest
 
 import symgraph as sg
 from models import logistic_regression_graph, one_hidden_layer
+from symgraph.inspect.kernels import edges, members
+from tests.strategies import random_graph
 
 
-@pytest.fixture(scope="module")
-def executable():
-    return sg.compile(one_hidden_layer.graph(), backend="numpy")
+@pytest.fixture(scope="module", params=["numpy", "llvm"])
+def executable(request):
+    if request.param == "llvm":
+        pytest.importorskip("llvmlite")
+    return sg.compile(one_hidden_layer.graph(), backend=request.param)
+
+
+def sampled():
+    for seed in range(16):
+        for backend in ("numpy", "interpreter")[: 2 - seed % 2]:
+            yield sg.compile(random_graph(seed).graph, backend=backend)
+
+
+def test_every_node_is_in_one_kernel_and_every_edge_between_kernels_has_its_reason(executable):
+    several = 0
+    for one in (executable, *sampled()):
+        graph, kernels = sg.unfused(one), members(one)
+        computed = [i for ids in kernels.values() for i in ids]
+        assert sorted(computed) == [
+            n.id for n in graph.nodes if n.inputs
+        ]  # a constant in a kernel is no member
+        assert set(kernels) == {n.id for n in one.graph.nodes if n.inputs and n.op.name != "project"}
+        kernel_of = {i: kernel for kernel, ids in kernels.items() for i in ids}
+        told = edges(one)
+        assert {(i, j) for i, j, _ in told} == {
+            (i, n.id)
+            for n in graph.nodes
+            for i in n.inputs
+            if i in kernel_of and n.id in kernel_of and kernel_of[i] != kernel_of[n.id]
+        }
+        for _, _, reason in told:
+            assert reason and ("nothing is fused" in reason) == (one.backend == "interpreter")
+        for i, j, reason in told[:1]:
+            assert sg.why_not(one, j, i).endswith(f"were not fused: {reason}")
+        several += sum(len(ids) > 1 for ids in kernels.values())
+    assert several > 20
+
+
+def test_why_tells_of_each_kernel_what_is_in_it(executable):
+    graph, kernels = sg.unfused(executable), members(executable)
+    rows = {row.after[0]: row for row in executable.ledger if row.pass_name == "fuse"}
+    assert rows
+    for node in executable.graph.nodes:
+        text = sg.why(executable, node.id)
+        if node.op.name == "project":
+            assert text.startswith(f"%{node.id} is result {node.op.index} of the kernel %{node.inputs[0]}")
+        elif node.id in rows:
+            row = rows[node.id]
+            assert f"one kernel of {len(row.before)} nodes" in text
+            assert f"it saves {-row.bytes} bytes" in text and f"(step {row.step} of the ledger)" in text
+            assert row.numerics in text
+            listed = [line.split()[:2] for line in text.splitlines() if line.startswith("  %")]
+            assert listed == [[f"%{i}", graph.nodes[i].op.name] for i in row.before]
+        elif not node.inputs:
+            assert "no kernel computes it" in text
+        else:
+            (own,) = kernels[node.id]
+            assert "is a kernel of its own" in text
+            for i, j, reason in edges(executable):
+                if own in (i, j):
+                    assert reason in text
+
+
+def test_why_tells_head_and_tail():
+    x, w = sg.placeholder("x", ("n", 4)), sg.variable("w", (4, 4))
+    executable = sg.compile(sg.define(y=sg.sum(sg.exp(x @ w) * 2.0, axis=0)), backend="numpy")
+    kernels = members(executable)
+    text = sg.why(executable, max(kernels, key=lambda kernel: len(kernels[kernel])))
+    parts = {
+        line.split()[1]: re.search(r"  (head|row|tail)  ", line)[1]
+        for line in text.splitlines()
+        if "  %" in line
+    }
+    assert "head: it reads each operand many times" in text and "tail: it reduces over the rows" in text
+    assert "reassociates: the sums over rows" in text
+    assert parts == {"matmul": "head", "exp": "row", "sum": "tail"}
+    bitwise = sg.compile(executable.declared, backend="numpy", numerics="bitwise")
+    assert "tail" not in "".join(sg.why(bitwise, kernel) for kernel in members(bitwise))
+
+
+def test_why_says_what_is_no_kernel(executable):
+    size = len(executable.graph)
+    for wrong in (-1, size, True, "x", 1.0, None):
+        with pytest.raises(sg.GraphError, match="takes the id of a node of the graph that runs"):
+            sg.why(executable, wrong)
+    with pytest.raises(sg.GraphError, match="why takes an executable"):
+        sg.why(executable.graph, 1)
+    own = sg.compile(executable.declared, backend="numpy", passes=())
+    for node in own.graph.nodes:
+        assert sg.why(own, node.id)
+    plain = sg.compile(executable.declared, backend="interpreter")
+    assert "nothing is fused for interpreter" in sg.why(plain, len(plain.graph) - 1)
+
+
+def test_a_reason_is_there_for_what_is_computed_once_and_for_what_only_moves(executable):
+    x = sg.placeholder("x", ("n", 4))
+    one = sg.compile(sg.define(y=sg.reshape(sg.exp(x), ("n", 2, 2))), backend="numpy")
+    (edge,) = edges(one)
+    assert "only moves elements" in edge[2]
+    assert any("computed once for each binding" in reason for _, _, reason in edges(executable))
+
+
+def test_explain_is_limited_to_passes_and_rules(executable):
+    ledger = executable.ledger
+
+    def steps(**limits):
+        lines = sg.explain(executable, **limits).splitlines()
+        start = next((k for k, line in enumerate(lines) if line.startswith("step")), None)
+        return (
+            []
+            if start is None
+            else [line.split()[0] for line in lines[start + 1 : lines.index("", start + 1)]]
+        )
+
+    for limit in ("canonicalise", ("canonicalise", "fuse")):
+        wanted = [str(r.step) for r in ledger if r.pass_name == limit or r.pass_name in limit]
+        assert steps(passes=limit) == wanted and wanted
+    rules = [r for r in ledger if r.rule.startswith("one kernel")]
+    assert steps(rules="one kernel*") == [str(r.step) for r in rules]
+    assert steps(rules=(ledger[0].rule,), passes=ledger[0].pass_name)[0] == str(ledger[0].step)
+    assert steps(passes="common_subexpressions") == []
+    assert "no rewrites were made" in sg.explain(executable, passes="common_subexpressions")
+    text = sg.explain(executable, passes="canonicalise")
+    assert "of " + str(len(ledger)) + " rewrites" in text and "were not made" not in text
+    assert "were not made" in sg.explain(executable, passes="fuse")
+    with pytest.raises(sg.GraphError, match="'fold' is no pass of this executable"):
+        sg.explain(executable, passes="fold")
+    with pytest.raises(sg.GraphError, match="no rewrite was made by a rule 'one kernal"):
+        sg.explain(executable, rules=["one kernal*"])
+    with pytest.raises(sg.GraphError, match="passes are names"):
+        sg.explain(executable, passes=[3])
 
 
 def test_every_row_of_the_ledger_is_there_with_the_users_lines(executable):
@@ -107,9 +239,21 @@ def test_why_not_of_what_was_fused(executable):
 
 
 def test_why_not_of_strangers_and_of_other_backends(executable):
-    assert "neither takes the other's result" in sg.why_not(executable, 0, 100_000)
+    graph = sg.unfused(executable)
+    with pytest.raises(sg.GraphError, match="there is no node %100000"):
+        sg.why_not(executable, 0, 100_000)
+    leaf = graph.variables["W1"].id
+    reader = graph.consumers[leaf][0]
+    assert f"%{leaf} is the variable W1, which a session holds" in sg.why_not(executable, leaf, reader)
+    first, last = (
+        next(n.id for n in nodes if n.op.name == "matmul") for nodes in (graph.nodes, graph.nodes[::-1])
+    )
+    assert "on the way" in sg.why_not(executable, last, first) or "neither" in sg.why_not(
+        executable, last, first
+    )
+    assert "is one node" in sg.why_not(executable, first, first)
     plain = sg.compile(one_hidden_layer.graph(), backend="interpreter")
-    assert "nothing was fused for interpreter" in sg.why_not(plain, 3, 4)
+    assert "nothing is fused for interpreter" in sg.why_not(plain, 3, 4)
 
 
 @pytest.mark.parametrize("wrong", [-1, "%3", True, 1.0])

@@ -7,7 +7,7 @@ import pytest
 import symgraph as sg
 from models import lenet, logistic_regression, logistic_regression_graph, one_hidden_layer, xor_mlp
 from symgraph.define import define
-from symgraph.inspect.explain import unfused
+from symgraph.inspect.kernels import unfused
 from symgraph.inspect.trace import trace
 from symgraph.ir import Graph
 from symgraph.lowering.interpreter import evaluate
