@@ -18,7 +18,7 @@ from symgraph.compile import Lowering
 from symgraph.define import number
 from symgraph.expr import Expr
 from symgraph.inspect.capsule import Capsule
-from symgraph.inspect.comparison import KERNEL_ULP, Worst, close, epsilon
+from symgraph.inspect.comparison import KERNEL_ULP, Worst, close, epsilon, exact
 from symgraph.inspect.evaluation import Evaluator, Failed, Value, magnitude, parts, scale, widened
 from symgraph.inspect.findings import Finding, described, lines_of, named, told
 from symgraph.ir import Array, Graph, Node, Placeholder, Variable, specialise
@@ -84,12 +84,15 @@ def check(
     if ran.error is not None:
         return _raised(side, kernels, ran.error)
     apart = _parted(side, _ends(fixed), ran.values, _TIGHT)
-    if apart is None:
-        return Checked(name, len(kernels), "agrees with the interpreter")
-    for node in kernels:
+    for node in kernels if apart is not None else ():
         found = _alone(side, node)
         if found is not None:
             return Checked(name, len(kernels), f"parts from the interpreter at %{node.id}", (found,))
+    unsteady = _unsteady(side, ran)
+    if unsteady is not None:
+        return Checked(name, len(kernels), "gives other bits in another run", (unsteady,))
+    if apart is None:
+        return Checked(name, len(kernels), "agrees with the interpreter")
     chain = _chained(side, kernels)
     ends = [part for i in _ends(fixed) for part in parts(chain[i])]
     between = [_loosely(e, v) for e, v in zip(ends, ran.values, strict=True)]
@@ -127,6 +130,33 @@ def _run(side: _Side, graph: Graph, leaves: Mapping[str, Array]) -> Ran:
         return Ran(tuple(np.array(value) for value in (*made, *destinations)))
     except Exception as error:  # whatever a backend raises is what is looked for
         return Ran(error=error)
+
+
+def _unsteady(side: _Side, ran: Ran) -> Finding | None:
+    """What is wrong where the same program gives other bits in another run, or with one thread."""
+    one = attrs.evolve(side, options=attrs.evolve(side.options, threads=1))
+    for other, how in ((side, "when it runs again"), (one, "with one thread")):
+        if other is one and side.name != "llvm":
+            continue
+        again = _run(other, side.graph, side.leaves)
+        if again.error is not None:
+            continue
+        for i, first, second in zip(_ends(side.graph), ran.values, again.values, strict=True):
+            worst = exact(second, first)
+            if worst is not None:
+                node = side.graph.nodes[i]
+                return Finding(
+                    "program",
+                    f"the program of {side.name!r} gives other bits {how}: {told(side.graph, node)}",
+                    where=side.name,
+                    node=i,
+                    op=node.op.name,
+                    type=str(node.type),
+                    lines=lines_of(side.capsule, node.origin),
+                    worst=worst,
+                    operands=described(side.graph, node, side.results),
+                )
+    return None
 
 
 def _given(node: Node, leaves: Mapping[str, Array]) -> Array:

@@ -181,13 +181,17 @@ def _on(
     wide = Evaluator(leaves, capsule.sizes, wide=True)
     looked = claims.check(capsule, way, evaluator, wide)
     told = "all keep the values" if not looked.findings else "not all keep the values"
-    sentences = [f"{name}: {looked.rewrites} rewrites in {looked.sweeps} sweeps: {told}"]
+    sentences = [f"{name}: {_count(looked.rewrites, 'rewrite')} in {_count(looked.sweeps, 'sweep')}: {told}"]
     if name == "interpreter":
         return sentences, looked.findings
     options = Options(capsule.numerics, capsule.threads if name == "llvm" else None)
     ran = programs.check(capsule, name, lowering(name)[1], options, way.graph, leaves, capsule.sizes)
-    sentences.append(f"{name}: the program of {ran.kernels} kernels {ran.sentence}")
+    sentences.append(f"{name}: the program of {_count(ran.kernels, 'kernel')} {ran.sentence}")
     return sentences, [*looked.findings, *ran.findings]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 # What the capsule holds

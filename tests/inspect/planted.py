@@ -115,11 +115,8 @@ def drawn(graph: Graph, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def spoil(out: np.ndarray) -> np.ndarray:
-    """Other numbers in place; in an array that is a view, a copy of it."""
-    changed = ~out if out.dtype == bool else out + out.dtype.type(1)
-    if out.flags.writeable and out.base is None:
-        out[...] = changed
-    return np.asarray(changed)
+    """Other numbers."""
+    return np.asarray(~out if out.dtype == bool else out + out.dtype.type(1))
 
 
 def plant_numpy(patch: pytest.MonkeyPatch, op: type[Op]) -> None:
@@ -135,8 +132,8 @@ def plant_numpy(patch: pytest.MonkeyPatch, op: type[Op]) -> None:
         else:
             ufunc = writer.use(f"f_{op.ufunc.__name__}", op.ufunc)  # type: ignore[attr-defined]
             made, views = Emitted(lambda out: [f"{ufunc}({', '.join(operands)}, out={out})"]), False
-        if views:
-            return Emitted(lambda out: [f"{name}({line})" for line in made.lines(out)])
+        if views:  # what there is to be wrong is which elements it shows
+            return Emitted(lambda out: [f"{line}[::-1]" for line in made.lines(out)])
         return Emitted(lambda out: [*made.lines(out), f"{out}[...] = {name}({out})"], made.combine)
 
     patch.setitem(KERNELS, op, wrong)

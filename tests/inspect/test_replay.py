@@ -453,6 +453,24 @@ def test_a_wrong_memory_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert len(found.buffers) >= 2
 
 
+def test_a_program_that_gives_other_bits_when_it_runs_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, calls = numpy_source.KERNELS[MatMul], [0]
+
+    def unsteady(step: Any, operands: list[str], writer: Any, rows: str | None) -> Any:
+        calls[0] += 1  # as of a race: sound when the capsule is made, and in the first run of the replay
+        made, share = right(step, operands, writer, rows), int(calls[0] > 2)
+        return attrs.evolve(made, lines=lambda out: [*made.lines(out), f"{out}[0] += {share}"])
+
+    monkeypatch.setitem(numpy_source.KERNELS, MatMul, unsteady)
+    x, y = sg.placeholder("x", (5, 5)), sg.placeholder("y", (5, 5))
+    graph = sg.define(z=sg.exp(x) @ y)
+    found = first(sg.replay(capsule(graph, drawn(graph), tmp_path / "c"), backends=["numpy"]))
+    assert (found.kind, found.op, found.where) == ("program", "matmul", "numpy")
+    assert "other bits" in found.message
+
+
 # Comparison
 
 
@@ -489,6 +507,10 @@ def test_the_command_tells_what_it_found(tmp_path: Path, capsys: pytest.CaptureF
     assert "Nothing was found." in capsys.readouterr().out
     assert main(["replay", str(broken), "--backend", "numpy"]) == 1
     assert "1. the feed 'x' is not finite" in capsys.readouterr().out
+    assert main(["replay", str(broken), "--backend", "numpy", "--explore", str(tmp_path / "page.html")]) == 1
+    page = (tmp_path / "page.html").read_text()
+    assert page.startswith("<!doctype html>") and "broken.capsule" in page
+    capsys.readouterr()
     (tmp_path / "no.capsule").write_bytes(b"no")
     assert main(["replay", str(tmp_path / "no.capsule")]) == 2
     assert "no.capsule" in capsys.readouterr().err
