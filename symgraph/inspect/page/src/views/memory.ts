@@ -27,7 +27,7 @@ import {
 } from "./parts";
 import { table } from "./table";
 
-const DRAWN = 3000; // rectangles: the largest buffers, where there are more
+const DRAWN = 1500; // rectangles: the largest buffers, where there are more
 const WIDTH = 960;
 const PLAN = 340;
 const LIVE = 96;

@@ -24,6 +24,7 @@ import {
 import { table } from "./table";
 
 const BAR = 200;
+const DOTS = 500; // kernels that the roofline draws: those of the largest shares
 const NAMED = 8; // kernels that the bar of a step tells apart
 
 export const profile: View = {
@@ -256,7 +257,7 @@ function roofline(context: Context, found: Profile): HTMLElement | null {
       svg("text", { class: "roof-text", x: mx, y: my, "text-anchor": "middle", transform: `rotate(${slope} ${mx} ${my})` }, `${figures(bandwidth, "B/s")}`),
     );
   }
-  const byTime = [...kernels].sort((a, b) => b.share - a.share);
+  const byTime = [...kernels].sort((a, b) => b.share - a.share).slice(0, DOTS);
   for (const one of [...byTime].reverse()) {
     const reference = { graph: context.model.fusion.fused, node: one.node };
     const [cx, cy] = [x(intensity(one)), y(rate(one))];
@@ -281,7 +282,7 @@ function roofline(context: Context, found: Profile): HTMLElement | null {
   }
   const legend = (kind: string, text: string): HTMLElement =>
     el("span", { class: "v-key" }, svg("svg", { width: 14, height: 12, class: "v-chart", "aria-hidden": "true" }, svg("g", { class: `v-dot ${kind}` }, svg("circle", { cx: 7, cy: 6, r: 5 }))), text);
-  return el("figure", {}, el("figcaption", {}, "Roofline: how near each kernel comes to the machine's limits"), chart, el("p", { class: "v-keys" }, legend("memory", "bound by memory"), legend("compute", "bound by compute"), el("span", { class: "v-quiet" }, "A dot's size is its share of the step. What a cache serves can stand above the slope, which is the memory's.")));
+  return el("figure", {}, el("figcaption", {}, "Roofline: how near each kernel comes to the machine's limits"), chart, el("p", { class: "v-keys" }, legend("memory", "bound by memory"), legend("compute", "bound by compute"), el("span", { class: "v-quiet" }, "A dot's size is its share of the step. What a cache serves can stand above the slope, which is the memory's.", kernels.length > DOTS ? ` The ${DOTS} that take longest are drawn.` : null)));
 }
 
 const plain = (value: number): string => (value >= 0.001 && value < 10000 ? String(Number(value.toPrecision(3))) : value.toExponential(0));
