@@ -1,6 +1,10 @@
 """The ledger as the explorer's page reads it: each rewrite between two graphs, with the totals before and after.
 
 history : Tables -> Trace -> Rewrite*
+
+Each rewrite has the change in cost that the ledger tells. When a sweep is done its nodes are numbered anew: what became
+equal to another node is one with it, and what nothing needs is dropped. No rewrite alone did that, so where it changes
+the totals it is a step of its own, and the totals after a sweep are those of its graph.
 """
 
 from collections import Counter
@@ -16,16 +20,16 @@ from symgraph.ir import Graph
 from symgraph.origin import Source
 from symgraph.rewrite import Row
 
+WHOLE = "the whole pass"
+REST = "equal nodes become one, unneeded ones go"
+
 
 @attrs.frozen
 class History:
-    """The rewrites, in order; how many of them show no graphs of their own; and whether some totals have a rest that
-    no rewrite alone made: of nodes that became equal to others, or that nothing needs any more.
-    """
+    """The rewrites, in order, and how many of them show no graphs of their own."""
 
     rewrites: list[Json]
     hidden: int
-    rest: bool
 
 
 def history(tables: Tables, way: Trace, budget: int, otherwise: Graph) -> History:
@@ -34,7 +38,7 @@ def history(tables: Tables, way: Trace, budget: int, otherwise: Graph) -> Histor
     """
     counts = Counter[str]()
     rewrites: list[Json] = []
-    hidden, left, rest, step = 0, budget, False, 0
+    hidden, left, step = 0, budget, 0
     for sweep in way.sweeps:
         counts[sweep.pass_name] += 1
         title = f"after {sweep.pass_name} (sweep {counts[sweep.pass_name]})"
@@ -46,34 +50,30 @@ def history(tables: Tables, way: Trace, budget: int, otherwise: Graph) -> Histor
         else:
             left = -1  # from here on all are left out: the slider has no holes
             ends = (tables.graph(otherwise, "optimised"),) * 2
-            hidden += max(1, len(sweep.rows))
-        made, more = _rows(tables, sweep, step, shown, ends)
+        made = _rows(tables, sweep, step, shown, ends)
+        hidden += 0 if shown else len(made)
         step += len(sweep.rows)
-        rest = rest or more
         rewrites.extend(made)
-    return History(rewrites, hidden, rest)
+    return History(rewrites, hidden)
 
 
-def _rows(
-    tables: Tables, sweep: Sweep, done: int, shown: bool, ends: tuple[int, int]
-) -> tuple[list[Json], bool]:
-    """The rewrites of a sweep, and whether its last one has a rest: its totals after are those of the graph."""
+def _rows(tables: Tables, sweep: Sweep, done: int, shown: bool, ends: tuple[int, int]) -> list[Json]:
+    """The rewrites of a sweep, after `done` steps."""
     before, end = tables.cost(sweep.given), tables.cost(sweep.made)
     if not sweep.rows:  # a pass that says nothing of what it did
-        made = _rewrite(done, sweep.pass_name, "the whole pass", "", (), (), [], ends, (before, end))
-        return [made], False
+        return [_rewrite(done, sweep.pass_name, WHOLE, "", (), (), [], ends, (before, end))]
     rows: list[Json] = []
     for i, row in enumerate(sweep.rows):
         flops, traffic = tables.change(row)
-        summed = Cost(before.flops + flops, before.bytes + traffic)
-        after = end if i + 1 == len(sweep.rows) else summed
+        after = Cost(before.flops + flops, before.bytes + traffic)
         ids = (row.before, row.after) if shown else ((), ())
         places = tables.places(_sources(sweep, i, row))
-        rows.append(
-            _rewrite(row.step, row.pass_name, row.rule, row.numerics, *ids, places, ends, (before, after))
-        )
+        costs = (before, after)
+        rows.append(_rewrite(row.step, row.pass_name, row.rule, row.numerics, *ids, places, ends, costs))
         before = after
-    return rows, summed != end
+    if before != end:
+        rows.append(_rewrite(row.step, row.pass_name, REST, "exact", (), (), [], ends, (before, end)))
+    return rows
 
 
 def _rewrite(

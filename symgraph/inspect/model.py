@@ -86,11 +86,6 @@ def model(what: Graph | Executable, run: Run, wanted: Wanted) -> Json:
             f"Of {len(rewrites.rewrites):,} rewrites the last {rewrites.hidden:,} are shown without the graphs before "
             f"and after them, which have more than {_SNAPSHOTS:,} nodes in all; complete=True keeps them."
         )
-    if rewrites.rest:
-        page.say(
-            "Where rewrites of one sweep make nodes equal, which are then one, or leave some that nothing needs, "
-            "the flops and bytes that this saves are counted with the last of them."
-        )
     gradient, known = _values(page, way, found)
     memory, code = _compiled(page, executable)
     profile = _profile(page, executable)

@@ -13,6 +13,7 @@ from symgraph.__main__ import main
 from symgraph.commands.feeds import random_feeds
 from symgraph.inspect import model as models
 from symgraph.inspect.explorer import explored
+from symgraph.inspect.history import REST, WHOLE
 from symgraph.inspect.statistics import statistics
 from symgraph.inspect.trace import trace
 from symgraph.inspect.values import values
@@ -68,14 +69,18 @@ def check(graph, shown, model):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_model_is_of_the_schema(backend):
-    for graph in (xor_mlp.graph(), xor_mlp.declare()):
-        feeds = random_feeds(graph, {"batch": 3})
-        for options in ({}, {"batch": 3}, {"feeds": feeds}, {"feeds": feeds, "profile_steps": 1}):
-            made = read(sg.explore(graph, backend=backend, **options))
-            assert list(faults(made)) == []
-            assert (made["memory"] is None, made["code"] is None) == (not options, not options)
-            assert (made["values"] is None) == ("feeds" not in options)
-            assert (made["profile"] is None) == ("profile_steps" not in options)
+    feeds = random_feeds(xor_mlp.declare(), {"batch": 3})
+    for graph, options in (
+        (xor_mlp.declare(), {}),
+        (xor_mlp.graph(), {"batch": 3}),
+        (xor_mlp.declare(), {"feeds": feeds}),
+        (xor_mlp.graph(), {"feeds": feeds, "profile_steps": 1}),
+    ):
+        made = read(sg.explore(graph, backend=backend, **options))
+        assert list(faults(made)) == []
+        assert (made["memory"] is None, made["code"] is None) == (not options, not options)
+        assert (made["values"] is None) == ("feeds" not in options)
+        assert (made["profile"] is None) == ("profile_steps" not in options)
 
 
 def test_the_schema_is_read_whole_and_finds_faults(hidden):
@@ -116,7 +121,7 @@ def test_stages_are_the_graphs_of_the_compiler(backend):
 
 
 def test_columns_of_random_graphs():
-    for seed in range(25):
+    for seed in range(10):
         graph = random_graph(seed).graph
         model = read(sg.explore(graph, backend="numpy"))
         assert list(faults(model)) == []
@@ -170,7 +175,7 @@ def test_rewrites_are_the_ledger_and_lead_from_graph_to_graph(make, backend):
     graph = make()
     model = read(sg.explore(graph, backend=backend))
     executable = sg.compile(graph, backend=backend)
-    rows = [row for row in model["rewrites"] if row["rule"] != "the whole pass"]
+    rows = [row for row in model["rewrites"] if row["rule"] not in (WHOLE, REST)]
     assert [(r["step"], r["pass"], r["rule"], r["numerics"]) for r in rows] == [
         (r.step, r.pass_name, r.rule, r.numerics) for r in executable.ledger
     ]
@@ -186,7 +191,7 @@ def test_rewrites_are_the_ledger_and_lead_from_graph_to_graph(make, backend):
         assert (other["given"], other["made"]) == (one["given"], one["made"]) or other["given"] == one["made"]
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_the_nodes_that_go_are_those_that_a_rewrite_names(seed):
     """What `made` has not any more is one of `before`, takes what has gone, or was needed by such alone."""
     model = read(sg.explore(random_graph(seed).graph, backend="interpreter"))
@@ -242,16 +247,21 @@ def test_totals_go_from_the_declared_graph_to_the_executable(backend):
             assert before + change == after
 
 
-def test_rewrites_have_the_costs_of_the_ledger_but_for_the_last_of_a_sweep():
+def test_rewrites_have_the_costs_of_the_ledger():
     way = trace(lenet.NETWORK.graph(), "numpy")
     rows = read(sg.explore(way.declared, backend="numpy"))["rewrites"]
-    ends = {sweep.rows[-1].step for sweep in way.sweeps if sweep.rows}
-    same = [row for row in rows if row["step"] not in ends]
-    assert len(same) > 10
-    for row in same:
-        entry = way.ledger[row["step"] - 1]
-        assert row["flops"].lstrip("+") == str(entry.flops)
-        assert row["bytes"].lstrip("+") == str(entry.bytes)
+    told = [
+        (row["step"], row["flops"].lstrip("+"), row["bytes"].lstrip("+"))
+        for row in rows
+        if row["rule"] != REST
+    ]
+    assert told == [(row.step, str(row.flops), str(row.bytes)) for row in way.ledger]
+    rest = [row for row in rows if row["rule"] == REST]
+    assert rest
+    for row in rest:
+        last = max(i for i, one in enumerate(rows) if one["made"] == row["made"])
+        assert rows[last] is row  # once in a sweep, at its end
+        assert row["flops"] != "0" or row["bytes"] != "0"
 
 
 def test_a_pass_that_says_nothing_is_a_step():
@@ -260,7 +270,7 @@ def test_a_pass_that_says_nothing_is_a_step():
     silent = Pass("silent", lambda graph, numerics: Rewritten(made))
     row, *more = read(sg.explore(sg.define(y=x), backend="interpreter", passes=[silent]))["rewrites"]
     assert not more
-    assert (row["step"], row["pass"], row["rule"], row["before"]) == (0, "silent", "the whole pass", [])
+    assert (row["step"], row["pass"], row["rule"], row["before"]) == (0, "silent", WHOLE, [])
     assert (row["flopsBefore"], row["given"] != row["made"]) == ("0", True)
 
 
@@ -337,7 +347,7 @@ def test_zeros_are_explained_by_the_values():
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_kernels_hold_each_node_once(backend):
-    for graph in (lenet.NETWORK.graph(), *(random_graph(seed).graph for seed in range(10))):
+    for graph in (lenet.NETWORK.graph(), *(random_graph(seed).graph for seed in range(4))):
         model = read(sg.explore(graph, backend=backend))
         fusion = model["fusion"]
         unfused, fused = columns(model, fusion["unfused"]), columns(model, fusion["fused"])
@@ -425,17 +435,18 @@ def test_an_executable_with_passes_of_its_own_says_so():
     model = read(sg.explore(executable))
     assert any("passes of its own" in sentence for sentence in model["about"]["messages"])
     assert list(faults(model)) == []
-    assert [row["rule"] for row in model["rewrites"]] == [row.rule for row in executable.ledger]
+    told = [row["rule"] for row in model["rewrites"] if row["rule"] != REST]
+    assert told == [row.rule for row in executable.ledger]
     whole = read(sg.explore(executable, passes=passes))
     assert not any("passes of its own" in sentence for sentence in whole["about"]["messages"])
     assert len(whole["graphs"]) > len(model["graphs"])
 
 
 def test_what_is_left_out_is_said(monkeypatch):
-    graph = lenet.NETWORK.graph()
+    graph = xor_mlp.graph()
     feeds = random_feeds(graph, {"batch": 1})
     for name in ("_SNAPSHOTS", "_CODE", "_LISTING", "_PICTURES", "_VALUES", "_HELD"):
-        monkeypatch.setattr(models, name, 300 if name == "_SNAPSHOTS" else 10)
+        monkeypatch.setattr(models, name, len(graph) + 10 if name == "_SNAPSHOTS" else 10)
     model = read(sg.explore(graph, feeds=feeds, backend="numpy"))
     assert list(faults(model)) == []
     said = " ".join(model["about"]["messages"])
@@ -478,11 +489,10 @@ def calls(function):
 
 
 def test_the_work_is_linear_in_the_nodes():
-    small, large = layers(6), layers(24)
-    feeds = {"x": np.ones((2, 4), np.float32)}
+    small, large = layers(5), layers(20)
 
     def work(graph):
-        return lambda: sg.explore(graph, feeds=feeds, backend="numpy")
+        return lambda: sg.explore(graph, backend="numpy")
 
     work(small)()  # what is cached at the first use is not counted
     assert calls(work(large)) < 5 * calls(work(small))
