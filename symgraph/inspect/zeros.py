@@ -53,15 +53,14 @@ def why_zero(tape: Tape, values: Sequence[Value], found: Mapping[int, Route], i:
     if cause in found:  # it is not its VJP that did it
         return _at_end(tape, cause)
     by = _by_op(tape, values, rest[-1], cause) or _by_step(tape, values, rest[-1], cause)
-    uses = sum(use.gives for use in tape.uses[i])
-    also = (
-        ""
-        if uses == 1
-        else "; its other use gives 0 too"
-        if uses == 2
-        else f"; its other {uses - 1} uses give 0 too"
-    )
+    also = _others(sum(use.gives for use in tape.uses[i]) - 1)
     return f"{called(tape.graph, cause)} makes zeros of a cotangent that is not 0: {by}{also}"
+
+
+def _others(count: int) -> str:
+    if count < 2:
+        return "; its other use gives 0 too" if count else ""
+    return f"; its other {count} uses give 0 too"
 
 
 def _at_end(tape: Tape, i: int) -> str:
@@ -82,28 +81,31 @@ def _by_op(tape: Tape, values: Sequence[Value], before: int, cause: int) -> str:
     live = np.ones(out.shape, bool) if given is None else np.asarray(values[given]) != 0
     if live.shape != out.shape:
         return ""
+    if not out.size:
+        return "its result has no elements"
     name = node.op.name
     if name == "relu" and not np.any(x[live] > 0):
-        return (
-            f"its mask is 0 for all {_inputs(live)}: none is above 0, the largest is {_number(x[live].max())}"
-        )
-    if name in ("maximum", "minimum"):
-        other = f"%{node.inputs[1 - place]}"
-        return f"it took the other operand, {other}, for all {_elements(live)}"
-    if name == "where" and place:
-        return f"its condition chose the other branch for all {_elements(live)}"
+        return f"its mask is 0 for {_inputs(live)}: none is above 0, the largest is {_number(x[live].max())}"
+    if name in ("maximum", "minimum", "where") and not np.any(_taken(name, operands, out, place)[live]):
+        other = "the other branch" if name == "where" else f"the other operand, %{node.inputs[1 - place]},"
+        return f"it took {other} for {_elements(live)}"
     if name in ("sigmoid", "tanh") and _saturated(name, out[live]):
         low, high = (_number(edge) for edge in (x[live].min(), x[live].max()))
-        return (
-            f"it is saturated for all {_inputs(live)}, which lie in {low} to {high}, so that its slope is 0"
-        )
+        return f"it is saturated for {_inputs(live)}, which lie in {low} to {high}, so that its slope is 0"
     if name in ("mul", "matmul") and not np.any(operands[1 - place]):
         return f"it multiplies by %{node.inputs[1 - place]}, whose {_all(operands[1 - place])} 0"
     if name in ("exp", "exp2") and not np.any(out[live]):
-        return f"its result, which is its slope, underflows to 0 for all {_inputs(live)}"
+        return f"its result, which is its slope, underflows to 0 for {_inputs(live)}"
     if name in ("square", "abs") and not np.any(x[live]):
         return f"its slope is 0 at 0, and {_all(x[live])} 0"
     return ""
+
+
+def _taken(name: str, operands: Sequence[Array], out: Array, place: int) -> Array:
+    """Where an operand was taken, or NaN came of what was."""
+    if name == "where":
+        return np.broadcast_to(operands[0] if place == 1 else ~operands[0], out.shape)
+    return np.asarray((operands[place] == out) | np.isnan(out))
 
 
 def _saturated(name: str, out: Array) -> bool:
@@ -117,7 +119,7 @@ def _by_step(tape: Tape, values: Sequence[Value], before: int, cause: int) -> st
     graph, given = tape.graph, tape.adjoint(cause)
     result = next((u.result for u in tape.uses[before] if u.consumer == cause and u.result is not None), None)
     if given is None or result is None:
-        return "its derivative is 0 for these values"
+        return "what it hands back is 0, whatever the cotangent is"
     carries = {given}
     for i in tape.gradient.get(cause, ()):
         if not carries.isdisjoint(graph.nodes[i].inputs):
@@ -127,7 +129,7 @@ def _by_step(tape: Tape, values: Sequence[Value], before: int, cause: int) -> st
         node = graph.nodes[at]
         back = [i for i in node.inputs if i in carries]
         if not back or at == given:
-            return f"%{result} of its derivative is 0 for these values"
+            return f"what it hands back, %{result}, is 0 whatever the cotangent is"
         zero = next((i for i in back if _zero(values[i])), None)
         if zero is None:
             return _step(node, values, back[0])
@@ -148,11 +150,16 @@ def _step(node: Node, values: Sequence[Value], back: int) -> str:
         if not np.any(both):
             return f"{step} multiplies by %{others[0]}, which is 0 wherever the cotangent is not"
         return f"the product of {step} underflows: {statistics(given, picture=False)}"
-    if node.op.name in ("add", "sub", "sum", "matmul"):
+    if node.op.name == "div" and node.inputs[1] != back:
+        divisor = statistics(np.asarray(values[node.inputs[1]]), picture=False)
+        return f"{step} divides by %{node.inputs[1]}: {divisor}"
+    if node.op.name == "matmul":
+        return f"the products that {step} adds are 0, or cancel"
+    if node.op.name in ("add", "sub", "sum"):
         return f"the terms that {step} adds cancel"
     if node.op.name == "where":
         return f"{step} chooses another value wherever the cotangent is not 0"
-    return f"{step} gives 0 for {statistics(given, picture=False)}"
+    return f"{step} leaves only zeros of {statistics(given, picture=False)}"
 
 
 def _inputs(live: Array) -> str:
@@ -166,7 +173,7 @@ def _elements(live: Array) -> str:
 def _counted(live: Array, what: str) -> str:
     count = int(np.count_nonzero(live))
     reached = "" if count == live.size else " that a cotangent reaches"
-    return f"{count} {what}{'' if count == 1 else 's'}{reached}"
+    return f"the one {what}{reached}" if count == 1 else f"all {count} {what}s{reached}"
 
 
 def _all(array: Array) -> str:
