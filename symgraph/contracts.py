@@ -9,7 +9,7 @@
 The ops of the library are tested to keep these; those that a user writes are checked whenever they are called.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
@@ -74,14 +74,22 @@ def evaluated(op: "Op", operands: Sequence["Array"], dtype: DType, shape: Shape)
     return made
 
 
-def computed(op: "Op", origin: Origin, operands: Sequence[Any], made: Any) -> Any:
-    """The result of an op on operands, of the type `made`: of a region with several outputs a tuple. Raises what
-    `failure` makes of an error.
+def computed(
+    op: "Op",
+    origin: Origin,
+    operands: Sequence[Any],
+    made: Any,
+    order: "Callable[[Op, list[Any]], Sequence[Any]] | None" = None,
+) -> Any:
+    """The result of an op on operands, of the type `made`: of a region with several outputs a tuple.
+
+    `order` puts the operands in the order that the op wants. Raises what `failure` makes of an error.
     """
     try:
+        given = operands if order is None else order(op, list(operands))
         if not is_ours(op):
-            return evaluated(op, operands, made.dtype, made.shape)
-        found: Any = op.evaluate(*operands)
+            return evaluated(op, given, made.dtype, made.shape)
+        found: Any = op.evaluate(*given)
         return found if isinstance(found, tuple) else np.asarray(found)
     except Exception as error:
         types = [_type_of(operand) for operand in operands]

@@ -57,7 +57,7 @@ def _values(graph: Graph, values: Mapping[str, Array], stamp: Callable[[int], No
 
 def value_of(node: Node, operands: list[Array]) -> Array:
     """What a node with an op makes of its operands' values: of a region with several outputs, a tuple."""
-    made: Array = computed(node.op, node.origin, in_order(node.op, operands), node.type)
+    made: Array = computed(node.op, node.origin, operands, node.type, in_order)
     return made
 
 

@@ -183,7 +183,7 @@ def _written_by_user(step: Step) -> Callable[..., None]:
 
     def call(out: Array, *operands: Array) -> None:
         made = TensorType(out.dtype, out.shape)
-        np.copyto(out, computed(step.op, step.origin, in_order(step.op, list(operands)), made))
+        np.copyto(out, computed(step.op, step.origin, operands, made, in_order))
 
     return call
 

@@ -53,8 +53,8 @@ class Fused(Op):
             if isinstance(node.op, Placeholder):
                 values.append(arrays[int(node.op.label)])
             else:
-                operands = in_order(node.op, [values[i] for i in node.inputs])
-                values.append(computed(node.op, node.origin, operands, node.type))
+                operands = [values[i] for i in node.inputs]
+                values.append(computed(node.op, node.origin, operands, node.type, in_order))
         made = tuple(values[i] for _, i in self.graph.outputs)
         return made[0] if len(made) == 1 else made
 
