@@ -151,9 +151,12 @@ def _leads(graph: Graph) -> list[tuple[str, ...]]:
             found[i][f"the next value of {visible(name)!r}"] = None
     for node in reversed(graph.nodes):
         for i in node.inputs:
-            if len(found[i]) <= _NAMED:
-                found[i].update(found[node.id])
-    return [tuple(names)[: _NAMED + 1] for names in found]
+            few = found[i]
+            for name in found[node.id]:  # at most one more than are named, as in each of them
+                if len(few) > _NAMED:
+                    break
+                few[name] = None
+    return [tuple(names) for names in found]
 
 
 def _quoted(names: Sequence[str]) -> list[str]:
