@@ -43,7 +43,8 @@ export interface SourceFile {
 }
 
 export interface Origin {
-  sources: [number, number, number, number][]; // file, line, first column, column after the last (-1, -1: not known)
+  // File, line, first column, column after the last (-1, -1: not known); columns are indices of the line's text here.
+  sources: [number, number, number, number][];
   scope: string[];
   rules: string[]; // what made the node, oldest first: VJPs and rewrites; empty for the user's own
   of: NodeId[]; // ids in the forward graph that it stands for
@@ -75,7 +76,9 @@ export interface Stage {
   graph: GraphId;
 }
 
-// One rewrite: nodes of `given` (before) became nodes of `made` (after). Rewrites of one sweep share both graphs.
+// One rewrite: nodes of `given` (before) became nodes of `made` (after). Rewrites of one sweep share both graphs. Where
+// a sweep's totals change by more than its rewrites say, since nodes became equal or unneeded, that is one more at its
+// end, with the step of the last and no ids.
 export interface Rewrite {
   step: number; // as in sg.explain
   pass: string;
