@@ -287,10 +287,22 @@ function statistics(found: Statistics): HTMLElement {
 function elsewhere(context: Context, reference: Reference): Child[] {
   const found = counterparts(context.model, reference);
   if (found.length === 0) return [];
-  const rows = found.map((each) =>
-    h("div", { class: "pair" }, h("span", { class: "tag stage" }, stageName(context.model, each.graph)), link(context, each)),
-  );
-  return [section("In other stages", ...rows)];
+  const rows = (wanted: boolean): HTMLElement[] =>
+    found
+      .filter(({ same }) => same === wanted)
+      .map(({ graph, node }) =>
+        h(
+          "div",
+          { class: "pair" },
+          h("span", { class: "tag stage" }, stageName(context.model, graph)),
+          link(context, { graph, node }),
+        ),
+      );
+  const [same, near] = [rows(true), rows(false)];
+  return [
+    same.length > 0 && section("In other stages", ...same),
+    near.length > 0 && section("From the same lines", ...near),
+  ];
 }
 
 function table(...rows: (readonly [string, string])[]): HTMLElement {

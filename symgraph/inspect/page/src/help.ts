@@ -18,6 +18,9 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["?", "this help"],
 ];
 
+const CREDIT =
+  "Graphs are laid out by Graphviz (Eclipse Public License 1.0, source at graphviz.org), with Expat and Viz.js (MIT).";
+
 export interface Help {
   readonly dialog: HTMLDialogElement;
   readonly open: () => void;
@@ -29,7 +32,8 @@ export function help(): Help {
     { class: "help", "aria-labelledby": "help-title" },
     h("h2", { id: "help-title" }, "Keys"),
     h("dl", {}, ...KEYS.map(([key, does]) => h("div", {}, h("dt", {}, h("kbd", {}, key)), h("dd", {}, does)))),
-    h("button", { class: "plain", autofocus: true, onclick: () => dialog.close() }, "Close"),
+    h("p", { class: "muted" }, CREDIT),
+    h("button", { class: "plain", onclick: () => dialog.close() }, "Close"),
   );
   return { dialog, open: () => (dialog.open ? undefined : dialog.showModal()) };
 }

@@ -70,46 +70,61 @@ export function spoken(model: Model, reference: Reference): string {
   return kind === "gradient" || kind === "rewritten" ? `${said}, ${kind}` : said;
 }
 
-const byOrigin = new WeakMap<Graph, Map<OriginId, NodeId[]>>();
+// Nodes that come from the same lines and part, by both as text.
+const byLines = new WeakMap<Graph, Map<string, NodeId[]>>();
 
-function withOrigin(graph: Graph, origin: OriginId): readonly NodeId[] {
-  let found = byOrigin.get(graph);
-  if (found === undefined) {
-    found = new Map();
-    for (const [node, id] of graph.origin.entries()) {
-      const known = found.get(id);
-      if (known === undefined) found.set(id, [node]);
-      else known.push(node);
-    }
-    byOrigin.set(graph, found);
-  }
-  return found.get(origin) ?? [];
+function linesKey(model: Model, graph: Graph, node: NodeId): string {
+  return `${graph.part[node] ?? ""} ${originOf(model, graph, node).sources.join(" ")}`;
 }
 
-// The same node in other stages: of the same origin, op and type; where there is none of the same op, of the origin;
-// and the kernel that a node of the optimised graph is in.
-export function counterparts(model: Model, reference: Reference): Reference[] {
-  const here = graphOf(model, reference.graph);
-  const origin = here.origin[reference.node];
-  const name = opName(model, here, reference.node);
-  const found: Reference[] = [];
-  for (const stage of model.stages) {
-    if (stage.graph === reference.graph) continue;
-    const there = graphOf(model, stage.graph);
-    const nodes = fusedWith(model, reference, stage.graph) ?? same(origin === undefined ? [] : withOrigin(there, origin));
-    found.push(...nodes.slice(0, 6).map((node) => ({ graph: stage.graph, node })));
-    function same(candidates: readonly NodeId[]): readonly NodeId[] {
-      const equal = candidates.filter(
-        (node) => opName(model, there, node) === name && there.type[node] === here.type[reference.node],
-      );
-      if (equal.length > 1) {
-        const labelled = equal.filter((node) => there.label[node] === here.label[reference.node]);
-        return labelled.includes(reference.node) ? [reference.node] : labelled;
-      }
-      return equal;
+function fromSameLines(model: Model, graph: Graph, key: string): readonly NodeId[] {
+  let found = byLines.get(graph);
+  if (found === undefined) {
+    found = new Map();
+    for (let node = 0; node < size(graph); node += 1) {
+      const here = linesKey(model, graph, node);
+      const known = found.get(here);
+      if (known === undefined) found.set(here, [node]);
+      else known.push(node);
     }
+    byLines.set(graph, found);
   }
-  return found;
+  return found.get(key) ?? [];
+}
+
+// The nodes of one graph from the lines of a node of another.
+export function sameLines(model: Model, here: Graph, there: Graph, node: NodeId): readonly NodeId[] {
+  if (originOf(model, there, node).sources.length === 0) return [];
+  return fromSameLines(model, here, linesKey(model, there, node));
+}
+
+export interface Counterpart extends Reference {
+  readonly same: boolean; // the same node; else one that comes from the same lines
+}
+
+const MOST_COUNTERPARTS = 4;
+
+// The same node in other stages: of the same origin, op and type; else the kernel that it is in; else what comes from
+// the same lines.
+export function counterparts(model: Model, reference: Reference): Counterpart[] {
+  const here = graphOf(model, reference.graph);
+  const { node } = reference;
+  return model.stages.flatMap(({ graph }) => {
+    if (graph === reference.graph) return [];
+    const there = graphOf(model, graph);
+    const near = sameLines(model, there, here, node);
+    const alike = near.filter(
+      (other) =>
+        there.origin[other] === here.origin[node] &&
+        there.op[other] === here.op[node] &&
+        there.type[other] === here.type[node] &&
+        there.label[other] === here.label[node],
+    );
+    const exact = alike.includes(node) ? [node] : alike;
+    const same = fusedWith(model, reference, graph) ?? exact;
+    const found = same.length > 0 ? same : near;
+    return found.slice(0, MOST_COUNTERPARTS).map((other) => ({ graph, node: other, same: same.length > 0 }));
+  });
 }
 
 function fusedWith(model: Model, reference: Reference, graph: GraphId): readonly NodeId[] | undefined {

@@ -2,7 +2,7 @@
 
 import { count, h, svg } from "./dom";
 import type { Laid, Rectangle } from "./layout";
-import type { Box, Edge, Scene } from "./scene";
+import type { Box, Cluster, Edge, Scene } from "./scene";
 
 export interface Actions {
   readonly pick: (box: Box) => void; // a click, Enter
@@ -17,7 +17,6 @@ export interface Picture {
   readonly fit: () => void;
   readonly zoom: (factor: number) => void;
   readonly bring: (boxes: readonly number[], focus?: boolean) => void; // into view
-  readonly focus: (key: string) => boolean;
 }
 
 const NEAR = 2.5;
@@ -84,8 +83,9 @@ export function picture(name: string, actions: Actions): Picture {
     shapes = next.boxes.map((box, k) => boxShape(box, placed.boxes[k]));
     lines = next.edges.map((edge, k) => edgeLine(edge, placed.edges[k] ?? null));
     moved.replaceChildren(
-      ...next.clusters.flatMap((cluster, k) => clusterShape(cluster.title, cluster.key, placed.clusters[k] ?? null)),
+      ...next.clusters.map((_, k) => clusterShape(placed.clusters[k] ?? null)).filter((shape) => shape !== null),
       ...lines.filter((line) => line !== null),
+      ...next.clusters.map((cluster, k) => clusterTitle(cluster, placed.clusters[k] ?? null)).filter((title) => title !== null),
       ...shapes,
     );
     current = -1;
@@ -113,16 +113,16 @@ export function picture(name: string, actions: Actions): Picture {
     );
   }
 
-  function clusterShape(title: string, key: string, at: Rectangle | null): SVGElement[] {
-    if (at === null) return [];
-    return [
-      svg(
-        "g",
-        { class: "cluster", "data-fold": key },
-        svg("rect", { x: at.x, y: at.y, width: at.width, height: at.height, rx: 8 }),
-        svg("text", { x: at.x + 10, y: at.y + 18 }, actions.fold === undefined ? title : `▾ ${title}`),
-      ),
-    ];
+  function clusterShape(at: Rectangle | null): SVGElement | null {
+    return at && svg("rect", { class: "cluster", x: at.x, y: at.y, width: at.width, height: at.height, rx: 8 });
+  }
+
+  // Titles stand over the edges that pass below them.
+  function clusterTitle({ title, key }: Cluster, at: Rectangle | null): SVGElement | null {
+    if (at === null) return null;
+    const folds = actions.fold !== undefined;
+    const place = { class: folds ? "name folds" : "name", x: at.x + 10, y: at.y + 18 };
+    return svg("text", { ...place, "data-fold": folds ? key : undefined }, folds ? `▾ ${title}` : title);
   }
 
   function edgeLine(edge: Edge, path: string | null): SVGPathElement | null {
@@ -248,8 +248,8 @@ export function picture(name: string, actions: Actions): Picture {
       actions.pick(box);
       return;
     }
-    const key = target.tagName === "text" ? target.closest("[data-fold]")?.getAttribute("data-fold") : null;
-    if (key !== null && key !== undefined) actions.fold?.(key);
+    const key = target.getAttribute("data-fold");
+    if (key !== null) actions.fold?.(key);
   }
 
   // The focus, which one box has.
@@ -330,13 +330,6 @@ export function picture(name: string, actions: Actions): Picture {
     }
   }
 
-  function focus(key: string): boolean {
-    const at = scene.boxes.findIndex((box) => box.key === key);
-    if (at < 0) return false;
-    go(at);
-    return true;
-  }
-
   return {
     element,
     draw,
@@ -347,6 +340,5 @@ export function picture(name: string, actions: Actions): Picture {
     },
     zoom,
     bring,
-    focus,
   };
 }

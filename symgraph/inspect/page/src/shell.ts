@@ -125,7 +125,7 @@ export function shell(root: HTMLElement, model: Model, views: readonly View[]): 
       ),
     ),
     messages(model.about),
-    h("div", { class: "bar" }, list, found.element),
+    h("nav", { class: "bar", "aria-label": "Views and search" }, list, found.element),
     h("div", { class: "body" }, stage, aside),
     live,
     helped.dialog,
@@ -175,10 +175,14 @@ function facts(about: About, model: Model): HTMLElement {
 function messages(about: About): HTMLElement | null {
   if (about.messages.length === 0) return null;
   return h(
-    "details",
-    { class: "messages", open: about.messages.length < 3 },
-    h("summary", {}, count(about.messages.length, "note")),
-    h("ul", {}, ...about.messages.map((message) => h("li", {}, message))),
+    "section",
+    { class: "messages", "aria-label": "Notes" },
+    h(
+      "details",
+      { open: about.messages.length < 3 },
+      h("summary", {}, count(about.messages.length, "note")),
+      h("ul", {}, ...about.messages.map((message) => h("li", {}, message))),
+    ),
   );
 }
 

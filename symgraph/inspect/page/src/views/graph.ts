@@ -5,7 +5,7 @@ import { around, folded, MOST_BOXES, opened, tree, type Folded, type Group } fro
 import { layout, warm } from "../layout";
 import { list } from "../list";
 import { graphOf, size } from "../lookup";
-import type { GraphId, Stage } from "../model";
+import type { GraphId, NodeId, Stage } from "../model";
 import { picture } from "../picture";
 import type { Box } from "../scene";
 import type { Context, Reference, View } from "../view";
@@ -80,7 +80,7 @@ function render(context: Context): HTMLElement {
     return found;
   }
 
-  async function redraw(focus?: string): Promise<void> {
+  async function redraw(focus?: NodeId): Promise<void> {
     const here = graphOf(model, shown);
     const stage = model.stages.find((each) => each.graph === shown);
     for (const [k, button] of buttons.entries()) {
@@ -98,7 +98,7 @@ function render(context: Context): HTMLElement {
     scene = next;
     drawing.draw(next, laid);
     light(context.selection);
-    if (focus !== undefined) drawing.focus(focus);
+    if (focus !== undefined) drawing.bring([next.box(focus)], true);
   }
 
   function told(stage: Stage | undefined, title: string, nodes: number, boxes: number): string {
@@ -162,8 +162,7 @@ function render(context: Context): HTMLElement {
     const group = scene?.groups.get(box.key);
     if (group !== undefined) {
       unfold(group.key);
-      const [first] = group.children;
-      void redraw(typeof first === "number" ? `n${first}` : first?.key);
+      void redraw(group.first);
       context.announce(`${group.title} unfolded: ${count(group.children.length, "box", "boxes")}`);
       return;
     }
@@ -176,9 +175,8 @@ function render(context: Context): HTMLElement {
   function fold(key: string): void {
     const group = scene?.groups.get(key);
     if (group === undefined || group.parent === null) return;
-    const inside = `${key}/`;
-    opens.set(shown, open().filter((each) => each !== key && !each.startsWith(inside)));
-    void redraw(key);
+    opens.set(shown, open().filter((each) => each !== key));
+    void redraw(group.first);
     context.announce(`${group.title} folded`);
   }
 

@@ -2,7 +2,7 @@
 
 import { count, cut, h, replace } from "../dom";
 import { layout } from "../layout";
-import { graphOf, lineOf, placeOf } from "../lookup";
+import { graphOf, lineOf, placeOf, sameLines } from "../lookup";
 import type { GraphId, Model, NodeId, Rewrite } from "../model";
 import { near, type Near } from "../near";
 import { picture } from "../picture";
@@ -37,8 +37,8 @@ function render(context: Context): HTMLElement {
   let at = Math.min(start, total - 1);
   let turn = 0;
 
-  const before = side(context, "Before");
-  const after = side(context, "After");
+  const before = side(context, "Before", "gone");
+  const after = side(context, "After", "new");
   const slider = h("input", { type: "range", min: 1, max: total, step: 1, value: at + 1, "aria-label": "Rewrite", oninput: () => go(Number(slider.value) - 1) });
   const back = h("button", { class: "plain", "aria-label": "Previous rewrite", title: "Previous rewrite ([)", onclick: () => go(at - 1) }, "‹");
   const on = h("button", { class: "plain", "aria-label": "Next rewrite", title: "Next rewrite (])", onclick: () => go(at + 1) }, "›");
@@ -47,19 +47,21 @@ function render(context: Context): HTMLElement {
   const ledger = steps(model, (step) => go(step));
   const element = h(
     "div",
-    { class: "rewrites", onkeydown: keys },
+    { class: "rewrites" },
     h("div", { class: "toolbar" }, h("div", { class: "segments" }, back, on), slider, number),
     ledger.element,
     h("div", { class: "change" }, card, h("div", { class: "sides" }, before.element, after.element)),
   );
   wanted.addEventListener("step", () => go(start));
+  document.addEventListener("keydown", keys);
   context.subscribe(() => light());
   queueMicrotask(() => go(at));
   return element;
 
   function keys(event: KeyboardEvent): void {
     const to = { "[": at - 1, "]": at + 1 }[event.key];
-    if (to === undefined || (event.target instanceof HTMLInputElement && event.target.type !== "range")) return;
+    if (to === undefined || element.offsetParent === null) return;
+    if (event.target instanceof HTMLInputElement && event.target.type !== "range") return;
     event.preventDefault();
     go(to);
   }
@@ -78,8 +80,9 @@ function render(context: Context): HTMLElement {
     turn += 1;
     const mine = turn;
     const current = (): boolean => mine === turn;
-    void before.show(rewrite.given, rewrite.before, "gone", current);
-    void after.show(rewrite.made, rewrite.after, "new", current);
+    const { given, made } = rewrite;
+    void before.show({ graph: given, nodes: rewrite.before }, { graph: made, nodes: rewrite.after }, current);
+    void after.show({ graph: made, nodes: rewrite.after }, { graph: given, nodes: rewrite.before }, current);
     context.announce(`Rewrite ${at + 1} of ${total}: ${rewrite.rule}`);
   }
 
@@ -94,9 +97,20 @@ function sharing(model: Model, { given, made }: Rewrite): number {
   return model.rewrites.filter((each) => each.given === given && each.made === made).length;
 }
 
-function about(context: Context, rewrite: Rewrite, shared: number): (HTMLElement | false)[] {
+function about(context: Context, rewrite: Rewrite, shared: number): HTMLElement[] {
   const { model } = context;
-  return [
+  const lines = rewrite.sources.slice(0, 4).map(([file, line]) =>
+    h(
+      "p",
+      {},
+      h("span", { class: "where mono" }, placeOf(model, file, line)),
+      h("code", {}, lineOf(model, file, line).trim()),
+    ),
+  );
+  const more = rewrite.sources.length - lines.length;
+  const words = h(
+    "div",
+    { class: "words" },
     h("h2", {}, rewrite.rule),
     h(
       "p",
@@ -105,29 +119,30 @@ function about(context: Context, rewrite: Rewrite, shared: number): (HTMLElement
       h("span", { class: "tag stage" }, rewrite.pass),
       h("span", { class: "tag rewritten" }, `numerics: ${rewrite.numerics}`),
     ),
+    h("div", { class: "lines" }, ...lines, more > 0 && h("p", { class: "muted" }, `and ${count(more, "line")} more`)),
+    shared > 1 && h("p", { class: "muted" }, sweep(shared)),
+  );
+  return [words, table(rewrite)];
+}
+
+function sweep(shared: number): string {
+  return `One sweep made ${shared.toLocaleString("en")} rewrites: the graphs are those before and after all of them.`;
+}
+
+function table(rewrite: Rewrite): HTMLElement {
+  const heads = ["Before", "After", "Change"].map((name) => h("th", { scope: "col" }, name));
+  return h(
+    "table",
+    { class: "worth" },
+    h("caption", { class: "unseen" }, "Work and memory before and after"),
+    h("thead", {}, h("tr", {}, h("td"), ...heads)),
     h(
-      "table",
-      { class: "worth" },
-      h("caption", { class: "unseen" }, "Work and memory before and after"),
-      h("thead", {}, h("tr", {}, ...["", "Before", "After", "Change"].map((name) => (name === "" ? h("td") : h("th", { scope: "col" }, name))))),
-      h(
-        "tbody",
-        {},
-        worth("flops", rewrite.flopsBefore, rewrite.flopsAfter, rewrite.flops),
-        worth("bytes", rewrite.bytesBefore, rewrite.bytesAfter, rewrite.bytes),
-      ),
+      "tbody",
+      {},
+      worth("flops", rewrite.flopsBefore, rewrite.flopsAfter, rewrite.flops),
+      worth("bytes", rewrite.bytesBefore, rewrite.bytesAfter, rewrite.bytes),
     ),
-    h(
-      "div",
-      { class: "lines" },
-      ...rewrite.sources.slice(0, 4).map(([file, line]) =>
-        h("p", {}, h("span", { class: "where mono" }, placeOf(model, file, line)), h("code", {}, lineOf(model, file, line).trim())),
-      ),
-      rewrite.sources.length > 4 && h("p", { class: "muted" }, `and ${count(rewrite.sources.length - 4, "line")} more`),
-    ),
-    shared > 1 &&
-      h("p", { class: "muted" }, `One sweep made ${shared.toLocaleString("en")} rewrites: the graphs are those before and after all of them.`),
-  ];
+  );
 }
 
 function worth(name: string, was: string, is: string, change: string): HTMLElement {
@@ -137,36 +152,46 @@ function worth(name: string, was: string, is: string, change: string): HTMLEleme
 
 // One of the two drawings.
 
+interface Place {
+  readonly graph: GraphId;
+  readonly nodes: readonly NodeId[];
+}
+
 interface Side {
   readonly element: HTMLElement;
-  readonly show: (graph: GraphId, nodes: readonly NodeId[], mark: string, current: () => boolean) => Promise<void>;
+  readonly show: (place: Place, other: Place, current: () => boolean) => Promise<void>;
   readonly light: () => void;
 }
 
-function side(context: Context, name: string): Side {
+function side(context: Context, name: string, mark: string): Side {
   const { model } = context;
-  let graph: GraphId = -1;
+  let shown: Place = { graph: -1, nodes: [] };
   let scene: Near | null = null;
-  let marked: readonly NodeId[] = [];
-  let marking = "";
   const drawing = picture(name, {
-    pick: (box) => (box.node === null ? undefined : context.select({ graph, node: box.node })),
+    pick: (box) => (box.node === null ? undefined : context.select({ graph: shown.graph, node: box.node })),
   });
   const title = h("h3", {}, name);
   const element = h("section", { class: "side", "aria-label": name }, title, drawing.element);
 
-  async function show(next: GraphId, nodes: readonly NodeId[], mark: string, current: () => boolean): Promise<void> {
-    const here = graphOf(model, next);
-    const found = near(model, here, nodes);
+  async function show(place: Place, other: Place, current: () => boolean): Promise<void> {
+    const here = graphOf(model, place.graph);
+    const centre = place.nodes.length > 0 ? place.nodes : around(model, place.graph, other);
+    const found = near(model, here, centre);
     drawing.element.setAttribute("aria-busy", "true");
     const laid = await layout(found);
     if (!current()) return;
-    [graph, scene, marked, marking] = [next, found, nodes, mark];
-    title.textContent = `${name}: ${here.title}, ${found.left === 0 ? count(found.nodes.size, "node") : `${count(found.nodes.size, "node")} around the change, ${found.left.toLocaleString("en")} not shown`}`;
+    [shown, scene] = [place, found];
+    replace(title, `${name}: ${here.title}`, h("span", {}, told(found, place.nodes.length > 0)));
     drawing.draw(found, laid);
     light();
-    const changed = boxesOf(nodes);
+    const changed = boxesOf(centre);
     if (changed.length > 0) drawing.bring(changed);
+  }
+
+  function told(found: Near, changed: boolean): string {
+    if (!changed) return name === "Before" ? "what it took was made in this sweep" : "nothing is left of it";
+    if (found.left === 0) return count(found.nodes.size, "node");
+    return `${count(found.nodes.size, "node")} around the change, ${found.left.toLocaleString("en")} not shown`;
   }
 
   function boxesOf(nodes: readonly NodeId[]): number[] {
@@ -174,14 +199,21 @@ function side(context: Context, name: string): Side {
   }
 
   function light(): void {
-    const classes = new Map(boxesOf(marked).map((box) => [box, marking]));
+    const classes = new Map(boxesOf(shown.nodes).map((box) => [box, mark]));
     const { selection } = context;
-    const chosen = selection?.graph === graph ? scene?.nodes.get(selection.node) : undefined;
+    const chosen = selection?.graph === shown.graph ? scene?.nodes.get(selection.node) : undefined;
     if (chosen !== undefined) classes.set(chosen, `${classes.get(chosen) ?? ""} selected`);
     drawing.mark(classes);
   }
 
   return { element, show, light };
+}
+
+// Where a rewrite has no nodes of its own on one side: what comes from the same lines as those of the other.
+function around(model: Model, graph: GraphId, other: Place): NodeId[] {
+  const there = graphOf(model, other.graph);
+  const found = other.nodes.flatMap((node) => sameLines(model, graphOf(model, graph), there, node));
+  return [...new Set(found)].slice(0, 6);
 }
 
 // The list of all steps.
@@ -218,12 +250,13 @@ function steps(model: Model, go: (at: number) => void): Steps {
   function row(at: number): HTMLElement {
     const rewrite = model.rewrites[at];
     const [source] = rewrite?.sources ?? [];
+    const where = source === undefined ? "" : placeOf(model, source[0], source[1]).replace(/^.*\//, "");
     return h(
       "button",
       { class: "node rewritten", onclick: () => go(at) },
       h("span", { class: "id" }, `${at + 1}`),
       h("span", { class: "name" }, rewrite?.rule ?? ""),
-      h("span", { class: "type" }, source === undefined ? (rewrite?.pass ?? "") : placeOf(model, source[0], source[1]).replace(/^.*\//, "")),
+      h("span", { class: "type" }, [rewrite?.pass, where].filter(Boolean).join("  ")),
     );
   }
 

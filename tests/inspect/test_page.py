@@ -1,0 +1,342 @@
+"""The explorer's page in a real browser: its shell, the graph and the rewrites, by mouse and by keyboard."""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from html import escape, unescape
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from symgraph.errors import SymgraphError
+from symgraph.inspect import page as package
+from symgraph.inspect.page import assemble
+from symgraph.inspect.page.renew import checked, member
+from tests.inspect.browser import drawn, opened, running, until, violations  # noqa: F401  a fixture
+from tests.inspect.page_model import HOSTILE, HOSTILE_FILE, HOSTILE_SCOPE, as_json, large, small
+
+FOLDER = Path(package.__file__).parent
+VIEWS = ("graph", "rewrites", "gradient", "values", "fusion", "memory", "profile", "code")
+
+
+# What the file is.
+
+
+def test_a_page_has_the_same_bytes_each_time():
+    assert assemble(as_json(small()), "a") == assemble(as_json(small()).encode(), "a")
+
+
+def test_nothing_in_a_page_names_a_network_and_its_policy_forbids_it():
+    html = assemble(as_json(small()), "t")
+    policy = unescape(re.search(r'Content-Security-Policy" content="([^"]*)"', html)[1])
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == "'none'" and rules["worker-src"] == "blob:"
+    assert not re.search(r"https?:|\*|unsafe-inline|'unsafe-eval'", policy)
+    assert not re.search(r'\b(?:src|href|action)="', html)
+    for element, rule in (("script", "script-src"), ("style", "style-src")):
+        (text,) = re.findall(f"<{element}>(.*?)</{element}>", html, re.DOTALL)
+        assert base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() in rules[rule]
+
+
+def test_the_model_and_the_title_are_no_markup():
+    html = assemble(as_json(small()), HOSTILE)
+    assert HOSTILE not in html and HOSTILE_SCOPE not in html and HOSTILE_FILE not in html
+    assert f"<title>{escape(HOSTILE)}</title>" in html
+
+
+def test_shipped_files_do_not_end_their_elements():
+    for name in ("page.js", "page.css"):
+        text = (FOLDER / "built" / name).read_text("utf-8").lower()
+        assert "</script" not in text and "</style" not in text and "<!--" not in text
+
+
+def test_the_vendored_file_is_the_one_on_record():
+    record = json.loads((FOLDER / "vendored/viz.json").read_text())
+    script = (FOLDER / "vendored/viz.js").read_bytes()
+    assert hashlib.sha256(script).hexdigest() == record["sha256"]
+    assert f"Viz.js {record['version']}".encode() in script[:200]
+    licences = (FOLDER / "vendored/LICENSES.txt").read_text("utf-8")
+    assert all(name in licences for name in ("Viz.js", "Expat", "Eclipse Public License - v 1.0"))
+
+
+def test_a_package_with_other_bytes_is_refused():
+    with pytest.raises(SymgraphError, match="other bytes"):
+        checked(b"other", f"sha512-{base64.b64encode(hashlib.sha512(b'these').digest()).decode()}")
+    with pytest.raises(SymgraphError, match="unknown kind"):
+        checked(b"", "md5-1B2M2Y8AsgTpgAmY7PhCfg==")
+
+
+def test_a_package_without_the_file_is_refused(tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "package"), "gztar", FOLDER / "vendored")
+    with pytest.raises(SymgraphError, match="no file package/dist"):
+        member(Path(archive).read_bytes(), "package/dist/viz-global.js")
+
+
+def test_the_built_files_are_those_of_the_source(tmp_path):
+    if shutil.which("npm") is None or not (FOLDER / "package.json").exists():
+        pytest.skip("npm builds the page, and it or the page's source is not here")
+    copy = tmp_path / "page"
+    shutil.copytree(
+        FOLDER, copy, symlinks=True, ignore=shutil.ignore_patterns("built", "vendored", "__pycache__")
+    )
+    if not (copy / "node_modules").exists():
+        fetched = subprocess.run(["npm", "ci", "--silent"], cwd=copy, capture_output=True, check=False)
+        if fetched.returncode:
+            pytest.skip("npm could not fetch what builds the page")
+    subprocess.run(["npm", "run", "--silent", "build"], cwd=copy, capture_output=True, check=True)
+    for name in ("page.js", "page.css"):
+        assert (copy / "built" / name).read_bytes() == (FOLDER / "built" / name).read_bytes(), name
+
+
+# What it does.
+
+
+def details(page) -> str:
+    return page.locator(".details").inner_text()
+
+
+def selected(page) -> str:
+    return page.locator(".details h2").inner_text()
+
+
+def test_click_a_node_and_read_its_line(browser, tmp_path):
+    with opened(browser, tmp_path, small()) as page:
+        drawn(page)
+        page.locator(".box", has_text="matmul").click()
+        assert selected(page) == "%2 matmul"
+        source = page.locator(".details .source").first
+        assert source.locator("figcaption").inner_text() == f"{HOSTILE_FILE}:12"
+        assert "y = x @ w" in source.locator(".here").inner_text()
+        assert source.locator("mark").inner_text() == "x @ w"
+        page.locator(".details button.node", has_text="variable w").click()
+        assert selected(page) == "%1 variable w"
+        assert page.evaluate("location.hash") == "#graph/declared/1"
+
+
+def test_provenance_goes_rule_by_rule_to_the_user(browser, tmp_path):
+    with opened(browser, tmp_path, small(), "#graph/gradient/13") as page:
+        drawn(page)
+        assert page.locator(".rules li").all_inner_texts() == ["vjp matmul"]
+        assert "minimize(loss, sgd(0.1))" in details(page) and "y = x @ w" in details(page)
+        assert page.locator(".details .of .node").inner_text().split() == ["%2", "matmul", "f32[batch,3]"]
+
+
+def test_scopes_fold_and_unfold(browser, tmp_path):
+    with opened(browser, tmp_path, small()) as page:
+        drawn(page)
+        boxes = page.locator(".box").count()
+        page.locator(".picture .name", has_text="layer").first.click()
+        folded = page.locator(".box.group", has_text="layer")
+        folded.wait_for()
+        assert page.locator(".box").count() < boxes
+        assert "3 nodes" in folded.get_attribute("aria-label")
+        folded.click()
+        until(page, lambda: page.locator(".box").count() == boxes)
+
+
+def test_search_finds_by_name_op_type_scope_and_line(browser, tmp_path):
+    queries = {
+        "onerror": "%0",
+        "op:power": "%5",
+        "bool[batch": "%10",
+        "scope:script op:matmul": "%2",
+        "line:losses.py:3 op:mean": "%6",
+        "%3": "%3",
+    }
+    with opened(browser, tmp_path, small()) as page:
+        drawn(page)
+        for query, node in queries.items():
+            page.keyboard.press("/")
+            page.keyboard.type(query)
+            assert page.locator("#found [role=option]").first.locator(".id").inner_text() == node, query
+            page.keyboard.press("Enter")
+            assert selected(page).startswith(f"{node} "), query
+            page.locator("#tab-graph").focus()
+        page.keyboard.press("/")
+        page.keyboard.type("nosuchnode")
+        assert page.locator(".told").first.inner_text() == "0 nodes"
+
+
+def test_the_ledger_is_stepped_through(browser, tmp_path):
+    with opened(browser, tmp_path, small(), "#rewrites") as page:
+        drawn(page)
+        assert page.locator(".card h2").inner_text() == "power two"
+        page.wait_for_selector(".box.gone")
+        assert sorted(page.locator(".box.gone .title").all_text_contents()) == ["2.0", "power"]
+        assert page.locator(".box.new .title").all_text_contents() == ["multiply"]
+        assert "One sweep made 2 rewrites" in page.locator(".card").inner_text()
+        assert page.locator(".worth tbody tr").first.inner_text().split() == ["flops", "4096", "4000", "-96"]
+        page.keyboard.press("]")
+        assert page.locator(".card h2").inner_text() == f"rule {HOSTILE}"
+        page.get_by_role("slider").press("End")
+        assert page.locator(".step").inner_text() == "4 of 4"
+        until(page, lambda: page.locator(".box.gone").count() == 5)
+        page.locator(".ledger input").fill("power")
+        page.locator(".ledger .rows button").click()
+        assert page.locator(".card h2").inner_text() == "power two"
+        until(page, lambda: page.locator(".box.gone").count() == 2)
+        page.locator(".box.new").click()
+        assert selected(page) == "%4 multiply"
+        assert "made by power two" in details(page)
+
+
+def test_a_rewrite_is_reached_from_the_node_that_it_made(browser, tmp_path):
+    with opened(browser, tmp_path, small(), "#graph/fused/4") as page:
+        page.locator(".details button", has_text="made by fuse elementwise").click()
+        assert page.locator(".step").inner_text() == "4 of 4"
+        assert page.locator("#tab-rewrites").get_attribute("aria-selected") == "true"
+
+
+def test_stages_themes_and_the_table(browser, tmp_path):
+    with opened(browser, tmp_path, small(), color_scheme="light") as page:
+        drawn(page)
+        ground = "getComputedStyle(document.body).backgroundColor"
+        light = page.evaluate(ground)
+        page.locator("#theme").select_option("dark")
+        assert page.evaluate(ground) != light
+        page.locator("#theme").select_option("system")
+        assert page.evaluate(ground) == light
+        page.get_by_role("button", name="optimised", exact=True).click()
+        page.wait_for_selector(".box.rewritten")
+        page.get_by_role("button", name="Table").click()
+        assert page.locator(".list tbody tr").count() == 16
+        page.locator(".list tbody button").nth(4).click()
+        assert selected(page) == "%4 multiply"
+        assert "FROM THE SAME LINES" in details(page).upper()
+
+
+def test_the_whole_tour_without_a_mouse(browser, tmp_path):
+    with opened(browser, tmp_path, small()) as page:
+        drawn(page)
+        keys = page.keyboard
+        page.locator(".skip").focus()
+        keys.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "tab-graph"
+        for _ in range(40):
+            keys.press("Tab")
+            if page.evaluate("document.activeElement.classList.contains('box')"):
+                break
+        keys.press("Home")
+        focus = "document.activeElement.getAttribute('aria-label')"
+        assert page.evaluate(focus).startswith("%0 placeholder <img")
+        keys.press("ArrowDown")
+        assert page.evaluate(focus).startswith("%2 matmul")
+        keys.press("ArrowDown")
+        assert page.evaluate(focus).startswith("%3 relu")
+        keys.press("Enter")
+        assert selected(page) == "%3 relu"
+        keys.press("Backspace")
+        page.wait_for_selector(".box.group")
+        until(page, lambda: (page.evaluate(focus) or "").endswith("folded"))
+        keys.press("Enter")
+        until(page, lambda: (page.evaluate(focus) or "").startswith("%"))
+        for key in ("+", "-", "0", "Shift+ArrowLeft", "f"):
+            keys.press(key)
+        keys.press("Escape")
+        assert "Select a node" in details(page)
+        keys.press("?")
+        assert page.locator("dialog.help").is_visible()
+        keys.press("Escape")
+        page.locator("#tab-graph").focus()
+        for view in VIEWS[1:]:
+            keys.press("ArrowRight")
+            assert page.evaluate("document.activeElement.id") == f"tab-{view}"
+            assert page.locator(f"#panel-{view}").is_visible()
+        keys.press("2")
+        keys.press("]")
+        assert page.locator(".step").inner_text() == "2 of 4"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_view_fails_the_accessibility_audit(browser, tmp_path, scheme):
+    with opened(browser, tmp_path, small(), "#graph/gradient/9", color_scheme=scheme) as page:
+        for view in VIEWS:
+            page.locator(f"#tab-{view}").click()
+            if view in ("graph", "rewrites"):
+                drawn(page)
+            assert violations(page) == [], view
+        page.locator("#tab-graph").click()
+        page.get_by_role("button", name="Table").click()
+        page.locator("#search").fill("mul")
+        assert violations(page) == []
+        page.locator("#search").press("Escape")
+        page.locator("#tab-graph").press("?")
+        assert violations(page) == []
+
+
+def test_hostile_names_are_text(browser, tmp_path):
+    with opened(browser, tmp_path, small()) as page:
+        for view in VIEWS:
+            page.locator(f"#tab-{view}").click()
+            page.wait_for_timeout(150)
+        assert page.locator("h1").inner_text() == f"models.{HOSTILE}"
+        assert page.locator("img, b, iframe").count() == 0
+        assert page.locator("script:not([type])").count() == 1
+
+
+def test_in_a_sandboxed_frame(browser, tmp_path):
+    inner = escape(assemble(as_json(small()), "t"), quote=True)
+    frame = f'<iframe sandbox="allow-scripts" width="1200" height="800" srcdoc="{inner}"></iframe>'
+    html = f'<!doctype html><html lang="en"><title>t</title><body><div id="page" data-ready></div>{frame}'
+    with opened(browser, tmp_path, html) as page:
+        content = page.frame_locator("iframe")
+        content.locator('.canvas[data-drawn="dot"]').wait_for()
+        content.locator(".box", has_text="matmul").click()
+        assert content.locator(".details h2").inner_text() == "%2 matmul"
+        content.locator("#tab-rewrites").click()
+        content.locator(".box.gone").first.wait_for()
+        content.locator("#theme").select_option("dark")
+        assert page.url.endswith("page.html")
+
+
+def test_a_broken_model_says_so(browser, tmp_path):
+    with opened(browser, tmp_path, assemble("{", "t")) as page:
+        assert page.locator("h1").inner_text() == "This page could not be shown"
+
+
+def shown_after(page) -> float:
+    """Seconds from the start of the navigation to the drawing."""
+    drawn(page)
+    return page.evaluate("performance.now()") / 1000
+
+
+@pytest.mark.parametrize("scopes", [80, 0])
+def test_five_thousand_nodes_open_quickly_and_folded(browser, tmp_path, scopes):
+    with opened(browser, tmp_path, large(5_000, scopes)) as page:
+        assert shown_after(page) < 3
+        assert 2 < page.locator(".box").count() <= 121
+
+
+def test_fifty_thousand_nodes_are_folded_searched_and_unfolded(browser, tmp_path):
+    with opened(browser, tmp_path, large(50_000, 900)) as page:
+        drawn(page)
+        assert page.locator(".box").count() <= 121
+        assert "50,000 nodes" in page.locator(".messages").inner_text()
+        took = page.evaluate(
+            """() => {
+                const input = document.getElementById("search");
+                input.value = "op:tanh line:net.py:17";
+                const began = performance.now();
+                input.dispatchEvent(new Event("input"));
+                return performance.now() - began;
+            }"""
+        )
+        assert took < 500
+        page.locator("#found [role=option]").first.click()
+        page.wait_for_selector(".box.selected")
+        drawn(page)
+        for _ in range(3):
+            page.get_by_role("button", name="Unfold").click()
+        drawn(page)
+        assert page.locator(".box").count() <= 300
+
+
+def test_the_folder_ships_what_a_page_needs():
+    files = resources.files(package)
+    assert all(
+        files.joinpath(name).is_file() for name in ("built/page.js", "built/page.css", "vendored/viz.js")
+    )
