@@ -206,8 +206,9 @@ from symgraph.ops import (
     zeros_like,
 )
 from symgraph.origin import Origin, Source
+from symgraph.prepared import Step
 from symgraph.rewrite import Declined, Pass, Row, Rule, pattern
-from symgraph.session import Session, Step
+from symgraph.session import Session
 from symgraph.steps import push, step, steps
 from symgraph.train import initializers as init
 from symgraph.types import Dim, TensorType, dim
@@ -225,6 +226,8 @@ if TYPE_CHECKING:  # what a first graph does not need is imported when it is fir
     from symgraph.inspect.explain import explain
     from symgraph.inspect.explorer import explore
     from symgraph.inspect.kernels import unfused, why, why_not
+    from symgraph.inspect.recording import Recorder
+    from symgraph.inspect.replay import replay
     from symgraph.inspect.summary import summary
     from symgraph.inspect.why_gradient import why_no_gradient
     from symgraph.text import fingerprint, from_text, to_text
@@ -232,6 +235,7 @@ else:
     __getattr__ = later(
         __name__,
         {
+            "Recorder": "symgraph.inspect.recording:Recorder",
             "adjoints": "symgraph.inspect.adjoints:adjoints",
             "batches": "symgraph.data.batches:batches",
             "check_gradient": "symgraph.gradient_check:check_gradient",
@@ -285,6 +289,7 @@ __all__ = [
     "Op",
     "Origin",
     "Pass",
+    "Recorder",
     "Row",
     "Rule",
     "Session",

@@ -3,6 +3,7 @@
     flatten : fetches -> [name | Node | Expr], ([value] -> the same nesting)
     locate  : Graph -> name | Node | Expr -> id
     cut     : Graph -> fetched ids, fed ids, groups -> Graph
+    groups_of : update -> names of groups
 
 All of it is pure; the session keeps what it made.
 """
@@ -22,6 +23,7 @@ from symgraph.types import TensorType
 from symgraph.values import shown
 
 Target: TypeAlias = str | Node | Expr
+Groups: TypeAlias = str | Iterable[str] | None  # of updates
 Nest: TypeAlias = Callable[[Sequence[Any]], Any]  # the values of the leaves, in order -> the nested result
 _UPDATE = "update"
 
@@ -252,3 +254,23 @@ def joined(graph: Graph, groups: Sequence[str]) -> dict[str, int]:
                 )
             changes[name], owner[name] = value, group
     return changes
+
+
+def groups_of(update: Groups) -> tuple[str, ...]:
+    """The names of update groups, each once and in the order of the alphabet; raises GraphError.
+
+    >>> groups_of(["train", "state"]), groups_of("train"), groups_of(None)
+    (('state', 'train'), ('train',), ())
+    """
+    if update is None:
+        return ()
+    listed: Any = (
+        update if isinstance(update, Iterable) and not isinstance(update, str | Mapping | Expr) else (update,)
+    )
+    groups = tuple(listed)
+    for group in groups:
+        if not isinstance(group, str):
+            raise GraphError(
+                f"an update is the name of a group, and {group!r} is none", hint="Write update='train'."
+            )
+    return tuple(sorted(set(groups)))

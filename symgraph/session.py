@@ -13,19 +13,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import ref
 
 import attrs
 import numpy as np
 
-from symgraph.compile import Bound, Executable, check_threads, lowering
+from symgraph.compile import Bound, check_threads, lowering
 from symgraph.errors import CheckpointError, CompileError, ExecutionError, FeedError, GraphError
-from symgraph.expr import Expr
-from symgraph.fetches import Locator, Target, flatten, located_feeds
+from symgraph.fetches import Groups, Locator, Target, flatten, groups_of, located_feeds
 from symgraph.initial_values import initial_values
 from symgraph.ir import Array, Graph
 from symgraph.lowering.program import Instance, Options
+from symgraph.prepared import Step
 from symgraph.rewrite import NUMERICS, Numerics
 from symgraph.run_plan import Debug, Key, Plan, check_debug, finisher, make_plan, watching
 from symgraph.values import shown
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from symgraph.train.checkpoint import Checkpoint
 
 A = TypeVar("A")
-Groups: TypeAlias = str | Iterable[str] | None
 
 
 @attrs.define(eq=False, on_setattr=attrs.setters.frozen)  # as frozen, and quicker to make
@@ -54,86 +53,6 @@ class _State:
     step: int
     seed: int
     changed: Sequence[int] | None = ()
-
-
-@attrs.frozen(eq=False, repr=False)
-class Step:
-    """A prepared run: call it with the feeds, in the order they were prepared or as a mapping of them.
-
-    Many threads may call one step. `executable` shows what is run.
-    """
-
-    _session: "Session"
-    _plan: Plan
-    _keys: tuple[Target, ...]  # in the order of the plan's feeds
-    _order: (
-        tuple[int, ...] | None
-    )  # the place of each of the plan's feeds among the arguments, if not its own
-    _finish: Callable[[Sequence[Any]], Any]
-    _run: Callable[[Plan, Bound, Sequence[Any], bool], Sequence[Array] | None]
-
-    def __repr__(self) -> str:
-        takes = ", ".join(feed.name for feed in self._plan.feeds)
-        return f"<Step of ({takes}) on {self.executable.backend}>"
-
-    @property
-    def executable(self) -> Executable:
-        """The compiled graph of this run: its `graph`, `ledger` and `source` can be read."""
-        return self._plan.executable
-
-    def __call__(self, *feeds: Any) -> Any:
-        """Run once; the values have the nesting of the fetches. Raises FeedError, and what the run raises."""
-        plan = self._plan
-        if plan.last and len(feeds) == plan.count:
-            # The code itself looks at the arrays: where they are what it was made for, nothing else needs to.
-            values: Sequence[Any] = feeds if self._order is None else [feeds[i] for i in self._order]
-            outputs = self._run(plan, plan.last[0], values, False)
-            if outputs is not None:
-                return self._finish(outputs)
-        values = self._given(feeds)
-        bound, arrays = plan.bind(values)
-        outputs = self._run(plan, bound, arrays, True)
-        assert outputs is not None
-        if bound.program.careful and len(plan.feed_slots) == plan.count:  # it sees every feed
-            plan.last[:] = [bound]
-        return self._finish(outputs)
-
-    def check(self, *feeds: Any) -> None:
-        """Compile for feeds of these shapes, and run nothing: raises what a call would say of shapes and dtypes."""
-        self._plan.bind(self._given(feeds))
-
-    def _given(self, feeds: tuple[Any, ...]) -> Sequence[Any]:
-        """The values in the order of the plan, from those in the order of the step or a mapping."""
-        first = feeds[0] if len(feeds) == 1 else None
-        if type(first) is dict or (type(first) is not np.ndarray and isinstance(first, Mapping)):
-            return self._named(first)
-        if len(feeds) != len(self._plan.feeds):
-            raise self._miscounted(len(feeds))
-        return feeds if self._order is None else [feeds[i] for i in self._order]
-
-    def _named(self, feeds: Mapping[Any, Any]) -> list[Any]:
-        try:
-            values = [feeds[key] for key in self._keys]
-        except KeyError:
-            missing = next(f for f, key in zip(self._plan.feeds, self._keys, strict=True) if key not in feeds)
-            raise FeedError(
-                f"{missing.name!r} is not fed", hint=f"This step was prepared to be fed {self._takes()}."
-            ) from None
-        if len(feeds) != len(values):
-            unknown = next(key for key in feeds if key not in self._keys)
-            raise FeedError(
-                f"{unknown!r} was not prepared to be fed", hint=f"This step takes {self._takes()}."
-            )
-        return values
-
-    def _takes(self) -> str:
-        return ", ".join(repr(feed.name) for feed in self._plan.feeds) or "nothing"
-
-    def _miscounted(self, count: int) -> FeedError:
-        return FeedError(
-            f"{count} values are fed, and this step takes {len(self._plan.feeds)}",
-            hint=f"Feed {self._takes()}: in the order they were prepared, or as a mapping.",
-        )
 
 
 class Session:
@@ -153,7 +72,7 @@ class Session:
     infinite. What is fed, or kept in other variables, has to be finite. `debug="nan"` lets all infinities be. A
     watched run keeps all that it computes in memory, and looks at it; without `debug` nothing is looked at.
 
-    `capsule` names a file (or is a `symgraph.inspect.recording.Recorder`): when a run fails, its graph, feeds and
+    `capsule` names a file (or is a `symgraph.Recorder`): when a run fails, its graph, feeds and
     variables are written there, and the error says so; `symgraph.replay` finds where it went wrong.
 
     >>> from symgraph.define import define
@@ -581,23 +500,3 @@ def _recorder(capsule: "Recorder | str | Path") -> "Recorder | None":
     from symgraph.inspect.recording import recorder_of  # who asks for no capsule need not wait for it
 
     return recorder_of(capsule)
-
-
-def groups_of(update: Groups) -> tuple[str, ...]:
-    """The names of update groups, each once and in the order of the alphabet; raises GraphError.
-
-    >>> groups_of(["train", "state"]), groups_of("train"), groups_of(None)
-    (('state', 'train'), ('train',), ())
-    """
-    if update is None:
-        return ()
-    listed: Any = (
-        update if isinstance(update, Iterable) and not isinstance(update, str | Mapping | Expr) else (update,)
-    )
-    groups = tuple(listed)
-    for group in groups:
-        if not isinstance(group, str):
-            raise GraphError(
-                f"an update is the name of a group, and {group!r} is none", hint="Write update='train'."
-            )
-    return tuple(sorted(set(groups)))

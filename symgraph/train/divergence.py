@@ -18,7 +18,8 @@ from symgraph.inspect.values import finite, first_bad
 from symgraph.ir import Array, Graph
 from symgraph.lowering.interpreter import interpret
 from symgraph.lowering.program import inputs
-from symgraph.session import Session, Step
+from symgraph.prepared import Step
+from symgraph.session import Session
 from symgraph.train.run import Known, Now, Run
 
 

@@ -16,7 +16,8 @@ import numpy as np
 from symgraph.errors import DataError, ExecutionError, FeedError, GraphError
 from symgraph.fetches import flatten
 from symgraph.ir import Array, Graph, Placeholder
-from symgraph.session import Session, Step
+from symgraph.prepared import Step
+from symgraph.session import Session
 from symgraph.train.feeding import Cutting, Map, Source, check_missing, check_names, source
 from symgraph.train.metrics import Metric
 from symgraph.values import shown

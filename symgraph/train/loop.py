@@ -19,7 +19,8 @@ import attrs
 import numpy as np
 
 from symgraph.errors import DataError, ExecutionError, GraphError
-from symgraph.session import Groups, Session, groups_of
+from symgraph.fetches import Groups, groups_of
+from symgraph.session import Session
 from symgraph.train.callbacks import Callback, MakesCallback, Stop, require_column, whole
 from symgraph.train.checkpoint import Checkpoint, read, require_safetensors
 from symgraph.train.checkpoints import Checkpoints, Target, check_file, check_folder, resumed_from
