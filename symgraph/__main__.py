@@ -9,11 +9,12 @@ import sys
 from collections.abc import Callable, Sequence
 
 from symgraph import __version__
-from symgraph.commands import cache, diff, explore, profile, replay, show, summary
+from symgraph.commands import cache, check, diff, explore, profile, replay, show, summary
 from symgraph.errors import SymgraphError
+from symgraph.origin import user_source
 
 DONE, WRONG, INTERRUPTED = 0, 2, 130
-COMMANDS = (show, summary, explore, diff, profile, replay, cache)
+COMMANDS = (show, summary, explore, diff, check, profile, replay, cache)
 
 _ABOUT = """\
 A static symbolic graph compiler for tensor programs.
@@ -22,6 +23,7 @@ A static symbolic graph compiler for tensor programs.
     symgraph explore models.one_hidden_layer --output network.html
     symgraph summary models.one_hidden_layer
     symgraph diff before.sg after.sg
+    symgraph check models.one_hidden_layer
     symgraph replay failure.capsule
     symgraph cache info
 """
@@ -35,11 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     args = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int | None] = args.run
+    caller = user_source()
     try:
         _escape_what_cannot_be_written()
         code = run(args)
         sys.stdout.flush()
     except SymgraphError as error:
+        if error.source == caller:  # who called this is at no fault, and wrote no graph
+            error.source = None
         return _wrong(error)
     except BrokenPipeError:  # who reads the output has seen enough
         _leave_output()

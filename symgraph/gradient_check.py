@@ -1,6 +1,7 @@
 """The check of gradients by differences: what the VJPs say against what moving an element does.
 
     check_gradient : Graph -> values -> GradientCheck
+    wrong_vjps     : Graph -> values -> WrongVJP*          which op's rule it is, each checked on its own operands
 
 Both sides are worked out in float64 whatever the graph's dtypes: rounding in float32 would hide a wrong
 factor of 1.001.
@@ -13,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from symgraph import ops
-from symgraph.autodiff import backward, target_names
+from symgraph.autodiff import Disconnected, backward, target_names
 from symgraph.compile import bind
-from symgraph.define import define
+from symgraph.define import define, number
 from symgraph.errors import GradientError, SymgraphError
 from symgraph.expr import Expr, apply, constant, placeholder
 from symgraph.ir import (
@@ -23,6 +24,7 @@ from symgraph.ir import (
     ArrayValue,
     Constant,
     Graph,
+    Node,
     Op,
     Placeholder,
     Variable,
@@ -30,6 +32,8 @@ from symgraph.ir import (
 )
 from symgraph.lowering.interpreter import evaluate, interpret
 from symgraph.lowering.program import inputs
+from symgraph.ops.control import PrintValue
+from symgraph.origin import Origin, made_by
 from symgraph.types import FLOAT32, FLOAT64, TensorType
 
 # The truncation error of central differences grows with the square of the step, the rounding error with its
@@ -42,7 +46,11 @@ _FLOOR = (
 
 @attrs.frozen
 class TargetCheck:
-    """The worst element of one target; `error` is relative to the largest element of the gradient."""
+    """The worst element of one target; `error` is relative to the largest element of the gradient.
+
+    `kinks` of the elements that were checked stand where the function has a kink or a jump, such as relu at 0, and the
+    gradient lies between the derivatives from the two sides, though differences say another: that is no error.
+    """
 
     name: str
     error: float
@@ -51,12 +59,14 @@ class TargetCheck:
     difference: float
     checked: int
     size: int
+    kinks: int = 0
 
     def __str__(self) -> str:
         place = f"[{', '.join(map(str, self.index))}]" if self.index else ""
         return (
             f"{self.name}: error {self.error:.1e}, worst at {self.name}{place}: "
-            f"gradient {self.gradient:.9g}, difference {self.difference:.9g} ({self.checked} of {self.size} elements)"
+            f"gradient {self.gradient:.9g}, difference {self.difference:.9g} ({self.checked} of {self.size} elements"
+            f"{f', {self.kinks} at kinks' if self.kinks else ''})"
         )
 
 
@@ -94,6 +104,7 @@ def check_gradient(
     samples: int = 64,
     seed: int = 0,
     raises: bool = True,
+    disconnected: Disconnected = "error",
 ) -> GradientCheck:
     """Compare the gradient of an output with central differences, at given values.
 
@@ -101,7 +112,9 @@ def check_gradient(
     placeholders, variables or outputs, all variables by default; `values` holds arrays for the placeholders
     and variables by name, and a variable that it leaves out takes its initial value, drawn with `seed`. Of a
     target with more than `samples` elements as many are drawn. Each costs two runs of the graph. At a kink,
-    such as relu at 0, differences say something else than the gradient does, and both are right. Raises
+    such as relu at 0, differences say something else than the gradient does, and both are right: such elements are
+    recognised, by the derivatives from each side, and told apart. Nothing is printed by the graph. A target that the
+    output does not depend on is an error, or with `disconnected="zero"` has the gradient 0. Raises
     GradientError when an error is above `tolerance`, unless `raises` is false; FeedError for missing values.
 
     >>> from symgraph.expr import variable
@@ -120,7 +133,8 @@ def check_gradient(
     arrays, sizes = bind(wide, {**_initial(wide, values or {}, seed), **(values or {})})
     fed = dict(zip(inputs(wide), arrays, strict=True))
     wide = specialise(wide, sizes)
-    rows = [_check_target(wide, of, name, fed, samples, rng) for name in names]
+    limits = _Limits(tolerance, samples, disconnected)
+    rows = [_check_target(wide, of, name, fed, limits, rng) for name in names]
     report = GradientCheck(of, tuple(rows), tolerance)
     if raises and not report.passed:
         raise GradientError(
@@ -142,8 +156,15 @@ def _initial(graph: Graph, values: Mapping[str, npt.ArrayLike], seed: int) -> di
     }
 
 
+@attrs.frozen
+class _Limits:
+    tolerance: float
+    samples: int
+    disconnected: Disconnected
+
+
 def _check_target(
-    graph: Graph, of: str, name: str, fed: Mapping[str, Array], samples: int, rng: np.random.Generator
+    graph: Graph, of: str, name: str, fed: Mapping[str, Array], limits: _Limits, rng: np.random.Generator
 ) -> TargetCheck:
     """One target: the graph is cut there, so that an output of it can be moved like an input."""
     node = graph[name]
@@ -151,32 +172,75 @@ def _check_target(
     exprs = _cut(graph, node.id, label)
     y = exprs[graph[of].id]
     scalar = y if y.shape == () else ops.sum(y * constant(rng.uniform(0.5, 1.5, y.shape)))  # type: ignore[arg-type]
-    slope = backward(scalar, [exprs[node.id]])[0]
+    slope = backward(scalar, [exprs[node.id]], disconnected=limits.disconnected)[0]
     both = define({"value": scalar, "slope": slope})
     forward = define({"value": scalar})
     base = {**fed, label: np.array(interpret(graph, fed)[node.id], FLOAT64)}
-    found, _ = evaluate(both, base)
-    exact = found["slope"]
+    known = forward.placeholders.keys() | forward.variables.keys()
+    found, _ = evaluate(both, {name: array for name, array in base.items() if name in known})
+    along = _Line(forward, {name: array for name, array in base.items() if name in known}, label)
+    exact, value = found["slope"], float(found["value"])
     count = exact.size
+    samples = limits.samples
     places = range(count) if count <= samples else sorted(rng.choice(count, samples, replace=False).tolist())
-    differences = {i: _difference(forward, base, label, i) for i in places}
-    return _worst(name, exact, differences, float(found["value"]))
+    return _worst(name, exact, {i: along.difference(i) for i in places}, value, along, limits.tolerance)
 
 
-def _difference(graph: Graph, base: Mapping[str, Array], label: str, i: int) -> float:
-    """The central difference along element `i` of one leaf."""
-    x = base[label]
-    step = STEP * max(1.0, abs(float(x.flat[i])))
-    ends = []
-    for sign in (1.0, -1.0):
-        moved = x.copy()
-        moved.flat[i] += sign * step
-        ends.append((float(moved.flat[i]), float(evaluate(graph, {**base, label: moved})[0]["value"])))
-    (right, high), (left, low) = ends
-    return (high - low) / (right - left)
+@attrs.frozen
+class _Line:
+    """A scalar function of the elements of one leaf, at values of all."""
+
+    graph: Graph
+    base: Mapping[str, Array]
+    label: str
+
+    def at(self, i: int, step: float) -> tuple[float, float]:
+        """Element `i`, and the value, after a step: the element is what floats make of it."""
+        if self.label not in self.base:  # the value does not depend on it
+            return step, 0.0
+        moved = self.base[self.label].copy()
+        moved.flat[i] += step
+        return float(moved.flat[i]), float(evaluate(self.graph, {**self.base, self.label: moved})[0]["value"])
+
+    def step(self, i: int) -> float:
+        return STEP * max(1.0, abs(float(self.base[self.label].flat[i])) if self.label in self.base else 1.0)
+
+    def difference(self, i: int, part: float = 1.0) -> float:
+        """The central difference along element `i`, over a part of the usual step."""
+        step = self.step(i) * part
+        (right, high), (left, low) = self.at(i, step), self.at(i, -step)
+        return (high - low) / (right - left)
+
+    def sides(self, i: int, part: float) -> tuple[float, float]:
+        """The differences to the left and to the right."""
+        step = self.step(i) * part
+        (right, high), (here, value), (left, low) = self.at(i, step), self.at(i, 0.0), self.at(i, -step)
+        return (value - low) / (here - left), (high - value) / (right - here)
 
 
-def _worst(name: str, exact: Array, differences: Mapping[int, float], value: float) -> TargetCheck:
+def _is_kink(along: _Line, i: int, slope: float, allowed: float) -> bool:
+    """Whether the function has a kink at an element, or nearer than the step, which makes the difference wrong.
+
+    Where a smaller step agrees with the slope, one lay within the larger. At a kink the derivatives from the two sides
+    differ, a smaller step does not bring them together, and the slope is one of them or lies between.
+    """
+    left, right = along.sides(i, 1 / 16)
+    if abs((left + right) / 2 - slope) <= allowed:
+        return True
+    wider = along.sides(i, 1 / 4)
+    gap = abs(right - left)
+    between = min(left, right) - allowed <= slope <= max(left, right) + allowed
+    return gap > allowed and gap > abs(wider[1] - wider[0]) / 2 and between
+
+
+def _worst(
+    name: str,
+    exact: Array,
+    differences: Mapping[int, float],
+    value: float,
+    along: _Line,
+    tolerance: float,
+) -> TargetCheck:
     flat = exact.reshape(-1)
     if not differences:
         return TargetCheck(name, 0.0, (), 0.0, 0.0, 0, 0)
@@ -185,10 +249,101 @@ def _worst(name: str, exact: Array, differences: Mapping[int, float], value: flo
     largest = max(float(np.abs(expected).max()), float(np.abs(flat).max()), _FLOOR * abs(value), 1e-300)
     errors = np.abs(actual - expected) / largest
     errors[np.isnan(errors)] = np.inf  # NaN and infinities are never right
+    # At a jump the difference is so large that it hides all others.
+    scale = max(float(np.abs(flat).max()), _FLOOR * abs(value), float(np.median(np.abs(expected))), 1e-300)
+    kinks = 0
+    for k, i in enumerate(differences):
+        wrong = abs(actual[k] - expected[k]) > tolerance * scale
+        if wrong and _is_kink(along, i, float(actual[k]), tolerance * scale):
+            errors[k] = 0.0
+            kinks += 1
     k = int(errors.argmax())
     place = tuple(int(i) for i in np.unravel_index(list(differences)[k], exact.shape))
     worst = float(errors[k])
-    return TargetCheck(name, worst, place, float(actual[k]), float(expected[k]), len(differences), flat.size)
+    return TargetCheck(
+        name, worst, place, float(actual[k]), float(expected[k]), len(differences), flat.size, kinks
+    )
+
+
+# Which op it is.
+
+
+@attrs.frozen
+class WrongVJP:
+    """An op whose VJP disagrees with differences on its own operands: a node of the graph, and which operand."""
+
+    node: int
+    op: str
+    operand: int
+    check: TargetCheck
+    origin: Origin = attrs.field(repr=False)
+
+    def __str__(self) -> str:
+        where = f" ({self.origin})" if str(self.origin) else ""
+        return f"%{self.node} {self.op}{where}: {self.check}"
+
+
+def wrong_vjps(
+    graph: Graph,
+    of: str = "loss",
+    values: Mapping[str, npt.ArrayLike] | None = None,
+    *,
+    tolerance: float = 1e-6,
+    samples: int = 8,
+    seed: int = 0,
+    most: int = 1,
+) -> tuple[WrongVJP, ...]:
+    """The nodes below an output whose VJP is not what differences say on their own operands: the first `most` of them.
+
+    The arguments are those of `check_gradient`; each op is run by itself, so that a rule is found wherever it stands.
+    Ops that hand back no derivative on purpose, such as stop_gradient, are among them. Raises FeedError for missing
+    values.
+
+    >>> from symgraph.expr import variable
+    >>> w = variable("w", (3,))
+    >>> wrong_vjps(define(loss=ops.sum(ops.sin(w))), values={"w": [0.1, 0.2, 0.3]})
+    ()
+    >>> (found,) = wrong_vjps(define(loss=ops.sum(ops.stop_gradient(w))), values={"w": [0.1, 0.2, 0.3]})
+    >>> found.node, found.op, found.check.gradient
+    (1, 'stop_gradient', 0.0)
+    """
+    exprs = _in_float64(graph)
+    wide, ids = number({of: exprs[graph[of].id]} | _kept(graph, exprs), {})
+    arrays, sizes = bind(wide, {**_initial(wide, values or {}, seed), **(values or {})})
+    run = interpret(specialise(wide, sizes), dict(zip(inputs(wide), arrays, strict=True)))
+    rng = np.random.default_rng(seed)
+    limits = _Limits(tolerance, samples, "zero")
+    found: list[WrongVJP] = []
+    for node in _below(graph, graph[of].id):
+        if len(found) == most:
+            break
+        operands = [run[ids[exprs[i]]] for i in node.inputs]
+        wrong = _check_op(_wide(node.op).bind(sizes), operands, limits, rng)
+        found += [WrongVJP(node.id, node.op.name, k, check, node.origin) for k, check in wrong]
+    return tuple(found[:most])
+
+
+def _below(graph: Graph, last: int) -> list[Node]:
+    """The ops that give floats, and that a node is computed from, in order."""
+    wanted = {last}
+    for node in reversed(graph.nodes[: last + 1]):
+        if node.id in wanted:
+            wanted.update(node.inputs)
+    return [node for node in graph.nodes if node.id in wanted and node.inputs and node.type.is_float]
+
+
+def _check_op(
+    op: Op, operands: Sequence[Array], limits: _Limits, rng: np.random.Generator
+) -> list[tuple[int, TargetCheck]]:
+    """The float operands of an op for which its VJP disagrees with differences."""
+    names = [f"operand {k}" for k in range(len(operands))]
+    leaves = [placeholder(n, a.shape, a.dtype) for n, a in zip(names, operands, strict=True)]
+    y = apply(op, *leaves)
+    graph = define({"y": y} | dict(zip(names, leaves, strict=True)))
+    fed = dict(zip(names, operands, strict=True))
+    floats = [k for k, array in enumerate(operands) if array.dtype.kind == "f" and array.size]
+    checks = [(k, _check_target(graph, "y", names[k], fed, limits, rng)) for k in floats]
+    return [(k, check) for k, check in checks if check.error > limits.tolerance]
 
 
 def _unused(graph: Graph, name: str) -> str:
@@ -217,15 +372,25 @@ def in_float64(graph: Graph) -> Graph:
     >>> in_float64(define(y=placeholder("x", (2,)) * 2.0))["y"].type
     TensorType('f64[2]')
     """
+    exprs = _in_float64(graph)
+    return define({name: exprs[i] for name, i in graph.outputs} | _kept(graph, exprs))
+
+
+def _in_float64(graph: Graph) -> list[Expr]:
+    """What each node is in float64. Nothing prints: a check runs the graph many times."""
     exprs: list[Expr] = []
     for node in graph.nodes:
+        if isinstance(node.op, PrintValue):
+            exprs.append(exprs[node.inputs[0]])
+            continue
         try:
-            made = apply(_wide(node.op), *[exprs[i] for i in node.inputs])
+            with made_by(node.origin):
+                made = apply(_wide(node.op), *[exprs[i] for i in node.inputs])
+                narrow = node.type.dtype == made.dtype == FLOAT32  # such as random numbers, made of integers
+                exprs.append(ops.cast(made, FLOAT64) if narrow else made)
         except SymgraphError as error:
             raise GradientError(f"{node.op.name} has no form in float64: {error.message}") from None
-        narrow = node.type.dtype == made.dtype == FLOAT32  # such as random numbers, made of integers
-        exprs.append(ops.cast(made, FLOAT64) if narrow else made)
-    return define({name: exprs[i] for name, i in graph.outputs} | _kept(graph, exprs))
+    return exprs
 
 
 def _kept(graph: Graph, exprs: Sequence[Expr]) -> dict[str, Expr]:

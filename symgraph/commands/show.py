@@ -115,11 +115,7 @@ def _run(args: argparse.Namespace) -> None:
 def _ledger(executable: Executable, args: argparse.Namespace, sizes: Mapping[str, int]) -> str:
     from symgraph.inspect.explain import explain
 
-    try:
-        return explain(executable, passes=args.passes, rules=args.rules, **dict(sizes))
-    except GraphError as error:  # its line is in this file
-        error.source = None
-        raise
+    return explain(executable, passes=args.passes, rules=args.rules, **dict(sizes))
 
 
 _Tell: TypeAlias = Callable[[Executable, argparse.Namespace, Mapping[str, int]], str]
