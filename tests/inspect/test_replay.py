@@ -14,6 +14,8 @@ from symgraph.__main__ import main
 from symgraph.expr import Expr
 from symgraph.fetches import Locator
 from symgraph.inspect import comparison
+from symgraph.inspect.capsule import Capsule, held
+from symgraph.inspect.replay import examine
 from symgraph.ir import Graph
 from symgraph.lowering import numpy_source
 from symgraph.ops import arithmetic, logic, reduction, transcendental, trigonometry
@@ -37,6 +39,7 @@ from tests.inspect.planted import (
     plant_rule,
     rule_named,
 )
+from tests.strategies import random_graph
 
 HERE = Path(__file__).name
 
@@ -71,6 +74,28 @@ def test_a_sound_step_of_lenet_is_said_to_be_sound(tmp_path: Path) -> None:
     graph = lenet.graph()
     report = sg.replay(capsule(graph, drawn(graph), tmp_path / "c"), backends=["numpy"])
     assert report.code == 0, str(report)
+
+
+@pytest.mark.parametrize(
+    "start", [0, *(pytest.param(k, marks=pytest.mark.heavy) for k in range(20, 400, 20))]
+)
+def test_random_runs_are_said_to_be_sound(start: int) -> None:
+    """Rewrites and kernels, also at NaN, infinities and denormal numbers."""
+    for seed in range(start, start + 20):
+        sample = random_graph(seed)
+        for values in (sample.values, sample.hostile(1)):
+            report = examine(f"seed {seed}", _run_of(sample.graph, values, sample.sizes), ["numpy"])
+            wrong = [one for one in report.findings if one.kind in ("rewrite", "pass", "kernel", "program")]
+            assert not wrong, f"seed {seed}: {wrong[0]}"
+
+
+def _run_of(graph: Graph, values: Any, sizes: Any) -> Capsule:
+    feeds, variables = (
+        tuple(held(name, np.asarray(values[name])) for name in leaves if name in values)
+        for leaves in (graph.placeholders, graph.variables)
+    )
+    names = tuple(name for name, _ in graph.outputs)
+    return Capsule(graph, feeds, variables, sizes, names, (), 0, 0, "numpy", "safe", None, None, "", {}, {})
 
 
 def test_what_no_result_shows_is_a_note(tmp_path: Path) -> None:
