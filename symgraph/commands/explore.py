@@ -1,6 +1,7 @@
 """`symgraph explore`: a page that shows a graph at every stage of the compiler."""
 
 import argparse
+from pathlib import Path
 
 from symgraph.commands.shared import (
     Commands,
@@ -19,6 +20,7 @@ from symgraph.commands.shared import (
 from symgraph.errors import FeedError, SymgraphError
 from symgraph.inspect.wanted import Run, Wanted
 from symgraph.ir import Graph
+from symgraph.origin import relative
 
 _ABOUT = """\
 Write a page that shows a graph at every stage of the compiler: one HTML file, which opens from disk and asks nothing
@@ -96,7 +98,7 @@ def _run(args: argparse.Namespace) -> None:
 
     graph = load(args.what)
     run = _run_of(graph, args)
-    wanted = Wanted(args.backend, args.numerics, None, args.name or args.what, args.complete)
+    wanted = Wanted(args.backend, args.numerics, None, args.name or relative(args.what), args.complete)
     try:
         page = explored(graph, run, wanted)
     except SymgraphError as error:
@@ -120,6 +122,6 @@ def _run_of(graph: Graph, args: argparse.Namespace) -> Run:
     if args.feed in (None, "random"):
         feeds, source = random_feeds(graph, sizes, args.seed), f"random values for seed {args.seed}"
     else:
-        feeds, source = feeds_from(args.feed, graph, sizes), f"the file {args.feed}"
+        feeds, source = feeds_from(args.feed, graph, sizes), f"the file {Path(args.feed).name}"
     variables = variables_from(args.variables, graph, args.seed)
     return Run(feeds, variables, sizes, args.steps, args.seed, source)

@@ -42,7 +42,10 @@ class Page:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page to a file, whole or not at all; returns its path. Raises GraphError where it cannot be."""
-        target = Path(path)
+        try:
+            target = Path(os.path.realpath(path))  # a link stays a link
+        except ValueError as error:
+            raise GraphError(f"the page could not be written: {error}") from error
         temporary = target.with_name(f".symgraph-{secrets.token_hex(8)}.tmp")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -52,11 +55,11 @@ class Page:
             temporary.replace(target)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise GraphError(f"the page could not be written to {target}: {reason}") from error
+            raise GraphError(f"the page could not be written to {os.fspath(path)}: {reason}") from error
         finally:
             with suppress(OSError, ValueError):
                 temporary.unlink(missing_ok=True)
-        return target
+        return Path(path)
 
     def _repr_html_(self) -> str:
         """The page in a notebook: in a frame of its own, which can reach neither the notebook nor the network."""

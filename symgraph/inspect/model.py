@@ -42,7 +42,9 @@ _LISTING = 4_000_000  # characters of a listing
 _PICTURES = 3_000_000  # bytes
 _VALUES = 12_000  # nodes with histograms
 _HELD = 1 << 30  # bytes of all values of a run, which are held at once to explain zeros
+_TRACE = 4_000_000  # characters of Chrome's trace
 _TITLE = 120
+_ALL = "With complete=True (--complete at the command line) nothing is left out."
 
 
 @attrs.define(eq=False)
@@ -84,7 +86,7 @@ def model(what: Graph | Executable, run: Run, wanted: Wanted) -> Json:
     if rewrites.hidden:
         page.say(
             f"Of {len(rewrites.rewrites):,} rewrites the last {rewrites.hidden:,} are shown without the graphs before "
-            f"and after them, which have more than {_SNAPSHOTS:,} nodes in all; complete=True keeps them."
+            f"and after them, which have more than {_SNAPSHOTS:,} nodes in all. {_ALL}"
         )
     gradient, known = _values(page, way, found)
     memory, code = _compiled(page, executable)
@@ -169,6 +171,8 @@ def _stages(page: _Page, way: Trace, found: Gradient | None) -> None:
 
 
 def _about_gradient(found: Gradient, graph: Graph) -> str:
+    if not any(pair.adjoint is not None for pair in found.pairs):
+        return f"The graph as it was given: no derivative of {found.of!r} passes back in it."
     if found.graph == graph:
         return "The graph as it was given, with its gradients and updates."
     return f"The graph with the gradients of {found.of!r} added, for reading."
@@ -188,8 +192,6 @@ def _gradient(page: _Page, graph: Graph) -> Gradient | None:
         found = adjoints(graph, of)
     except SymgraphError as error:
         page.say(f"The gradient of {of!r} is not shown: {error.message}.")
-        return None
-    if not any(pair.adjoint is not None for pair in found.pairs):
         return None
     if found.graph != graph:
         by = ", ".join(found.wrt)
@@ -226,7 +228,7 @@ def _values(page: _Page, way: Trace, found: Gradient | None) -> tuple[Json | Non
             if found is not None:
                 page.say(
                     f"Why adjoints are zero is not told: the values of a run are more than {_HELD >> 30} GiB. "
-                    "Feed fewer examples, or pass complete=True."
+                    f"Feed fewer examples. {_ALL}"
                 )
         number = tables.known(graph)
         if number is not None:
@@ -239,7 +241,7 @@ def _values(page: _Page, way: Trace, found: Gradient | None) -> tuple[Json | Non
     if room.left_out:
         page.say(
             f"Some values are shown without {' and '.join(sorted(room.left_out))}, which would make the page too "
-            "large; complete=True keeps them."
+            f"large. {_ALL}"
         )
     return gradient, {"feed": run.source or _fed(run), "graphs": shown}
 
@@ -273,8 +275,7 @@ def _compiled(page: _Page, executable: Executable) -> tuple[Json | None, Json | 
         return None, None
     if not (run.steps or page.fits(len(graph), _CODE)):
         page.say(
-            f"The memory plan and the code are left out: {len(graph):,} nodes take long to compile. "
-            "complete=True has them."
+            f"The memory plan and the code are left out: {len(graph):,} nodes take long to compile. {_ALL}"
         )
         return None, None
     sizes = {name: run.sizes[name] for name in sorted(graph.names)}
@@ -289,7 +290,7 @@ def _compiled(page: _Page, executable: Executable) -> tuple[Json | None, Json | 
     listings = {"source": program.source, "assembly": assembly}
     for kind, text in listings.items():
         if text is not None and not page.fits(len(text), _LISTING):
-            page.say(f"The {kind} has {len(text):,} characters and is left out; complete=True keeps it.")
+            page.say(f"The {kind} has {len(text):,} characters and is left out. {_ALL}")
             listings[kind] = None
     kernels = program.kernels
     return memory, code_section(
@@ -310,4 +311,10 @@ def _profile(page: _Page, executable: Executable) -> Json | None:
         raise profile.error
     if profile.failed:
         page.say(f"The profiled run failed: {profile.failed}")
-    return profile_section(profile, profile.chrome_trace())
+    events = profile.chrome_trace()
+    if not page.fits(len(events), _TRACE):
+        page.say(
+            f"Chrome's trace of {run.steps:,} steps has {len(events):,} characters and is left out. {_ALL}"
+        )
+        events = ""
+    return profile_section(profile, events)

@@ -303,6 +303,16 @@ def test_without_a_scalar_there_is_no_gradient():
     assert [one["name"] for one in model["stages"]] == ["declared", "optimised", "fused"]
 
 
+def test_where_no_derivative_passes_back_it_is_said_why():
+    x = sg.variable("x", (2,))
+    graph = sg.define(loss=sg.sum(sg.floor(x)))
+    model = read(sg.explore(graph, backend="numpy"))
+    assert "no derivative of 'loss' passes back" in stage(model, "gradient")["about"]
+    pair = next(one for one in model["gradient"]["pairs"] if one["node"] == graph["x"].id)
+    assert pair["adjoint"] is None
+    assert "floor has no derivative" in pair["reason"]
+
+
 def test_values_are_those_of_a_run(hidden):
     graph, feeds, page = hidden
     model = read(page)
@@ -454,7 +464,7 @@ def test_what_is_left_out_is_said(monkeypatch):
     assert "without histograms and pictures" in said
     assert "Why adjoints are zero is not told" in said
     assert "The memory plan and the code are left out" in said
-    assert said.count("complete=True") == 4
+    assert said.count("--complete") == 4
     rows = model["rewrites"]
     kept = [row for row in rows if row["given"] != row["made"]]
     assert 0 < len(kept) < len(rows)
@@ -568,6 +578,11 @@ def test_a_page_is_saved_whole_or_not_at_all(hidden, tmp_path):
         page.save(path / "below a file" / "page.html")
     with pytest.raises(sg.GraphError, match="could not be written"):
         page.save("a\0b")
+    link = tmp_path / "link.html"
+    link.symlink_to(path)
+    page.save(link)
+    assert link.is_symlink()
+    assert path.read_text(encoding="utf-8") == page.html
 
 
 def test_a_notebook_shows_the_page_in_a_frame_that_can_reach_nothing(hidden):
