@@ -102,9 +102,10 @@ def adjoints(
             f"there are {len(values)} values, and the graph with the gradient has {len(tape.graph)} nodes",
             hint="Take them from the graph of adjoints(...): values(found.graph, feeds).",
         )
-    zero = {} if values is None else zeros(tape, values)
+    zero = zeros(tape, values or ())
+    why = why_zero(tape, values or (), zero)
     known = reasons(tape, names)
-    pairs = tuple(paired(known, values or (), zero, i) for i in sorted(tape.forward))
+    pairs = tuple(paired(known, zero, why, i) for i in sorted(tape.forward))
     return Gradient(tape.graph, of, names, pairs)
 
 
@@ -148,7 +149,7 @@ def _default(tape: Tape) -> list[str]:
     return []
 
 
-def paired(known: Reasons, values: Sequence[Value], zero: Mapping[int, Route], i: int) -> Pair:
+def paired(known: Reasons, zero: Mapping[int, Route], why: Mapping[int, str], i: int) -> Pair:
     """The pair of one node."""
     tape = known.tape
     adjoint = tape.adjoint(i)
@@ -165,6 +166,6 @@ def paired(known: Reasons, values: Sequence[Value], zero: Mapping[int, Route], i
         saved=tape.saved.get(i, ()),
         reason="" if adjoint is not None else unreached(known, i),
         path=path(known.routes, i) if i in known.routes and is_float(tape.graph.nodes[i].type) else (i,),
-        zero=why_zero(tape, values, zero, i),
+        zero=why.get(i, ""),
         zero_path=path(zero, i) if i in zero else (),
     )

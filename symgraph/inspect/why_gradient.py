@@ -16,7 +16,7 @@ from symgraph.inspect.statistics import statistics
 from symgraph.inspect.stops import called, reasons, unreached
 from symgraph.inspect.tape import Tape, completed, record
 from symgraph.inspect.values import Feeds, values
-from symgraph.inspect.zeros import zeros
+from symgraph.inspect.zeros import why_zero, zeros
 from symgraph.ir import Graph, Node, Placeholder, require_graph
 from symgraph.origin import relative, visible
 
@@ -52,7 +52,7 @@ def why_no_gradient(
     i = _located(graph, node)
     name, output = called(graph, i), repr(visible(of))
     if i not in tape.adjoints:
-        pair = paired(reasons(tape, ()), (), {}, i)
+        pair = paired(reasons(tape, ()), {}, {}, i)
         return _told(graph, f"there is no gradient of {output} by {name}: {pair.reason}", pair.path)
     by = derived(tape)
     known = reasons(tape, by)
@@ -61,8 +61,8 @@ def why_no_gradient(
     own = i if whole is tape else Locator(whole.graph)(graph.expressions[i]).id
     fed = feeds is not None or all(_has_value(node) for node in graph.placeholders.values())
     run = values(whole.graph, feeds, variables, seed) if fed else ()
-    zero = zeros(whole, run) if fed else {}
-    pair = paired(reasons(whole, by), run, zero, own)
+    zero = zeros(whole, run)
+    pair = paired(reasons(whole, by), zero, why_zero(whole, run, zero), own)
     if pair.zero:
         return _told(whole.graph, f"the gradient of {output} by {name} is 0: {pair.zero}", pair.zero_path)
     holds = f", in %{pair.adjoint}" if whole is tape else ""

@@ -1,7 +1,7 @@
 """Why an adjoint is zero everywhere: the first VJP, on the way from the output, that made zeros of a cotangent.
 
 zeros    : Tape -> Value* -> {node: Route}       the way from each node whose adjoint is 0 to the node whose VJP did it
-why_zero : Tape -> Value* -> Route* -> node -> sentence
+why_zero : Tape -> Value* -> {node: Route} -> {node: sentence}
 
 A cotangent goes from the output towards the leaves; the first step at which something that is not 0 became 0 is the
 cause, and all behind it is a consequence.
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from symgraph.inspect.statistics import statistics
-from symgraph.inspect.stops import Route, beyond, called, path
+from symgraph.inspect.stops import Route, beyond, called
 from symgraph.inspect.tape import Tape, Use
 from symgraph.inspect.values import Value
 from symgraph.ir import Array, Node
@@ -21,9 +21,12 @@ from symgraph.ir import Array, Node
 def zeros(tape: Tape, values: Sequence[Value]) -> Mapping[int, Route]:
     """The way from each node whose adjoint is 0 everywhere to the node whose VJP made it so.
 
-    `values` are those of all nodes of the tape's graph. A way without a step is that of a node whose own uses cancel.
+    `values` are those of all nodes of the tape's graph, or none. A way without a step is that of a node whose own uses
+    cancel. The nodes come in reverse order.
     """
     found: dict[int, Route] = {}
+    if not values:
+        return found
     for i in reversed(tape.order):
         adjoint = tape.adjoint(i)
         if adjoint is None or not _zero(values[adjoint]):
@@ -45,19 +48,23 @@ def _zero(value: Value) -> bool:
     return isinstance(value, np.ndarray | np.generic) and np.size(value) > 0 and not np.any(value)
 
 
-def why_zero(tape: Tape, values: Sequence[Value], found: Mapping[int, Route], i: int) -> str:
-    """Why the adjoint of a node is 0 everywhere, in a sentence; "" where it is not."""
-    if i not in found:
-        return ""
-    *rest, cause = path(found, i)
-    if cause in found:  # it is not its VJP that did it
-        return _at_end(tape, cause)
-    by = _by_op(tape, values, rest[-1], cause) or _by_step(tape, values, rest[-1], cause)
-    also = _others(sum(use.gives for use in tape.uses[i]) - 1)
-    return f"{called(tape.graph, cause)} makes zeros of a cotangent that is not 0: {by}{also}"
+def why_zero(tape: Tape, values: Sequence[Value], found: Mapping[int, Route]) -> Mapping[int, str]:
+    """Why the adjoint of each of these nodes is 0 everywhere, in a sentence."""
+    causes: dict[int, str] = {}
+    for i, route in found.items():  # those nearest the output come first
+        c = route.next
+        if c is None:
+            causes[i] = _at_end(tape, i)
+        elif c in causes:
+            causes[i] = causes[c]
+        else:
+            by = _by_op(tape, values, i, c) or _by_step(tape, values, i, c)
+            causes[i] = f"{called(tape.graph, c)} makes zeros of a cotangent that is not 0: {by}"
+    return {i: f"{cause}{_others(tape, found[i], i)}" for i, cause in causes.items()}
 
 
-def _others(count: int) -> str:
+def _others(tape: Tape, route: Route, i: int) -> str:
+    count = 0 if route.next is None else sum(use.gives for use in tape.uses[i]) - 1
     if count < 2:
         return "; its other use gives 0 too" if count else ""
     return f"; its other {count} uses give 0 too"
