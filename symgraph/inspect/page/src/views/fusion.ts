@@ -4,6 +4,7 @@ import type { Declined, Fusion, Kernel, NodeId } from "../model";
 import type { Context, Reference, View } from "../view";
 import { drawing } from "./drawing";
 import {
+  away,
   choice,
   count,
   el,
@@ -144,7 +145,7 @@ function shown(context: Context, found: Fusion): HTMLElement {
     if (kernel === null) return;
     const row = kernels.reveal((one) => one === kernel);
     for (const [one, element] of kernels.shown()) element.classList.toggle("current", one === kernel);
-    row?.scrollIntoView({ block: "nearest" });
+    if (away(root)) row?.scrollIntoView({ block: "nearest" });
     fill(detail,
       el("h3", {}, nodeName(model, fused(kernel.node))),
       el("p", {}, el("strong", {}, kernel.name), " ", numerics(kernel.numerics)),

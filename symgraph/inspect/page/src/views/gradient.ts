@@ -85,7 +85,10 @@ function pairs(context: Context, found: Gradient): HTMLElement {
     each: (pair, row) => {
       row.dataset["pair"] = String(pair.node);
       row.addEventListener("mouseenter", () => explain(pair));
-      row.addEventListener("focusin", () => explain(pair));
+      row.addEventListener("focusin", () => {
+        if (current !== pair) context.announce(said(context, found, pair));
+        explain(pair);
+      });
     },
     drawn: () => requestAnimationFrame(draw),
   });

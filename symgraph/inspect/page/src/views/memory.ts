@@ -2,11 +2,10 @@
 
 import type { Buffer, Memory, NodeId } from "../model";
 import type { Context, Reference, View } from "../view";
+import { cut } from "../dom";
 import { byteTicks, bytes, percent, ticks } from "./numbers";
 import {
-  cut,
-} from "../dom";
-import {
+  away,
   choices,
   count,
   el,
@@ -56,10 +55,10 @@ export const memory: View = {
 export function liveBytes(found: Memory): Float64Array {
   const steps = Math.max(found.steps, ...found.buffers.map((buffer) => buffer.death + 1), 1);
   const change = new Float64Array(steps + 1);
-  const taken = new Map<NodeId, number>();
-  for (const buffer of found.buffers) if (buffer.over !== null) taken.set(buffer.over, buffer.birth);
+  const taken = new Map<string, number>(); // by node and offset: a node has several buffers, where it has scratch
+  for (const buffer of found.buffers) if (buffer.over !== null) taken.set(`${buffer.over}:${buffer.offset}`, buffer.birth);
   for (const buffer of found.buffers) {
-    const end = Math.min(buffer.death + 1, taken.get(buffer.node) ?? Infinity);
+    const end = Math.min(buffer.death + 1, taken.get(`${buffer.node}:${buffer.offset}`) ?? Infinity);
     change[buffer.birth] = (change[buffer.birth] ?? 0) + buffer.size;
     change[Math.max(end, buffer.birth)] = (change[Math.max(end, buffer.birth)] ?? 0) - buffer.size;
   }
@@ -71,7 +70,7 @@ function shown(context: Context, found: Memory): HTMLElement {
   const { model } = context;
   const graph = model.fusion.fused;
   const at = (node: NodeId): Reference => ({ graph, node });
-  const detail = el("aside", { class: "v-panel", tabindex: 0, "aria-label": "The buffer" });
+  const detail = el("aside", { class: "v-panel", tabindex: 0, "aria-label": "The node and its buffers" });
   const charts = plan(context, found);
 
   const grid = table<Buffer>({
@@ -159,13 +158,14 @@ function shown(context: Context, found: Memory): HTMLElement {
   follow(context, root, (selection) => {
     const node = kernelOf(model, selection);
     for (const element of charts.querySelectorAll(".lit")) element.classList.remove("lit");
-    const buffer = found.buffers.find((one) => one.node === node);
-    for (const [one, row] of grid.shown()) row.classList.toggle("current", one === buffer);
-    if (buffer === undefined) return;
-    charts.querySelector(`[data-node="${key(at(buffer.node))}"]`)?.classList.add("lit");
-    grid.reveal((one) => one === buffer);
-    for (const [one, row] of grid.shown()) row.classList.toggle("current", one === buffer);
-    fill(detail, ...described(context, found, buffer));
+    const own = found.buffers.filter((one) => one.node === node).sort((a, b) => b.size - a.size);
+    if (node !== null && own.length > 0) {
+      for (const mark of charts.querySelectorAll(`[data-node="${key(at(node))}"]`)) mark.classList.add("lit");
+      const row = grid.reveal((one) => one === own[0]);
+      if (away(root)) row?.scrollIntoView({ block: "nearest" });
+      fill(detail, ...described(context, found, node, own));
+    }
+    for (const [one, row] of grid.shown()) row.classList.toggle("current", one.node === node);
   });
   return root;
 }
@@ -183,25 +183,29 @@ function facts(context: Context, found: Memory): HTMLElement {
   return el("dl", { class: "v-facts v-across" }, ...rows.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
 }
 
-function described(context: Context, found: Memory, buffer: Buffer): Element[] {
+function described(context: Context, found: Memory, node: NodeId, own: readonly Buffer[]): Element[] {
   const { model } = context;
-  const at = (node: NodeId): Reference => ({ graph: model.fusion.fused, node });
-  const next = found.buffers.find((one) => one.over === buffer.node);
-  const share = found.live > 0 && buffer.atPeak ? `, ${percent(buffer.size / found.live)} of what the peak needs` : "";
-  const facts: [string, Child][] = [
-    ["bytes", `${buffer.size.toLocaleString("en")} (${bytes(buffer.size)})${share}`],
-    ["in named sizes", el("code", {}, buffer.expression)],
-    ["offset", buffer.offset.toLocaleString("en")],
-    ["steps", `${buffer.birth} to ${buffer.death}`],
+  const at = (other: NodeId): Reference => ({ graph: model.fusion.fused, node: other });
+  return [
+    el("h3", {}, nodeName(model, at(node))),
+    lineList(kernelLines(model, node), 4),
+    ...own.slice(0, 8).flatMap((buffer) => {
+      const next = found.buffers.find((one) => one.over === node && one.offset === buffer.offset);
+      const share = found.live > 0 && buffer.atPeak ? `, ${percent(buffer.size / found.live)} of what the peak needs` : "";
+      const facts: [string, Child][] = [
+        ["bytes", `${buffer.size.toLocaleString("en")} (${bytes(buffer.size)})${share}`],
+        ["in named sizes", el("code", {}, buffer.expression)],
+        ["offset", buffer.offset.toLocaleString("en")],
+        ["steps", `${buffer.birth} to ${buffer.death}`],
+      ];
+      return [
+        el("h4", {}, buffer.label),
+        el("dl", { class: "v-facts" }, ...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
+        ...(buffer.over === null ? [] : [el("p", {}, "Written in place of ", nodeButton(context, at(buffer.over)), ".")]),
+        ...(next === undefined ? [] : [el("p", {}, "Its memory is taken over by ", nodeButton(context, at(next.node)), ".")]),
+      ];
+    }),
   ];
-  const parts: Element[] = [
-    el("h3", {}, nodeName(model, at(buffer.node))),
-    el("dl", { class: "v-facts" }, ...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
-  ];
-  if (buffer.over !== null) parts.push(el("p", {}, "Written in place of ", nodeButton(context, at(buffer.over)), "."));
-  if (next !== undefined) parts.push(el("p", {}, "Its memory is taken over by ", nodeButton(context, at(next.node)), "."));
-  parts.push(el("h4", {}, "From your lines"), lineList(kernelLines(model, buffer.node)));
-  return parts;
 }
 
 // --- the charts ----------------------------------------------------------------------------------------------------------

@@ -162,6 +162,9 @@ export function follow(context: Context, root: Element, changed: (selection: Ref
   }).observe(root);
 }
 
+// Whether the user is not in the view: only then may a selection scroll it.
+export const away = (root: Element): boolean => !root.matches(":hover") && !root.contains(document.activeElement);
+
 export const inSight = (root: Element): boolean => root.getClientRects().length > 0;
 
 // Nodes in a row; those after the first `most` are behind a button.
