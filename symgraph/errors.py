@@ -61,7 +61,7 @@ class ExecutionError(SymgraphError):
 
 
 class DivergenceError(ExecutionError):
-    """Training that left the finite numbers: the step, and the first node whose value is not finite."""
+    """Values that left the finite numbers: the step of training, and the first node whose value is not finite."""
 
 
 class CheckpointError(SymgraphError):
