@@ -3,20 +3,22 @@
 to_svg   : Graph -> SVG            needs dot
 notebook : Graph -> (SVG | None, HTML)     the text form where dot is missing or the graph is too large
 
-A large graph is folded: the ops of a scope become one box. Names are data: they are escaped for DOT, dot escapes them
-for XML, and hovering over a node shows its origin.
+A large graph is folded: the ops of a scope, or of a line, become one box. Names are data: they are escaped for DOT,
+dot escapes them for XML, and hovering over a node shows its origin.
 """
 
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from typing import TypeAlias
 
 from symgraph.errors import GraphError
 from symgraph.inspect.diagram import DOT_HEAD, FONT, TEXT, dot_box, parts, to_dot
 from symgraph.ir import Constant, Graph, Node, Placeholder, Variable, require_graph
+from symgraph.origin import relative
 
 MOST = 200  # nodes that a drawing shows without folding: more cannot be read, and dot takes seconds
 _LINES = 200  # lines of the text form that stand in for a drawing
@@ -30,8 +32,8 @@ def to_svg(graph: Graph, most: int | None = MOST) -> str:
 
     Leaves and ops are coloured by kind, types stand on the nodes, scopes are boxes, and what differentiation made
     stands in a box of its own, each node with its rule; on a light and on a dark page. A graph of more than `most`
-    nodes is folded by scope; with None it is not. Raises GraphError where the program dot is missing or fails, and
-    where a large graph has no scopes to fold.
+    nodes is folded by scope, or by the user's lines where it has none; with None it is not. Raises GraphError where the
+    program dot is missing or fails, and where there are more placeholders than that.
 
     >>> from symgraph.define import define
     >>> from symgraph.expr import placeholder
@@ -47,8 +49,8 @@ def to_svg(graph: Graph, most: int | None = MOST) -> str:
     text = _dot(graph, most)
     if text is None:
         raise GraphError(
-            f"{_too_large(graph, most)}, and it has no scopes that could be folded",
-            hint="Declare its parts in symgraph.scope(name, ...), or draw all: to_svg(graph, most=None).",
+            f"{_too_large(graph, most)}, and folded it still is: it has {len(graph.placeholders):,} placeholders",
+            hint="Draw all: to_svg(graph, most=None).",
         )
     return _finished(graph, _laid_out(text))
 
@@ -64,7 +66,7 @@ def notebook(graph: Graph) -> tuple[str | None, str]:
             except GraphError as error:
                 return None, _as_text(graph, f"{error.message}.")
             return drawn, f"<div>{drawn}</div>"
-        why = f"{_too_large(graph, MOST)}; scopes would be folded, and it has none."
+        why = f"{_too_large(graph, MOST)}, and folded it still is."
     return None, _as_text(graph, why)
 
 
@@ -89,25 +91,35 @@ def _dot(graph: Graph, most: int | None) -> str | None:
 
 
 def folded(graph: Graph, most: int = MOST) -> str | None:
-    """DOT with a box for each scope of each part, as deep as makes at most `most` boxes; None where no fold has so few.
+    """DOT with a box for each scope of each part, as deep as makes at most `most` boxes; without scopes, or where that
+    is too many, one for each line of the user's, each file, or each part. None where even those are too many.
 
     Variables are counted in the box of their scope, and the next values of a group of updates are one box.
 
     >>> from symgraph.define import define
     >>> from symgraph.expr import placeholder
-    >>> folded(define(y=-placeholder("x", (2,)))) is None
+    >>> "folded by line" in folded(define(y=-placeholder("x", (2,))))
     True
     """
-    deepest = max((len(node.origin.scope) for node in graph.nodes), default=0)
     where = _places(graph)
-    for depth in range(min(deepest, most), 0, -1):
+    for what, path in _foldings(graph, most):
         groups = tuple(
-            node.id if isinstance(node.op, Placeholder) else (part, node.origin.scope[:depth])
+            node.id if isinstance(node.op, Placeholder) else (part, path(node))
             for node, part in zip(graph.nodes, where, strict=True)
         )
         if len(set(groups)) <= most:
-            return "\n".join([*_folded_lines(graph, groups), "}", ""])
+            return "\n".join([*_folded_lines(graph, groups, what), "}", ""])
     return None
+
+
+def _foldings(graph: Graph, most: int) -> Iterator[tuple[str, Callable[[Node], tuple[str, ...]]]]:
+    """Ways to fold, from fine to coarse: what they go by, and where a node belongs."""
+    deepest = max((len(node.origin.scope) for node in graph.nodes), default=0)
+    for depth in range(min(deepest, most), 0, -1):
+        yield "scope", lambda node, depth=depth: node.origin.scope[:depth]  # type: ignore[misc]
+    yield "line", lambda node: tuple(f"{relative(s.file)}:{s.line}" for s in node.origin.sources[:1])
+    yield "file", lambda node: tuple(relative(s.file) for s in node.origin.sources[:1])
+    yield "part", lambda node: ()
 
 
 def _places(graph: Graph) -> Sequence[str]:
@@ -121,15 +133,15 @@ def _places(graph: Graph) -> Sequence[str]:
     ]
 
 
-def _folded_lines(graph: Graph, groups: Sequence[Group]) -> Iterator[str]:
+def _folded_lines(graph: Graph, groups: Sequence[Group], what: str) -> Iterator[str]:
     yield from DOT_HEAD
-    yield f'  labelloc=t; label="{len(graph):,} nodes, folded by scope; print(graph) shows each one";'
+    yield f'  labelloc=t; label="{len(graph):,} nodes, folded by {what}; print(graph) shows each one";'
     members: dict[Group, list[Node]] = {}
     for node, group in zip(graph.nodes, groups, strict=True):
         members.setdefault(group, []).append(node)
     names = {group: f"g{k}" for k, group in enumerate(members)}
     for group, nodes in members.items():
-        yield f"  {_folded_box(names[group], group, nodes)}"
+        yield f"  {_folded_box(names[group], group, nodes, what)}"
     # A number is one node for all who take it, and stands in the box of the first: it is no edge between the boxes.
     edges = [
         (groups[i], groups[node.id])
@@ -147,18 +159,30 @@ def _folded_lines(graph: Graph, groups: Sequence[Group]) -> Iterator[str]:
         yield from (f"  {names[group]} -> u{k};" for group in dict.fromkeys(groups[i] for _, i in pairs))
 
 
-def _folded_box(name: str, group: Group, nodes: Sequence[Node]) -> str:
+def _folded_box(name: str, group: Group, nodes: Sequence[Node], what: str) -> str:
     if isinstance(group, int):
         (node,) = nodes
         return dot_box(name, [f"placeholder {_cut(node.op.label)}", str(node.type)], "placeholder")  # type: ignore[attr-defined]
     part, scope = group
     variables = sum(isinstance(node.op, Variable) for node in nodes)
     counts = [_count(len(nodes) - variables, "node"), _count(variables, "variable")]
-    title = "/".join(scope) or ("outside scopes" if part == "forward" else part)
+    title = "/".join(scope) or ("outside scopes" if (part, what) == ("forward", "scope") else part)
     told = ", ".join(count for count in counts if not count.startswith("0 "))
     return dot_box(
-        name, [_cut(title), told, *([part] if part not in ("forward", title) else [])], _FOLDED[part]
+        name,
+        [_cut(title), told, *_ops(nodes, what), *([part] if part not in ("forward", title) else [])],
+        _FOLDED[part],
     )
+
+
+def _ops(nodes: Sequence[Node], what: str) -> list[str]:
+    """What a line does: its ops, the most frequent first; a scope's name says that by itself."""
+    if what == "scope":
+        return []
+    counts = Counter(node.op.name for node in nodes if node.inputs)
+    return [
+        _cut(", ".join(f"{count} {name}" if count > 1 else name for name, count in counts.most_common(6)))
+    ]
 
 
 _FOLDED = {"forward": "op", "gradient": "gradient", "update": "rewritten"}

@@ -165,21 +165,43 @@ def test_a_folded_training_graph_has_one_box_for_its_updates():
 def test_folding_goes_only_as_deep_as_fits():
     graph = scoped(6, 20)
     assert "layer0/inner" in drawing.folded(graph, 20)
-    assert drawing.folded(graph, 3) is None
+    coarse = drawing.folded(graph, 3)
+    assert "folded by file" in coarse and "layer0" not in coarse
+    assert drawing.folded(graph, 1) is None
 
 
-def test_a_large_graph_without_scopes_is_text():
-    x = sg.placeholder("x", (2,))
-    y = x
-    for _ in range(2000):
-        y = sg.tanh(y)
-    graph = sg.define({"<b>": y})
+def unscoped(length: int) -> sg.Graph:
+    y = sg.placeholder("x", (2,))
+    for k in range(length):
+        y = sg.tanh(y) if k % 2 else sg.exp(y)
+    return sg.define({"<b>": sg.sum(y * sg.variable("w", (2,)))})
+
+
+def test_a_large_graph_without_scopes_is_folded_by_line():
+    graph = sg.gradient(unscoped(2000), "<b>")
+    text = drawing.folded(graph)
+    assert "folded by line" in text
+    here = origin.relative(__file__)
+    boxes = re.findall(rf'label="{re.escape(here)}:\d+\\n([^"]*)"', text)
+    assert any("1000 tanh, 1000 exp" in box or "1000 exp, 1000 tanh" in box for box in boxes)
+    assert any("gradient" in box for box in boxes) and any("1 variable" in box for box in boxes)
+    if shutil.which("dot") is not None:
+        assert counted(texts(sg.to_svg(graph))) + len(graph.placeholders) == len(graph)
+        assert graph._repr_html_().startswith("<div><svg")
+        assert "folded by line" in sg.to_svg(sg.gradient(unscoped(100), "<b>"), most=50)
+
+
+def test_a_graph_of_too_many_placeholders_is_text():
+    total = sg.placeholder("x", (2,))
+    for k in range(400):
+        total = total + sg.placeholder(f"x{k}", (2,))
+    graph = sg.define({"<b>": total})
     assert graph._repr_svg_() is None
     page = graph._repr_html_()
     assert "<b>" not in page and page.startswith("<div><p>")
     if shutil.which("dot") is not None:
-        assert "A graph of 2,001 nodes is too large to draw (more than 200)" in page
-        with pytest.raises(sg.GraphError, match="no scopes that could be folded") as caught:
+        assert "A graph of 801 nodes is too large to draw (more than 200), and folded it still is" in page
+        with pytest.raises(sg.GraphError, match="it has 401 placeholders") as caught:
             sg.to_svg(graph)
         assert "most=None" in caught.value.hint
     assert "lines more" in page and len(page.splitlines()) < 220
