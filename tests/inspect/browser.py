@@ -98,12 +98,12 @@ def until(page: Any, holds: Callable[[], bool], seconds: float = 10) -> None:
         page.wait_for_timeout(20)
 
 
-def violations(page: Any) -> list[str]:
-    """What axe-core finds wrong with the page as it is shown now."""
+def violations(page: Any, *rules: str) -> list[str]:
+    """What axe-core finds wrong with the page as it is shown now, by some rules or by all."""
     axe = pytest.importorskip(
         "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
     )
-    found = axe.Axe().run(page).response["violations"]
+    found = axe.Axe().run(page, None, {"runOnly": list(rules)} if rules else None).response["violations"]
     return [
         f"{each['id']}: {node['target']} {node['failureSummary']}" for each in found for node in each["nodes"]
     ]

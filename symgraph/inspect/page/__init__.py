@@ -49,7 +49,8 @@ def assemble(model_json: str | bytes, title: str) -> str:
 def policy(script: str, style: str) -> str:
     """The content security policy of a page with this script and style: nothing is loaded and nothing else runs.
 
-    'wasm-unsafe-eval' and worker-src are for Graphviz, which runs off the main thread.
+    Trusted types keep text from becoming markup or code, where the browser knows them. 'wasm-unsafe-eval' and
+    worker-src are for Graphviz, which runs off the main thread.
     """
     return "; ".join(
         (
@@ -60,6 +61,8 @@ def policy(script: str, style: str) -> str:
             "worker-src blob:",
             "form-action 'none'",
             "base-uri 'none'",
+            "require-trusted-types-for 'script'",
+            "trusted-types symgraph",
         )
     )
 

@@ -7,7 +7,6 @@ import {
   graphOf,
   label,
   lineOf,
-
   originOf,
   placeOf,
   spoken,
@@ -29,7 +28,10 @@ export function details(context: Context): HTMLElement {
 
   function update(selection: Reference | null): void {
     if (selection === null) {
-      replace(element, h("p", { class: "empty" }, "Select a node to see where it comes from, what it is and who reads it."));
+      replace(
+        element,
+        h("p", { class: "empty" }, "Select a node to see where it comes from, what it is and who reads it."),
+      );
       return;
     }
     replace(element, ...shown(context, selection));
@@ -89,11 +91,21 @@ function provenance(context: Context, reference: Reference, origin: Origin): Chi
   const forward = forwardGraph(model, reference);
   return [
     origin.rules.length > 0 &&
-      h("ol", { class: "rules", "aria-label": "Rules, the newest first" }, ...[...origin.rules].reverse().map((rule) => h("li", {}, rule))),
+      h(
+        "ol",
+        { class: "rules", "aria-label": "Rules, the newest first" },
+        ...[...origin.rules].reverse().map((rule) => h("li", {}, rule)),
+      ),
     origin.of.length > 0 &&
       forward !== null &&
-      h("div", { class: "of" }, h("span", { class: "muted" }, "for"), links(context, { graph: forward, node: 0 }, origin.of)),
-    origin.scope.length > 0 && h("p", { class: "scope" }, h("span", { class: "muted" }, "in "), origin.scope.join(" / ")),
+      h(
+        "div",
+        { class: "of" },
+        h("span", { class: "muted" }, "for"),
+        links(context, { graph: forward, node: 0 }, origin.of),
+      ),
+    origin.scope.length > 0 &&
+      h("p", { class: "scope" }, h("span", { class: "muted" }, "in "), origin.scope.join(" / ")),
     ...origin.sources.map((source) => sourceLine(model, source)),
     origin.sources.length === 0 && h("p", { class: "muted" }, "No line of yours is known for it."),
   ];
@@ -141,7 +153,11 @@ export function link(context: Context, reference: Reference): HTMLElement {
   const graph = graphOf(model, reference.graph);
   return h(
     "button",
-    { class: `node ${graph.kind[reference.node] ?? "op"}`, title: spoken(model, reference), onclick: () => context.select(reference) },
+    {
+      class: `node ${graph.kind[reference.node] ?? "op"}`,
+      title: spoken(model, reference),
+      onclick: () => context.select(reference),
+    },
     h("span", { class: "id" }, `%${reference.node}`),
     h("span", { class: "name" }, cut(label(model, graph, reference.node), 40)),
     h("span", { class: "type" }, typeOf(model, graph, reference.node)),
@@ -200,7 +216,15 @@ function adjoint(context: Context, reference: Reference): Child[] {
         pair.zero !== "" && h("p", {}, pair.zero),
       ),
     of.length > 0 && section("Adjoint of", links(context, reference, of)),
-    made.length > 0 && section("Made by the VJP of", links(context, reference, made.map(({ node }) => node))),
+    made.length > 0 &&
+      section(
+        "Made by the VJP of",
+        links(
+          context,
+          reference,
+          made.map(({ node }) => node),
+        ),
+      ),
   ];
 }
 
@@ -238,7 +262,8 @@ function buffers(context: Context, reference: Reference): Child[] {
           ["At", `byte ${buffer.offset.toLocaleString("en")}`],
           ["Lives", `steps ${buffer.birth} to ${buffer.death}${buffer.atPeak ? ", at the peak" : ""}`],
         ),
-        buffer.over !== null && h("div", {}, h("span", { class: "muted" }, "in place of"), links(context, reference, [buffer.over])),
+        buffer.over !== null &&
+          h("div", {}, h("span", { class: "muted" }, "in place of"), links(context, reference, [buffer.over])),
       ),
     ),
     ...timed.map((kernel) =>
@@ -306,7 +331,11 @@ function elsewhere(context: Context, reference: Reference): Child[] {
 }
 
 function table(...rows: (readonly [string, string])[]): HTMLElement {
-  return h("dl", { class: "table" }, ...rows.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+  return h(
+    "dl",
+    { class: "table" },
+    ...rows.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+  );
 }
 
 export function short(number: string | null): string {
@@ -326,4 +355,3 @@ export function seconds(number: number): string {
   if (number >= 1) return `${number.toPrecision(3)} s`;
   return number >= 1e-3 ? `${(number * 1e3).toPrecision(3)} ms` : `${(number * 1e6).toPrecision(3)} µs`;
 }
-

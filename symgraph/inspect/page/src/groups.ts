@@ -54,7 +54,11 @@ export function tree(model: Model, graph: Graph): Group {
 }
 
 function grown(model: Model, graph: Graph): Group {
-  const parts: Record<Part, Draft> = { forward: draft("forward"), gradient: draft("gradient"), update: draft("update") };
+  const parts: Record<Part, Draft> = {
+    forward: draft("forward"),
+    gradient: draft("gradient"),
+    update: draft("update"),
+  };
   for (let node = 0; node < size(graph); node += 1) {
     const { part, scope } = home(model, graph, node);
     let at = parts[part];
@@ -134,7 +138,9 @@ function narrowed(model: Model, graph: Graph, items: (Sketch | NodeId)[]): (Sket
 
 function split(item: Sketch | NodeId): (Sketch | NodeId)[] {
   if (typeof item === "number" || item.items.length <= MOST_CHILDREN || !item.name.startsWith("line")) return [item];
-  return runs(item.items).map((run) => (typeof run === "number" ? run : { ...run, title: `${item.title}, ${run.title}` }));
+  return runs(item.items).map((run) =>
+    typeof run === "number" ? run : { ...run, title: `${item.title}, ${run.title}` },
+  );
 }
 
 function byLine(model: Model, graph: Graph, items: (Sketch | NodeId)[]): (Sketch | NodeId)[] {
@@ -289,7 +295,16 @@ function groupBox(group: Group, cluster: number): Box {
   const title = cut(group.title, 40);
   const sub = count(group.total, "node");
   const spoken = `${cut(group.title, 80)}, ${sub} of the ${group.part} part, folded`;
-  return { key: group.key, node: null, title, sub, kind: `group ${group.part}`, spoken, cluster, ...boxSize(`${title}   `, sub) };
+  return {
+    key: group.key,
+    node: null,
+    title,
+    sub,
+    kind: `group ${group.part}`,
+    spoken,
+    cluster,
+    ...boxSize(`${title}   `, sub),
+  };
 }
 
 export function within(group: Group): NodeId[] {
@@ -335,11 +350,21 @@ function outputs(graph: Graph, owner: Int32Array, boxes: Box[], edges: Edge[]): 
     edges.push(...[...from].filter((each) => each >= 0).map((each) => ({ from: each, to, count: 1 })));
   };
   if (graph.outputs.length > MOST_OUTPUTS) {
-    add("outputs", count(graph.outputs.length, "output"), "outputs", graph.outputs.map(([, node]) => node));
+    add(
+      "outputs",
+      count(graph.outputs.length, "output"),
+      "outputs",
+      graph.outputs.map(([, node]) => node),
+    );
   } else {
     for (const [k, [name, node]] of graph.outputs.entries()) add(`output ${k}`, name, "output", [node]);
   }
   for (const [k, [name, pairs]] of graph.updates.slice(0, MOST_OUTPUTS).entries()) {
-    add(`update ${k}`, name, count(pairs.length, "next value"), pairs.map(([, node]) => node));
+    add(
+      `update ${k}`,
+      name,
+      count(pairs.length, "next value"),
+      pairs.map(([, node]) => node),
+    );
   }
 }

@@ -25,7 +25,11 @@ export function list(context: Context): List {
     "div",
     { class: "list", hidden: true },
     h("div", { class: "pager" }, back, on, told),
-    h("div", { class: "scrolled", tabindex: 0, role: "region", "aria-label": "Nodes" }, h("table", {}, h("thead", {}, h("tr", {}, ...head)), body)),
+    h(
+      "div",
+      { class: "scrolled", tabindex: 0, role: "region", "aria-label": "Nodes" },
+      h("table", {}, h("thead", {}, h("tr", {}, ...head)), body),
+    ),
   );
   context.subscribe((selection) => {
     if (selection?.graph !== graph || element.hidden) return;
@@ -57,7 +61,12 @@ export function list(context: Context): List {
       "tr",
       { "aria-current": selected ? "true" : undefined },
       h("td", {}, h("button", { class: "bare", onclick: () => context.select({ graph, node }) }, `%${node}`)),
-      h("td", {}, h("span", { class: `dot ${here.kind[node] ?? "op"}`, "aria-hidden": "true" }), cut(label(model, here, node), 80)),
+      h(
+        "td",
+        {},
+        h("span", { class: `dot ${here.kind[node] ?? "op"}`, "aria-hidden": "true" }),
+        cut(label(model, here, node), 80),
+      ),
       h("td", { class: "mono" }, typeOf(model, here, node)),
       h("td", { class: "mono" }, cut(operands.map((operand) => `%${operand}`).join(" "), 60)),
       h("td", {}, origin.scope.join(" / ")),

@@ -32,8 +32,16 @@ export function near(model: Model, graph: Graph, centre: readonly NodeId[]): Nea
       const from = nodes.get(operand);
       if (from !== undefined) edges.push({ from, to, count: 1 });
     }
-    rest(node, (graph.inputs[node] ?? []).filter((operand) => !nodes.has(operand)), true);
-    rest(node, consumers(graph, node).filter((reader) => !nodes.has(reader)), false);
+    rest(
+      node,
+      (graph.inputs[node] ?? []).filter((operand) => !nodes.has(operand)),
+      true,
+    );
+    rest(
+      node,
+      consumers(graph, node).filter((reader) => !nodes.has(reader)),
+      false,
+    );
   }
   return { boxes, clusters, edges, nodes, left: size(graph) - chosen.length };
 
@@ -60,7 +68,16 @@ export function near(model: Model, graph: Graph, centre: readonly NodeId[]): Nea
     const spoken = `${count(number, before ? "operand" : "reader")} of %${node}, not shown`;
     const here = nodes.get(node) ?? -1;
     const at = boxes.length;
-    boxes.push({ key: `${before ? "<" : ">"}${node}`, node: null, title, sub: "", kind: "rest", spoken, cluster: -1, ...boxSize(title, "") });
+    boxes.push({
+      key: `${before ? "<" : ">"}${node}`,
+      node: null,
+      title,
+      sub: "",
+      kind: "rest",
+      spoken,
+      cluster: -1,
+      ...boxSize(title, ""),
+    });
     edges.push(before ? { from: at, to: here, count: 1 } : { from: here, to: at, count: 1 });
   }
 }

@@ -70,7 +70,16 @@ export function picture(name: string, actions: Actions): Picture {
   function arrow(id: string): SVGMarkerElement {
     return svg(
       "marker",
-      { id: `${id}-${own}`, class: id, viewBox: "0 0 8 8", refX: 7.5, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto-start-reverse" },
+      {
+        id: `${id}-${own}`,
+        class: id,
+        viewBox: "0 0 8 8",
+        refX: 7.5,
+        refY: 4,
+        markerWidth: 7,
+        markerHeight: 7,
+        orient: "auto-start-reverse",
+      },
       svg("path", { d: "M0,0.8 L8,4 L0,7.2 L2,4 z" }),
     );
   }
@@ -85,17 +94,27 @@ export function picture(name: string, actions: Actions): Picture {
     moved.replaceChildren(
       ...next.clusters.map((_, k) => clusterShape(placed.clusters[k] ?? null)).filter((shape) => shape !== null),
       ...lines.filter((line) => line !== null),
-      ...next.clusters.map((cluster, k) => clusterTitle(cluster, placed.clusters[k] ?? null)).filter((title) => title !== null),
+      ...next.clusters
+        .map((cluster, k) => clusterTitle(cluster, placed.clusters[k] ?? null))
+        .filter((title) => title !== null),
       ...shapes,
     );
     current = -1;
-    roving(Math.max(0, next.boxes.findIndex(({ key }) => key === kept)));
+    roving(
+      Math.max(
+        0,
+        next.boxes.findIndex(({ key }) => key === kept),
+      ),
+    );
     touched = false;
     start();
     if (had) shapes[current]?.focus();
     element.setAttribute("aria-busy", "false");
     element.dataset["drawn"] = placed.by;
-    image.setAttribute("aria-label", `${name}: ${count(next.boxes.length, "box", "boxes")}; arrow keys follow the edges`);
+    image.setAttribute(
+      "aria-label",
+      `${name}: ${count(next.boxes.length, "box", "boxes")}; arrow keys follow the edges`,
+    );
   }
 
   function boxShape(box: Box, at: Rectangle | undefined): SVGGElement {
@@ -105,10 +124,21 @@ export function picture(name: string, actions: Actions): Picture {
     const round = box.kind === "placeholder" || box.kind === "output" ? height / 2 : 5;
     return svg(
       "g",
-      { class: `box ${box.kind}`, role: "button", tabindex: -1, "aria-label": box.spoken, "data-key": box.key, "aria-expanded": group ? "false" : undefined },
+      {
+        class: `box ${box.kind}`,
+        role: "button",
+        tabindex: -1,
+        "aria-label": box.spoken,
+        "data-key": box.key,
+        "aria-expanded": group ? "false" : undefined,
+      },
       group && svg("rect", { class: "behind", x: x + 3, y: y + 3, width, height, rx: round }),
       svg("rect", { class: "front", x, y, width, height, rx: round }),
-      svg("text", { class: "title", x: middle, y: box.sub === "" ? y + height / 2 + 4 : y + 16 }, group ? `▸ ${box.title}` : box.title),
+      svg(
+        "text",
+        { class: "title", x: middle, y: box.sub === "" ? y + height / 2 + 4 : y + 16 },
+        group ? `▸ ${box.title}` : box.title,
+      ),
       box.sub !== "" && svg("text", { class: "sub", x: middle, y: y + 30 }, box.sub),
     );
   }
@@ -160,7 +190,8 @@ export function picture(name: string, actions: Actions): Picture {
     const middle = first === undefined ? laid.width / 2 : first.x + first.width / 2;
     scale = READABLE;
     const [whole, room] = [laid.width * scale, element.clientWidth];
-    left = whole <= room ? (room - whole) / 2 : Math.min(ROOM, Math.max(room - whole - ROOM, room / 2 - middle * scale));
+    left =
+      whole <= room ? (room - whole) / 2 : Math.min(ROOM, Math.max(room - whole - ROOM, room / 2 - middle * scale));
     top = laid.height * scale <= element.clientHeight ? top : ROOM / 2;
     place();
   }
@@ -193,8 +224,10 @@ export function picture(name: string, actions: Actions): Picture {
     const wanted = Math.max(FAR, Math.min(Math.max(scale, 0.8), room, NEAR));
     const inside =
       wanted === scale &&
-      x0 * scale + left > ROOM && x1 * scale + left < clientWidth - ROOM &&
-      y0 * scale + top > ROOM && y1 * scale + top < clientHeight - ROOM;
+      x0 * scale + left > ROOM &&
+      x1 * scale + left < clientWidth - ROOM &&
+      y0 * scale + top > ROOM &&
+      y1 * scale + top < clientHeight - ROOM;
     if (!inside) {
       scale = wanted;
       left = clientWidth / 2 - ((x0 + x1) / 2) * scale;

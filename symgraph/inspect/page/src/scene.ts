@@ -35,7 +35,8 @@ export interface Scene {
 
 export const TITLE_HEIGHT = 20;
 const FAMILY = 'system-ui, -apple-system, "Segoe UI", "Noto Sans", "DejaVu Sans", Helvetica, Arial, sans-serif';
-const MONO = 'ui-monospace, "SF Mono", "Cascadia Mono", "JetBrains Mono", "DejaVu Sans Mono", Menlo, Consolas, monospace';
+const MONO =
+  'ui-monospace, "SF Mono", "Cascadia Mono", "JetBrains Mono", "DejaVu Sans Mono", Menlo, Consolas, monospace';
 
 let pen: CanvasRenderingContext2D | null | undefined;
 const widths = new Map<string, number>();

@@ -31,7 +31,8 @@ export function search(context: Context): Search {
     role: "combobox",
     placeholder: "Search nodes",
     "aria-label": "Search nodes by name, op, type, scope or line",
-    title: "Words are all to be found. op:matmul, type:f32, scope:layer1, line:net.py:12, name:w and %12 look in one place.",
+    title:
+      "Words are all to be found. op:matmul, type:f32, scope:layer1, line:net.py:12, name:w and %12 look in one place.",
     "aria-expanded": "false",
     "aria-controls": "found",
     "aria-autocomplete": "list",
@@ -41,7 +42,12 @@ export function search(context: Context): Search {
     onkeydown: keys,
     onfocus: () => input.value !== "" && update(),
   });
-  const element = h("div", { class: "search", role: "search", onfocusout: left }, input, h("div", { class: "drop" }, told, list));
+  const element = h(
+    "div",
+    { class: "search", role: "search", onfocusout: left },
+    input,
+    h("div", { class: "drop" }, told, list),
+  );
 
   function update(): void {
     const first = context.selection?.graph ?? context.model.stages[0]?.graph ?? 0;
@@ -50,7 +56,8 @@ export function search(context: Context): Search {
     active = references.length > 0 ? 0 : -1;
     replace(list, ...references.map(option));
     const open = input.value.trim() !== "";
-    told.textContent = total > matches.length ? `${count(total, "node")}; the first ${MOST} are shown` : count(total, "node");
+    told.textContent =
+      total > matches.length ? `${count(total, "node")}; the first ${MOST} are shown` : count(total, "node");
     told.hidden = !open;
     show(open && total > 0);
     if (open) context.announce(count(total, "node"));
@@ -173,8 +180,8 @@ function test(model: Model, word: string): (graph: GraphId, node: NodeId) => boo
 function columns(model: Model, wanted: string): Record<Field, (graph: GraphId, node: NodeId) => boolean> {
   const strings = once((id: number) => string(model, id).toLowerCase().includes(wanted));
   const lines = once((id: number) =>
-    (model.origins[id]?.sources ?? []).some(
-      ([file, line]) => `${model.files[file]?.path ?? ""}:${line}`.toLowerCase().includes(wanted),
+    (model.origins[id]?.sources ?? []).some(([file, line]) =>
+      `${model.files[file]?.path ?? ""}:${line}`.toLowerCase().includes(wanted),
     ),
   );
   const scopes = once((id: number) => (model.origins[id]?.scope ?? []).join("/").toLowerCase().includes(wanted));

@@ -115,13 +115,22 @@ export function shell(root: HTMLElement, model: Model, views: readonly View[]): 
     h(
       "header",
       { class: "head" },
-      h("div", { class: "titles" }, h("span", { class: "brand", "aria-hidden": "true" }, "sg"), h("h1", {}, model.about.name)),
+      h(
+        "div",
+        { class: "titles" },
+        h("span", { class: "brand", "aria-hidden": "true" }, "sg"),
+        h("h1", {}, model.about.name),
+      ),
       facts(model.about, model),
       h(
         "div",
         { class: "tools" },
         themeSwitch(),
-        h("button", { class: "icon", "aria-label": "Keyboard help", title: "Keyboard help (?)", onclick: helped.open }, "?"),
+        h(
+          "button",
+          { class: "icon", "aria-label": "Keyboard help", title: "Keyboard help (?)", onclick: helped.open },
+          "?",
+        ),
       ),
     ),
     messages(model.about),

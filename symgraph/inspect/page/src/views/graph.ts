@@ -54,7 +54,11 @@ function render(context: Context): HTMLElement {
     h("div", { class: "toolbar" }, stages, about, tools, listed),
     drawing.element,
     table.element,
-    h("ul", { class: "legend", "aria-label": "Colours" }, ...KINDS.map(([kind, said]) => h("li", {}, h("span", { class: `dot ${kind}`, "aria-hidden": "true" }), said))),
+    h(
+      "ul",
+      { class: "legend", "aria-label": "Colours" },
+      ...KINDS.map(([kind, said]) => h("li", {}, h("span", { class: `dot ${kind}`, "aria-hidden": "true" }), said)),
+    ),
   );
 
   context.subscribe((selection) => follow(selection));
@@ -102,8 +106,8 @@ function render(context: Context): HTMLElement {
   }
 
   function told(stage: Stage | undefined, title: string, nodes: number, boxes: number): string {
-    const sized = boxes < nodes ? `${count(nodes, "node")} in ${count(boxes, "box", "boxes")}` : count(nodes, "node");
-    return `${stage?.about ?? title} ${sized}.`;
+    const folded = `, folded into ${count(boxes, "box", "boxes")}: unfold one to see into it, or search`;
+    return `${stage?.about ?? title} ${count(nodes, "node")}${boxes < nodes ? folded : ""}.`;
   }
 
   function go(graphId: GraphId): void {
@@ -175,7 +179,10 @@ function render(context: Context): HTMLElement {
   function fold(key: string): void {
     const group = scene?.groups.get(key);
     if (group === undefined || group.parent === null) return;
-    opens.set(shown, open().filter((each) => each !== key));
+    opens.set(
+      shown,
+      open().filter((each) => each !== key),
+    );
     void redraw(group.first);
     context.announce(`${group.title} folded`);
   }

@@ -33,15 +33,32 @@ export function stepsOf(model: Model, reference: Reference): { at: number; made:
 function render(context: Context): HTMLElement {
   const { model } = context;
   const total = model.rewrites.length;
-  if (total === 0) return h("p", { class: "note" }, "No rewrite changed this graph: the optimised graph is the declared one.");
+  if (total === 0)
+    return h("p", { class: "note" }, "No rewrite changed this graph: the optimised graph is the declared one.");
   let at = Math.min(start, total - 1);
   let turn = 0;
 
   const before = side(context, "Before", "gone");
   const after = side(context, "After", "new");
-  const slider = h("input", { type: "range", min: 1, max: total, step: 1, value: at + 1, "aria-label": "Rewrite", oninput: () => go(Number(slider.value) - 1) });
-  const back = h("button", { class: "plain", "aria-label": "Previous rewrite", title: "Previous rewrite ([)", onclick: () => go(at - 1) }, "‹");
-  const on = h("button", { class: "plain", "aria-label": "Next rewrite", title: "Next rewrite (])", onclick: () => go(at + 1) }, "›");
+  const slider = h("input", {
+    type: "range",
+    min: 1,
+    max: total,
+    step: 1,
+    value: at + 1,
+    "aria-label": "Rewrite",
+    oninput: () => go(Number(slider.value) - 1),
+  });
+  const back = h(
+    "button",
+    { class: "plain", "aria-label": "Previous rewrite", title: "Previous rewrite ([)", onclick: () => go(at - 1) },
+    "‹",
+  );
+  const on = h(
+    "button",
+    { class: "plain", "aria-label": "Next rewrite", title: "Next rewrite (])", onclick: () => go(at + 1) },
+    "›",
+  );
   const number = h("output", { class: "step" });
   const card = h("div", { class: "card" });
   const ledger = steps(model, (step) => go(step));
@@ -99,14 +116,16 @@ function sharing(model: Model, { given, made }: Rewrite): number {
 
 function about(context: Context, rewrite: Rewrite, shared: number): HTMLElement[] {
   const { model } = context;
-  const lines = rewrite.sources.slice(0, 4).map(([file, line]) =>
-    h(
-      "p",
-      {},
-      h("span", { class: "where mono" }, placeOf(model, file, line)),
-      h("code", {}, lineOf(model, file, line).trim()),
-    ),
-  );
+  const lines = rewrite.sources
+    .slice(0, 4)
+    .map(([file, line]) =>
+      h(
+        "p",
+        {},
+        h("span", { class: "where mono" }, placeOf(model, file, line)),
+        h("code", {}, lineOf(model, file, line).trim()),
+      ),
+    );
   const more = rewrite.sources.length - lines.length;
   const words = h(
     "div",
@@ -147,7 +166,13 @@ function table(rewrite: Rewrite): HTMLElement {
 
 function worth(name: string, was: string, is: string, change: string): HTMLElement {
   const sign = change.startsWith("-") ? "less" : change === "0" || change === "" ? "" : "more";
-  return h("tr", {}, h("th", { scope: "row" }, name), ...[was, is].map((text) => h("td", {}, cut(text, 60))), h("td", { class: sign }, cut(change, 60)));
+  return h(
+    "tr",
+    {},
+    h("th", { scope: "row" }, name),
+    ...[was, is].map((text) => h("td", {}, cut(text, 60))),
+    h("td", { class: sign }, cut(change, 60)),
+  );
 }
 
 // One of the two drawings.
@@ -181,16 +206,19 @@ function side(context: Context, name: string, mark: string): Side {
     const laid = await layout(found);
     if (!current()) return;
     [shown, scene] = [place, found];
-    replace(title, `${name}: ${here.title}`, h("span", {}, told(found, place.nodes.length > 0)));
+    replace(title, `${name}: ${here.title}`, h("span", {}, told(found, place, other)));
     drawing.draw(found, laid);
     light();
     const changed = boxesOf(centre);
     if (changed.length > 0) drawing.bring(changed);
   }
 
-  function told(found: Near, changed: boolean): string {
-    if (!changed) return name === "Before" ? "what it took was made in this sweep" : "nothing is left of it";
+  function told(found: Near, place: Place, other: Place): string {
+    if (place.nodes.length === 0 && other.nodes.length > 0) {
+      return name === "Before" ? "what it took was made in this sweep" : "nothing is left of it";
+    }
     if (found.left === 0) return count(found.nodes.size, "node");
+    if (place.nodes.length === 0) return `${count(found.left, "node")}; no one of them is what changed`;
     return `${count(found.nodes.size, "node")} around the change, ${found.left.toLocaleString("en")} not shown`;
   }
 
@@ -226,12 +254,19 @@ interface Steps {
 function steps(model: Model, go: (at: number) => void): Steps {
   const rows = h("ol", { class: "rows" });
   const told = h("p", { class: "muted told" });
-  const input = h("input", { type: "search", placeholder: "Filter rewrites", "aria-label": "Filter rewrites by rule, pass, numerics or line", oninput: fill });
+  const input = h("input", {
+    type: "search",
+    placeholder: "Filter rewrites",
+    "aria-label": "Filter rewrites by rule, pass, numerics or line",
+    oninput: fill,
+  });
   const element = h("nav", { class: "ledger", "aria-label": "All rewrites" }, input, told, rows);
   let current = 0;
   let buttons = new Map<number, HTMLElement>();
   const texts = model.rewrites.map((rewrite) =>
-    [rewrite.rule, rewrite.pass, rewrite.numerics, ...rewrite.sources.map(([file, line]) => placeOf(model, file, line))].join(" ").toLowerCase(),
+    [rewrite.rule, rewrite.pass, rewrite.numerics, ...rewrite.sources.map(([file, line]) => placeOf(model, file, line))]
+      .join(" ")
+      .toLowerCase(),
   );
   fill();
 
@@ -243,7 +278,10 @@ function steps(model: Model, go: (at: number) => void): Steps {
     const shown = found.slice(first, first + MOST_ROWS);
     buttons = new Map(shown.map((at) => [at, row(at)]));
     replace(rows, ...[...buttons.values()].map((button) => h("li", {}, button)));
-    told.textContent = shown.length < found.length ? `${count(found.length, "rewrite")}, ${MOST_ROWS} listed` : count(found.length, "rewrite");
+    told.textContent =
+      shown.length < found.length
+        ? `${count(found.length, "rewrite")}, ${MOST_ROWS} listed`
+        : count(found.length, "rewrite");
     mark(current);
   }
 
@@ -270,7 +308,10 @@ function steps(model: Model, go: (at: number) => void): Steps {
     const button = buttons.get(at);
     button?.setAttribute("aria-current", "step");
     if (button !== undefined) {
-      const [top, bottom] = [button.offsetTop - rows.offsetTop, button.offsetTop - rows.offsetTop + button.offsetHeight];
+      const [top, bottom] = [
+        button.offsetTop - rows.offsetTop,
+        button.offsetTop - rows.offsetTop + button.offsetHeight,
+      ];
       if (top < rows.scrollTop) rows.scrollTop = top;
       else if (bottom > rows.scrollTop + rows.clientHeight) rows.scrollTop = bottom - rows.clientHeight;
     }
