@@ -88,9 +88,12 @@ def _complete(event: Event, about: Mapping[int, Mapping[str, Any]]) -> dict[str,
 
 def save(path: str | os.PathLike[str], text: str) -> None:
     """Write a file beside its place and rename it: whole or not at all. Raises ExecutionError."""
-    target = Path(os.path.realpath(path))
-    part = target.with_name(f".symgraph-{secrets.token_hex(8)}.part")
     try:
+        target = Path(os.path.realpath(path))  # a link stays a link
+        if target.exists() and not target.is_file() and not target.is_dir():
+            target.write_text(text, encoding="utf-8")  # a pipe or a device
+            return
+        part = target.with_name(f".symgraph-{secrets.token_hex(8)}.part")
         try:
             part.write_text(text, encoding="utf-8")
             part.replace(target)

@@ -17,7 +17,7 @@ from symgraph.define import define
 from symgraph.expr import placeholder, variable
 from symgraph.ir import Array
 from symgraph.lowering.llvm import target
-from symgraph.lowering.llvm.pool import thread_count
+from symgraph.lowering.llvm.pool import processors, thread_count
 
 _SIDE = 512  # of the matrices whose product is timed
 _STREAMED = (1 << 16, 1 << 20, 1 << 23, 1 << 27)  # bytes read and written: within caches, and beyond them
@@ -99,7 +99,7 @@ def _measured(threads: int) -> Machine:
         flops = {dtype: max(rate, one.flops[dtype]) for dtype, rate in flops.items()}
         rates = [max(rate, alone) for rate, (_, alone) in zip(rates, one.bandwidths, strict=True)]
     rates = [max(rates[k:]) for k in range(len(rates))]
-    return Machine(thread_count(), threads, flops, tuple(zip(_STREAMED, rates, strict=True)))
+    return Machine(processors(), threads, flops, tuple(zip(_STREAMED, rates, strict=True)))
 
 
 def _best(work: Callable[[], object]) -> float:

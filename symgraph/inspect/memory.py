@@ -4,7 +4,7 @@
 
 A memory plan is made of bytes. A buffer grows as the value grows that it holds: that of its node, or of a node within
 its kernel; padded values and what kernels need for themselves as one named size does, or two. Each is checked against
-the plans for two other bindings of the sizes, where those have the same steps. What fits none of this is a number.
+the plans for other bindings of the sizes, where a node has the same buffers there. What fits none is a number.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,12 @@ from symgraph.types import Dimension, TupleType, dim, evaluate_dimension
 _STEPWISE = (
     "; {} bytes that kernels need for themselves grow in steps, and are in the expression as they are here"
 )
-_FURTHER = (32, 96)  # how much larger the sizes of the other bindings are
+_FURTHER = (
+    24,
+    37,
+    96,
+)  # how much larger the sizes of the other bindings are: kernels round up by various numbers
+_CHECKS = 2  # of these that a guess has to hold for
 
 
 @attrs.frozen
@@ -91,13 +96,15 @@ def peak(executable: Executable, **sizes: int) -> Peak:
     bound = {name: int(sizes[name]) for name in executable.graph.names}
     others = _others(executable, plan, bound)
     graph = executable.graph
-    growth = [_growth(graph, bound, b, [(s, bs[k]) for s, bs in others]) for k, b in enumerate(plan.buffers)]
+    growth = [_growth(graph, bound, b, others[k]) for k, b in enumerate(plan.buffers)]
     held = [(b, *found) for b, found in zip(plan.buffers, growth, strict=True) if b.size]
     step = _fullest([b for b, _, _ in held])
     places = {b.offset: k for k, (b, _, _) in enumerate(held) if b.birth <= step <= b.death}
     live = [held[k] for k in sorted(places.values())]
     needed = sum(b.size for b, _, _ in live)
-    changing = {id(b) for k, b in enumerate(plan.buffers) if any(bs[k].size != b.size for _, bs in others)}
+    changing = {
+        id(b) for b, seen in zip(plan.buffers, others, strict=True) if any(o.size != b.size for _, o in seen)
+    }
     stepwise = sum(b.size for b, size, _ in live if isinstance(size, int) and id(b) in changing)
     return Peak(
         plan.peak,
@@ -140,24 +147,36 @@ def _fullest(buffers: Sequence[Buffer]) -> int:
 _Sized = tuple[Mapping[str, int], Buffer]  # a buffer as it is for other sizes
 
 
-def _others(
-    executable: Executable, plan: MemoryPlan, bound: Mapping[str, int]
-) -> list[tuple[Mapping[str, int], tuple[Buffer, ...]]]:
-    """The buffers for larger sizes, where those are the same ones at the same steps."""
-    found: list[tuple[Mapping[str, int], tuple[Buffer, ...]]] = []
+def _others(executable: Executable, plan: MemoryPlan, bound: Mapping[str, int]) -> list[list[_Sized]]:
+    """Each buffer as it is for larger sizes, where its node has the same buffers."""
+    found: list[list[_Sized]] = [[] for _ in plan.buffers]
+    mine = _by_node(plan.buffers)
     for further in _FURTHER if bound and plan.buffers else ():
         sizes = {name: size + further + 8 * k for k, (name, size) in enumerate(sorted(bound.items()))}
         try:
             buffers = _planned(executable, sizes).buffers
         except FeedError:  # sizes that do not fit the graph, such as an odd one that it halves
             continue
-        if list(map(_when, buffers)) == list(map(_when, plan.buffers)):
-            found.append((sizes, buffers))
+        theirs = _by_node(buffers)
+        for node, places in mine.items():
+            others = [buffers[k] for k in theirs.get(node, [])]
+            if [_op(b) for b in others] == [_op(plan.buffers[k]) for k in places]:
+                for k, other in zip(places, others, strict=True):
+                    found[k].append((sizes, other))
     return found
 
 
-def _when(b: Buffer) -> tuple[int, str, int, int, int | None]:
-    return b.node, b.label.split(" ")[0], b.birth, b.death, b.in_place_of
+def _by_node(buffers: Sequence[Buffer]) -> dict[int, list[int]]:
+    """The places of the buffers of each node."""
+    places: dict[int, list[int]] = {}
+    for k, buffer in enumerate(buffers):
+        places.setdefault(buffer.node, []).append(k)
+    return places
+
+
+def _op(buffer: Buffer) -> str:
+    """What a buffer is labelled with beside its type."""
+    return buffer.label.split(" ")[0]
 
 
 def _planned(executable: Executable, sizes: Mapping[str, int]) -> MemoryPlan:
@@ -175,7 +194,7 @@ def _growth(
     graph: Graph, sizes: Mapping[str, int], buffer: Buffer, others: Sequence[_Sized]
 ) -> tuple[Dimension, Node]:
     """The size of a buffer in terms of the named sizes, and the node whose value it holds."""
-    values = _values(graph.nodes[buffer.node], buffer.label.split(" ")[0])
+    values = _values(graph.nodes[buffer.node], _op(buffer))
     fits = [(size, node) for size, node in values if _is(size, [(sizes, buffer), *others])]
     if fits:
         return fits[0]
@@ -204,7 +223,7 @@ def _sizes(node: Node) -> Iterator[Dimension]:
 
 def _guesses(sizes: Mapping[str, int], buffer: Buffer, others: Sequence[_Sized]) -> Iterator[Dimension]:
     """In proportion to one size or the product of two, or to one size and some more; only where it can be checked."""
-    if not others or all(other.size == buffer.size for _, other in others):
+    if len(others) < _CHECKS or all(other.size == buffer.size for _, other in others):
         return
     for count in (1, 2):
         for names in combinations_with_replacement(sorted(sizes), count):
@@ -214,12 +233,11 @@ def _guesses(sizes: Mapping[str, int], buffer: Buffer, others: Sequence[_Sized])
             unit = evaluate_dimension(monomial, sizes)
             if unit and buffer.size % unit == 0:
                 yield monomial * (buffer.size // unit)
-    if len(others) > 1:
-        further, other = others[0]
-        for name, size in sizes.items():
-            slope, left = divmod(other.size - buffer.size, further[name] - size)
-            if not left:
-                yield dim(name) * slope + (buffer.size - slope * size)
+    further, other = others[0]
+    for name, size in sizes.items():
+        slope, left = divmod(other.size - buffer.size, further[name] - size)
+        if not left:
+            yield dim(name) * slope + (buffer.size - slope * size)
 
 
 # What it says

@@ -121,7 +121,7 @@ class Profile:
         save(path, self.chrome_trace())
 
     def __str__(self) -> str:
-        return "\n".join([*_summary(self), *([""] if self.kernels else []), *_table(self)])
+        return "\n".join([*_summary(self), *(["", *_table(self)] if self.steps else [])])
 
 
 @attrs.frozen(eq=False)
@@ -152,10 +152,12 @@ def attempt(
 
 def finished(profile: Profile, trace: str | os.PathLike[str] | None) -> Profile:
     """The profile, with its trace written where that is asked for; raises its error where it has one."""
-    if trace is not None:
-        profile.save_trace(trace)
-    if profile.error is not None:
-        raise profile.error
+    try:
+        if trace is not None:
+            profile.save_trace(trace)
+    finally:  # an error of the run goes before one of the file, which is its context
+        if profile.error is not None:
+            raise profile.error
     return profile
 
 

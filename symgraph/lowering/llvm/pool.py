@@ -49,7 +49,7 @@ def thread_count(threads: int | None = None) -> int:
         return int(threads)
     text = os.environ.get(_VARIABLE, "").strip()
     if not text:
-        return min(_processors(), _MOST)
+        return min(processors(), _MOST)
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MOST):
         raise CompileError(
             f"the environment variable {_VARIABLE} is a whole number from 1 to {_MOST}, not {text!r}",
@@ -58,7 +58,7 @@ def thread_count(threads: int | None = None) -> int:
     return int(text)
 
 
-def _processors() -> int:
+def processors() -> int:
     """The processors that this process may use, or the time of so many, where a container is given less of it."""
     if hasattr(os, "sched_getaffinity"):
         count = len(os.sched_getaffinity(0))
