@@ -76,6 +76,18 @@ def test_a_sound_step_of_lenet_is_said_to_be_sound(tmp_path: Path) -> None:
     assert report.code == 0, str(report)
 
 
+def test_what_a_rewrite_mends_is_a_note(tmp_path: Path) -> None:
+    x = sg.placeholder("x", ("n",))
+    graph = sg.define(y=sg.log(1.0 + sg.exp(x)))
+    large = {"x": np.array([1000.0, -1000.0], np.float32)}
+    report = sg.replay(capsule(graph, large, tmp_path / "c"))
+    assert report.code == 0, str(report)
+    assert "before it is rewritten, and not after: %2 (exp of %x: f32[n])" in report.notes[0]
+    # Where rewriting may not mend it, it is a fault.
+    strict = sg.replay(capsule(graph, large, tmp_path / "c", numerics="bitwise"))
+    assert [one.op for one in strict.findings] == ["exp"]
+
+
 @pytest.mark.parametrize(
     "start", [0, *(pytest.param(k, marks=pytest.mark.heavy) for k in range(20, 400, 20))]
 )
