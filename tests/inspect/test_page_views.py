@@ -464,7 +464,11 @@ def test_of_many_nodes_a_page_of_rows_is_in_the_document(
     browser: Any,
     tmp_path: Path,
 ) -> None:
-    with opened(browser, tmp_path, many(5000), "#profile") as page:
+    model = many(5000)
+    model["gradient"]["pairs"][0]["path"] = list(range(2500))
+    with opened(browser, tmp_path, model, "#profile") as page:
+        pair(shown(page, "gradient"), 0).hover()
+        assert "2,460 nodes between" in page.locator("#panel-gradient .v-panel").inner_text()
         for name in ("gradient", "values", "fusion", "memory", "profile"):
             view = shown(page, name)
             assert view.locator("*").count() < 8000, name

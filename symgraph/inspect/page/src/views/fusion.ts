@@ -27,6 +27,7 @@ import {
   unique,
   type Child,
 } from "./parts";
+import { largest } from "./numbers";
 import { table } from "./table";
 
 const DRAWN = 400; // nodes, above which the drawing says less than the tables
@@ -189,10 +190,10 @@ function numerics(name: string): HTMLElement {
 function summary(found: Fusion, size: number): string {
   const several = found.kernels.filter((kernel) => kernel.members.length > 1);
   const inside = several.reduce((sum, kernel) => sum + kernel.members.length, 0);
-  const most = Math.max(0, ...several.map((kernel) => kernel.members.length));
-  const largest = several.length === 0 ? "" : `, the largest of ${most}`;
+  const most = largest(several.map((kernel) => kernel.members.length), 0);
+  const biggest = several.length === 0 ? "" : `, the largest of ${most}`;
   return (
-    `${count(inside, "node")} of ${size.toLocaleString("en")} run in ${count(several.length, "kernel")} of several nodes${largest}. ` +
+    `${count(inside, "node")} of ${size.toLocaleString("en")} run in ${count(several.length, "kernel")} of several nodes${biggest}. ` +
     `${count(found.declined.length, "pair")} of neighbours ${found.declined.length === 1 ? "does" : "do"} not share one.`
   );
 }

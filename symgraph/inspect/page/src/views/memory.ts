@@ -3,7 +3,7 @@
 import type { Buffer, Memory, NodeId } from "../model";
 import type { Context, Reference, View } from "../view";
 import { cut } from "../dom";
-import { byteTicks, bytes, percent, ticks } from "./numbers";
+import { bytes, byteTicks, largest, percent, ticks } from "./numbers";
 import {
   away,
   choices,
@@ -53,7 +53,7 @@ export const memory: View = {
 
 // Bytes in use at each step. A buffer that takes another's memory over in place ends that one's claim.
 export function liveBytes(found: Memory): Float64Array {
-  const steps = Math.max(found.steps, ...found.buffers.map((buffer) => buffer.death + 1), 1);
+  const steps = largest(found.buffers.map((buffer) => buffer.death + 1), Math.max(found.steps, 1));
   const change = new Float64Array(steps + 1);
   const taken = new Map<string, number>(); // by node and offset: a node has several buffers, where it has scratch
   for (const buffer of found.buffers) if (buffer.over !== null) taken.set(`${buffer.over}:${buffer.offset}`, buffer.birth);
@@ -240,7 +240,7 @@ function planChart(context: Context, found: Memory, drawn: readonly Buffer[], x:
   const graph = context.model.fusion.fused;
   const top = 18;
   const base = PLAN - 8;
-  const arena = Math.max(found.peak, ...drawn.map((one) => one.offset + one.size), 1);
+  const arena = largest(drawn.map((one) => one.offset + one.size), Math.max(found.peak, 1));
   const y = (offset: number): number => base - (offset / arena) * (base - top);
   const chart = svg("svg", {
     class: "v-chart",
@@ -283,7 +283,7 @@ function planChart(context: Context, found: Memory, drawn: readonly Buffer[], x:
 
 function liveChart(found: Memory, live: Float64Array, x: (step: number) => number): SVGSVGElement {
   const base = LIVE - 20;
-  const most = Math.max(1, ...live);
+  const most = largest(live, 1);
   const y = (value: number): number => base - (value / most) * (base - 6);
   let path = `M${x(0)} ${base}`;
   live.forEach((value, step) => (path += `V${y(value)}H${x(step + 1)}`));

@@ -51,6 +51,13 @@ export function short(text: string | null): string {
   return String(Number(value.toPrecision(6)));
 }
 
+// The largest of many numbers: a call takes no more than some ten thousand arguments.
+export function largest(values: Iterable<number>, least = -Infinity): number {
+  let found = least;
+  for (const value of values) if (value > found) found = value;
+  return found;
+}
+
 // Round numbers for an axis from `low` to `high`: 1, 2 or 5 times a power of `base` ten (or two, for bytes).
 export function ticks(low: number, high: number, most: number, whole = false): number[] {
   const span = high - low;

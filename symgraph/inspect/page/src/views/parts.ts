@@ -186,12 +186,18 @@ export function nodeList(context: Context, graph: GraphId, nodes: readonly NodeI
   return list;
 }
 
-// A path of nodes: a row of buttons with arrows between.
+const STEPS = 40; // of a path that are shown
+
+// A path of nodes: a row of buttons with arrows between; the middle of a long one is left out.
 export function nodePath(context: Context, graph: GraphId, nodes: readonly NodeId[], label: string): HTMLElement {
+  const items = nodes.length <= STEPS ? nodes : [...nodes.slice(0, STEPS / 2), null, ...nodes.slice(-STEPS / 2)];
+  const left = `${count(nodes.length - STEPS, "node")} between`;
   return el(
     "ol",
     { class: "v-path", "aria-label": label },
-    ...nodes.map((node) => el("li", {}, nodeButton(context, { graph, node }))),
+    ...items.map((node) =>
+      node === null ? el("li", { class: "v-quiet" }, left) : el("li", {}, nodeButton(context, { graph, node })),
+    ),
   );
 }
 

@@ -4,7 +4,7 @@ import { cut } from "../dom";
 import type { KernelTime, NodeId, Profile, Timing } from "../model";
 import type { Context, Reference, View } from "../view";
 import { HUES } from "./drawing";
-import { bytes, figures, percent, seconds } from "./numbers";
+import { bytes, figures, largest, percent, seconds } from "./numbers";
 import {
   count,
   el,
@@ -47,7 +47,7 @@ export const profile: View = {
 function shown(context: Context, found: Profile): HTMLElement {
   const { model } = context;
   const at = (node: NodeId): Reference => ({ graph: model.fusion.fused, node });
-  const longest = Math.max(1e-12, ...found.kernels.map((kernel) => kernel.time.high));
+  const longest = largest(found.kernels.map((kernel) => kernel.time.high), 1e-12);
 
   const grid = table<KernelTime>({
     caption: "Kernels by time",
@@ -196,7 +196,7 @@ interface Roof {
 export function ceilings(found: Profile): Roof {
   if (found.ceilings !== undefined) return found.ceilings;
   const implied = (bound: string, work: (one: KernelTime) => number): number =>
-    Math.max(0, ...found.kernels.map((one) => (one.bound === bound && one.roofline && one.time.median > 0 ? work(one) / one.time.median / one.roofline : 0)));
+    largest(found.kernels.map((one) => (one.bound === bound && one.roofline && one.time.median > 0 ? work(one) / one.time.median / one.roofline : 0)), 0);
   const compute = implied("compute", (one) => one.flops);
   const memory = implied("memory", (one) => one.bytes);
   return { flops: compute > 0 ? [["", compute]] : [], bytes: memory > 0 ? memory : null };
@@ -207,7 +207,7 @@ function roofline(context: Context, found: Profile): HTMLElement | null {
   if (kernels.length === 0) return null;
   const { flops, bytes: bandwidth } = ceilings(found);
   const tops = flops.map(([, value]) => value);
-  const top = tops.length > 0 ? Math.max(...tops) : Math.max(...kernels.map(rate));
+  const top = largest(tops.length > 0 ? tops : kernels.map(rate));
   const width = 860;
   const height = 340;
   const [left, right, up, base] = [64, width - 16, 14, height - 40];
@@ -215,7 +215,7 @@ function roofline(context: Context, found: Profile): HTMLElement | null {
   const ridge = bandwidth === null ? [] : [top / bandwidth];
   const xs = [...kernels.map(intensity), ...ridge];
   const ys = [...kernels.map(rate), top];
-  const range = (values: number[]): [number, number] => [Math.floor(Math.log10(Math.min(...values)) - 0.15), Math.ceil(Math.log10(Math.max(...values)) + 0.15)];
+  const range = (values: number[]): [number, number] => [Math.floor(Math.log10(-largest(values.map((one) => -one))) - 0.15), Math.ceil(Math.log10(largest(values)) + 0.15)];
   const [x0, x1] = range(xs);
   const [y0, y1] = range(ys);
   const x = (value: number): number => left + ((Math.log10(value) - x0) / (x1 - x0)) * (right - left);
