@@ -363,6 +363,7 @@ ROWS: list[Row] = [
         sg.ExecutionError,
         "the variable 'w', f32[10000000000,1000], does not fit in memory",
         lambda: sg.Session(sg.define(y=sg.variable("w", (10**10, 10**3)))),
+        at='sg.variable("w", (10**10, 10**3))',
     ),
     Row(sg.GraphError, "compile takes a graph, and this is an expression", lambda: sg.compile(X)),
     Row(sg.CompileError, "there is no backend 'gpu'", lambda: sg.compile(G, backend="gpu")),
