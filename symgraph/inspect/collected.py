@@ -35,7 +35,10 @@ class Tables:
     """What the graphs of a page share: each string, file and origin once, as the number it was met as."""
 
     _strings: dict[str, int] = attrs.field(factory=dict)
-    _origins: dict[Origin, int] = attrs.field(factory=dict)  # an origin is found by its identity
+    _origins: list[Origin] = attrs.field(factory=list)
+    _places: dict[int, int] = attrs.field(
+        factory=dict
+    )  # of origins, by identity: equal ones may differ in columns
     _files: dict[str, int] = attrs.field(factory=dict)  # by the path that is shown
     _paths: dict[str, int] = attrs.field(factory=dict)  # by the path that Python knows
     _lines: dict[str, set[int]] = attrs.field(factory=dict)  # of code that ran, by Python's path
@@ -45,6 +48,8 @@ class Tables:
     _numbers: dict[int, int] = attrs.field(factory=dict)  # by identity: `_held` keeps them from being reused
     _held: list[Graph] = attrs.field(factory=list)
     _totals: dict[int, Cost] = attrs.field(factory=dict)
+    _changes: dict[int, tuple[Dimension, Dimension]] = attrs.field(factory=dict)  # by identity, as graphs
+    _rows: list[Row] = attrs.field(factory=list)
     graphs: list[Json] = attrs.field(factory=list)
     unseen: bool = False  # whether lines are named that are not shown, since no code ran there
 
@@ -54,7 +59,10 @@ class Tables:
 
     def origin(self, origin: Origin) -> int:
         """The number of an origin, until `finish` gives equal ones the same."""
-        return self._origins.setdefault(origin, len(self._origins))
+        known = self._places.setdefault(id(origin), len(self._places))
+        if known == len(self._origins):
+            self._origins.append(origin)
+        return known
 
     def place(self, source: Source) -> tuple[int, int]:
         """A source as the number of its file, and the line; from now on the line's text is wanted."""
@@ -130,6 +138,13 @@ class Tables:
 
     def change(self, row: Row) -> tuple[Dimension, Dimension]:
         """The change in flops and in bytes of a row of the ledger."""
+        known = self._changes.get(id(row))
+        if known is None:
+            self._rows.append(row)
+            known = self._changes[id(row)] = self._changed(row)
+        return known
+
+    def _changed(self, row: Row) -> tuple[Dimension, Dimension]:
         if row.added is row.removed:
             return 0, 0
         added, removed = (list(map(self._cost_of, side)) for side in (row.added, row.removed))
@@ -148,7 +163,7 @@ class Tables:
 
     def finish(self) -> Json:
         """The tables with the graphs, in whose columns equal origins are made one."""
-        origins = list(self._origins)
+        origins = self._origins
         sources = [source for origin in origins for source in origin.sources]
         columns = iter(spans(sources))
         found: dict[Any, int] = {}

@@ -161,6 +161,20 @@ def test_columns_of_a_line_count_as_javascript_does():
     assert units[2 * first : 2 * last].decode("utf-16-le") == "sg.exp(é𝔸)"
 
 
+def test_nodes_of_one_line_have_columns_of_their_own():
+    x = sg.placeholder("x", (2,))
+    y = sg.exp(x) + sg.exp(-x)
+    model = read(sg.explore(sg.define(y=y), backend="interpreter"))
+    shown = columns(model, 0)
+    told = {}
+    for i, origin in enumerate(shown["origin"]):
+        ((file, line, first, last),) = model["origins"][origin]["sources"]
+        text = dict(model["files"][file]["lines"])[line]
+        told.setdefault(model["strings"][shown["op"][i]], set()).add(text[first:last])
+    assert told["exp"] == {"sg.exp(x)", "sg.exp(-x)"}
+    assert told["add"] == {"sg.exp(x) + sg.exp(-x)"}
+
+
 def _quoted(model, origin):
     file, line, _, _ = origin["sources"][0]
     return dict(model["files"][file]["lines"]).get(line, "")
