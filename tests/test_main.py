@@ -1,6 +1,8 @@
 """`symgraph show`: each stage, each source, and each mistake; `symgraph cache`."""
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,8 @@ import pytest
 
 import symgraph as sg
 from models import logistic_regression_graph, one_hidden_layer
-from symgraph.__main__ import main
+from symgraph.__main__ import _parser, main
+from symgraph.commands.shared import load
 from symgraph.commands.stages import forward, with_gradient
 
 ROOT = Path(__file__).parents[1]
@@ -181,16 +184,101 @@ def test_a_wrong_size_is_refused(size, capsys):
     assert "write such as batch=128" in capsys.readouterr().err
 
 
-def test_help_teaches_and_version_tells(capsys):
-    for words, said in (
-        (["show", "--help"], "--stage source --size batch=128"),
-        (["cache", "--help"], "SYMGRAPH_CACHE_DIR"),
-        (["--version"], sg.__version__),
-    ):
-        with pytest.raises(SystemExit) as exit_:
-            main(words)
-        assert exit_.value.code == 0
-        assert said in capsys.readouterr().out
+NAMES = ("show", "summary", "explore", "diff", "check", "profile", "replay", "cache")
+
+
+def help_of(capsys, *words):
+    with pytest.raises(SystemExit) as exit_:
+        main([*words, "--help"])
+    assert exit_.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_all_commands_are_listed(capsys):
+    text = help_of(capsys)
+    assert tuple(re.findall(r"^    (\w+)  ", text, re.MULTILINE)) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_teaches(name, capsys):
+    text = help_of(capsys, name)
+    assert len(text.splitlines()) > 15
+    assert name == "cache" or "exit code" in text
+    examples = re.findall(r"^  (?:\w+=\S+ )?symgraph (.*)", text.partition("examples:\n")[2], re.MULTILINE)
+    assert examples
+    for example in examples:
+        words = shlex.split(re.split(r"[|;>]", example)[0])
+        if "--help" in words:
+            continue
+        parsed = _parser().parse_args(words)
+        assert words[0] == name or name == "diff"
+        what = getattr(parsed, "what", None) or getattr(parsed, "a", "")
+        assert not what.startswith("models.") or load(what)
+
+
+def test_version_tells(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["--version"])
+    assert exit_.value.code == 0
+    assert sg.__version__ in capsys.readouterr().out
+
+
+def test_help_imports_nothing_that_it_does_not_need():
+    code = (
+        "import sys, symgraph; before = set(sys.modules); import symgraph.__main__ as m; m._parser();"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "symgraph.commands.show" in loaded
+    assert not loaded & {"zipfile", "json", "subprocess", "llvmlite", "safetensors", "symgraph.text.parser"}
+    assert not [
+        name for name in loaded if name.startswith("symgraph.inspect.") and name != "symgraph.inspect.wanted"
+    ]
+
+
+def test_an_interrupt_is_130(capsys, monkeypatch):
+    def interrupted(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("symgraph.commands.summary.load", interrupted)
+    assert main(["summary", NAME]) == 130
+    assert capsys.readouterr().err == "symgraph: interrupted\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+def test_an_output_that_is_full_is_told():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "symgraph", "show", NAME],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr == b"symgraph: error: No space left on device\n"
+
+
+def test_names_that_the_output_cannot_write_are_escaped(tmp_path):
+    (tmp_path / "net.py").write_text(
+        "import symgraph as sg\ndef graph():\n    return sg.define({'\u03b1': sg.exp(sg.placeholder('\U0001f389'))})\n",
+        encoding="utf-8",
+    )
+    code = (
+        "from symgraph.__main__ import main; commands = [['show'], ['summary'], ['check', '--wrt', '\U0001f389'], "
+        "['diff', '--stages', 'declared', 'optimised']]; "
+        "print([main([words[0], 'net.py', *words[1:]]) for words in commands])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"},
+    )
+    assert done.stdout.isascii() and b"Traceback" not in done.stderr, done.stderr
+    assert done.stdout.endswith(b"[0, 0, 0, 0]\n"), (done.stdout, done.stderr)
 
 
 def test_cache_tells_and_clears(tmp_path, monkeypatch, capsys):

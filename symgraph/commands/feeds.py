@@ -10,7 +10,6 @@ and errors name the file and the entry.
 
 import hashlib
 import os
-import zipfile
 from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
@@ -123,6 +122,8 @@ def read_arrays(path: str | Path) -> dict[str, Array]:
 
 
 def _npz(path: str | Path) -> Iterator[tuple[str, Array]]:
+    import zipfile  # it brings all compressors: what --help does not need
+
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         size = sum(entry.file_size for entry in entries)

@@ -7,7 +7,6 @@ What needs more than the package itself is imported where it is used, so that `-
 
 import argparse
 import os
-import secrets
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -163,7 +162,7 @@ def _replace(path: Path, data: bytes) -> None:
             raise IsADirectoryError("it is a folder")
         target.write_bytes(data)  # a pipe or a device
         return
-    temporary = target.with_name(f".symgraph-{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f".symgraph-{os.urandom(8).hex()}.tmp")
     try:
         temporary.write_bytes(data)
         temporary.replace(target)
