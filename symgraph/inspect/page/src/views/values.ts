@@ -296,7 +296,7 @@ function details(context: Context, reference: Reference, one: Statistics): Eleme
   if (one.sample.length > 0) {
     parts.push(
       el("h4", {}, one.sample.length < one.count ? `The first ${one.sample.length} values` : "All values"),
-      el("p", { class: "v-sample" }, one.sample.join("  ")),
+      el("p", { class: "v-sample" }, ...one.sample.flatMap((value) => [el("span", {}, value), "  "])),
     );
   }
   return parts;
