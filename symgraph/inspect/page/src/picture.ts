@@ -22,7 +22,7 @@ export interface Picture {
 const NEAR = 2.5;
 const FAR = 0.04;
 const ROOM = 24;
-const READABLE = 0.6;
+const READABLE = 0.65;
 
 let pictures = 0;
 
@@ -221,7 +221,7 @@ export function picture(name: string, actions: Actions): Picture {
     const y1 = Math.max(...found.map(({ y, height }) => y + height));
     const { clientWidth, clientHeight } = element;
     const room = Math.min((clientWidth - 4 * ROOM) / (x1 - x0), (clientHeight - 4 * ROOM) / (y1 - y0));
-    const wanted = Math.max(FAR, Math.min(Math.max(scale, 0.8), room, NEAR));
+    const wanted = Math.max(FAR, Math.min(Math.max(scale, READABLE), room, NEAR));
     const inside =
       wanted === scale &&
       x0 * scale + left > ROOM &&
