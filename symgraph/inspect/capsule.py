@@ -18,6 +18,7 @@ import attrs
 import numpy as np
 
 from symgraph.compile import bind_shape
+from symgraph.faults import names
 from symgraph.fetches import cut
 from symgraph.inspect.statistics import statistics
 from symgraph.ir import Array, Graph, leaf_name
@@ -71,7 +72,8 @@ class Capsule:
 
     `graph` is the declared graph of the run, whose outputs are the `fetches`; `feeds` and `variables` its leaves;
     `sizes` the named sizes; `groups` the update groups; `step` and `seed` those of the session; `lines` the user's
-    lines that the nodes come from, by `file:line`; `versions` what it ran on. `failure` is None where the capsule was
+    lines that the nodes come from, by `file:line`; `versions` what it ran on; `names` how the session's graph calls
+    the nodes, such as `%12`. `failure` is None where the capsule was
     asked for.
     """
 
@@ -90,6 +92,7 @@ class Capsule:
     ledger: str = attrs.field(repr=False)
     lines: Mapping[str, str] = attrs.field(repr=False)
     versions: Mapping[str, str] = attrs.field(repr=False)
+    names: tuple[str, ...] = attrs.field(default=(), repr=False)
 
     @property
     def complete(self) -> bool:
@@ -160,6 +163,7 @@ def capture(
         ledger=_shortened(executable.ledger),
         lines=user_lines(graph),
         versions=versions(session.backend),
+        names=tuple(names(session.graph, graph)),
     )
 
 

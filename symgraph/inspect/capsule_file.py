@@ -45,6 +45,7 @@ _HEADER_LIMIT = 2**26  # bytes
 _MOST = 100_000  # arrays
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the members' date: equal capsules are equal files
 _NUMBERS = ("count", "nan", "posinf", "neginf", "zeros")
+_TUPLES = ("fetches", "groups", "names")
 _DTYPES = tuple(dtype.name for dtype in DTYPES)
 
 
@@ -146,6 +147,7 @@ def _header(capsule: Capsule) -> dict[str, Any]:
         "failure": None if capsule.failure is None else attrs.asdict(capsule.failure),
         "versions": dict(capsule.versions),
         "lines": dict(capsule.lines),
+        "names": list(capsule.names),
         "feeds": _table(capsule.feeds),
         "variables": _table(capsule.variables),
     }
@@ -270,6 +272,7 @@ def _capsule(path: str | Path, header: dict[str, Any], graph: Graph, members: Ma
     checks = {
         "fetches": _are(header.get("fetches"), str),
         "groups": _are(header.get("groups"), str),
+        "names": _are(header.get("names"), str) and len(header["names"]) in (0, len(graph)),
         "sizes": _maps(header.get("sizes"), _is_count),
         "seed": _is_whole(header.get("seed")),
         "step": _is_count(header.get("step")),
@@ -284,13 +287,12 @@ def _capsule(path: str | Path, header: dict[str, Any], graph: Graph, members: Ma
     if wrong:
         raise CapsuleError(f"{path} has a damaged header: its {wrong[0]} is not as it was written")
     failure = header["failure"]
-    fields = {name: header[name] for name in checks if name not in ("fetches", "groups", "failure")}
+    fields: dict[str, Any] = {name: header[name] for name in checks if name != "failure"}
+    fields |= {name: tuple(header[name]) for name in _TUPLES}
     return Capsule(
         graph=graph,
         feeds=_held(path, header, "feeds", members),
         variables=_held(path, header, "variables", members),
-        fetches=tuple(header["fetches"]),
-        groups=tuple(header["groups"]),
         failure=None if failure is None else Failure(**failure),
         ledger=members[_LEDGER].decode(errors="replace"),
         **fields,

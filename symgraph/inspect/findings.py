@@ -56,8 +56,8 @@ class Finding:
         return "\n".join([visible(self.message), *(f"  {visible(line)}" for line in below)])
 
 
-def named(graph: Graph, i: int) -> str:
-    """How a node is called: `%x` for a leaf of that name, else by its number.
+def named(graph: Graph, i: int, names: Sequence[str] = ()) -> str:
+    """How a node is called: as one of `names`, if there are any; else `%x` for a leaf of that name, or by its number.
 
     >>> from symgraph.define import define
     >>> from symgraph.expr import placeholder
@@ -65,13 +65,13 @@ def named(graph: Graph, i: int) -> str:
     >>> named(graph, 0), named(graph, 1)
     ('%x', '%1')
     """
-    return f"%{leaf_name(graph.nodes[i].op) or i}"
+    return names[i] if names else f"%{leaf_name(graph.nodes[i].op) or i}"
 
 
-def told(graph: Graph, node: Node) -> str:
+def told(graph: Graph, node: Node, names: Sequence[str] = ()) -> str:
     """A node with its op, operands and type: `%3 (mul of %x, %2: f32[n])`."""
-    of = f" of {', '.join(named(graph, i) for i in node.inputs)}" if node.inputs else ""
-    return f"{named(graph, node.id)} ({node.op.name}{of}: {node.type})"
+    of = f" of {', '.join(named(graph, i, names) for i in node.inputs)}" if node.inputs else ""
+    return f"{named(graph, node.id, names)} ({node.op.name}{of}: {node.type})"
 
 
 def lines_of(capsule: Capsule, origin: Origin) -> tuple[str, ...]:
@@ -82,10 +82,12 @@ def lines_of(capsule: Capsule, origin: Origin) -> tuple[str, ...]:
     return (*lines, *filter(None, (scope, made)))
 
 
-def described(graph: Graph, node: Node, results: Sequence[Value]) -> tuple[str, ...]:
+def described(
+    graph: Graph, node: Node, results: Sequence[Value], names: Sequence[str] = ()
+) -> tuple[str, ...]:
     """The operands of a node with their statistics, each once."""
     ids = list(dict.fromkeys(node.inputs))
-    shown = [f"{named(graph, i)}: {numbers(results[i])}" for i in ids[:_SHOWN]]
+    shown = [f"{named(graph, i, names)}: {numbers(results[i])}" for i in ids[:_SHOWN]]
     return (*shown, f"and {len(ids) - _SHOWN} more") if len(ids) > _SHOWN else tuple(shown)
 
 

@@ -48,7 +48,7 @@ def hidden(capsule: Capsule, results: Sequence[Value]) -> str:
     ]
     if not bad:
         return ""
-    first = told(capsule.graph, capsule.graph.nodes[bad[0]])
+    first = told(capsule.graph, capsule.graph.nodes[bad[0]], capsule.names)
     count = f"{len(bad)} values are" if len(bad) > 1 else "one value is"
     return f"{count} not finite, and no result shows it; the first is {first}"
 
@@ -112,10 +112,12 @@ def _finding(capsule: Capsule, node: Node, results: Sequence[Value]) -> Finding:
         kind = "variable"
         message = f"the variable {node.op.label!r} was not finite before the step: {odd}"
     elif not node.inputs:
-        kind, message = "constant", f"{told(capsule.graph, node)} is not finite: {odd}"
+        kind, message = "constant", f"{told(capsule.graph, node, capsule.names)} is not finite: {odd}"
     else:
         cause = _cause(node, [results[i] for i in node.inputs], value)
-        message = f"{told(capsule.graph, node)} is the first that is not finite, by {cause}: {odd}"
+        message = (
+            f"{told(capsule.graph, node, capsule.names)} is the first that is not finite, by {cause}: {odd}"
+        )
     return Finding(
         kind,
         message,
@@ -123,7 +125,7 @@ def _finding(capsule: Capsule, node: Node, results: Sequence[Value]) -> Finding:
         op=node.op.name,
         type=str(node.type),
         lines=lines_of(capsule, node.origin),
-        operands=described(capsule.graph, node, results),
+        operands=described(capsule.graph, node, results, capsule.names),
     )
 
 
@@ -147,10 +149,10 @@ def _raised(capsule: Capsule, node: Node, results: Sequence[Value]) -> Finding:
     message = getattr(error, "message", None) or f"{type(error).__name__}: {error}"
     return Finding(
         "error",
-        f"{told(capsule.graph, node)} raises {type(error).__name__}: {message}",
+        f"{told(capsule.graph, node, capsule.names)} raises {type(error).__name__}: {message}",
         node=node.id,
         op=node.op.name,
         type=str(node.type),
         lines=lines_of(capsule, node.origin),
-        operands=described(capsule.graph, node, results),
+        operands=described(capsule.graph, node, results, capsule.names),
     )

@@ -108,6 +108,18 @@ def test_a_capsule_on_request(tmp_path: Path) -> None:
     assert sg.replay(tmp_path / "c").findings[0].op == "log"
 
 
+def test_nodes_are_called_as_in_the_graph_of_the_session(tmp_path: Path) -> None:
+    x = sg.placeholder("x", ("n",))
+    bad = sg.sqrt(x - 1.0)
+    whole = sg.define(other=sg.tanh(sg.sigmoid(x) * 3.0), y=bad * 2.0)
+    with sg.Session(whole, backend="numpy") as session:
+        session.capsule(tmp_path / "c", "y", {"x": np.zeros(2, np.float32)})
+    (finding, *_) = sg.replay(tmp_path / "c").findings
+    name = next(f"%{node.id}" for node in whole.nodes if node.op.name == "sqrt")
+    assert finding.message.startswith(f"{name} (sqrt of ")
+    assert finding.node != int(name[1:])  # the run's own graph is smaller
+
+
 def test_a_node_that_is_fed_is_a_leaf_of_the_capsule(tmp_path: Path) -> None:
     x = sg.placeholder("x", ("n",))
     middle = sg.exp(x)
@@ -259,7 +271,7 @@ def test_bits_come_back(tmp_path: Path) -> None:
     capsule = made(tmp_path / "c")
     feeds = tuple(held(node.op.label, array) for node, array in zip(leaves, arrays, strict=True))
     whole = sg.define({f"r{i}": leaf for i, leaf in enumerate(leaves)})
-    changed = attrs.evolve(capsule, graph=whole, feeds=feeds, variables=(), sizes={})
+    changed = attrs.evolve(capsule, graph=whole, feeds=feeds, variables=(), sizes={}, names=())
     write(tmp_path / "d", changed)
     found = read(tmp_path / "d")
     assert found.graph == whole
@@ -357,6 +369,7 @@ WRONG: dict[str, tuple[Callable[[Any, Any], None], str]] = {
     "no sizes": (_set("sizes", {}), "the size n"),
     "a failure that is none": (_set("failure", {"type": 1}), "its failure"),
     "lines that are none": (_set("lines", {"a": 1}), "its lines"),
+    "names of other nodes": (_set("names", ["%0"]), "its names"),
     "threads that are none": (_set("threads", "all"), "its threads"),
     "another shape": (_set("shape", [3, 2], "feeds"), "header"),
     "a negative shape": (_set("shape", [-2, 3], "feeds"), "its feeds"),
