@@ -47,7 +47,13 @@ export function spark(counts: readonly number[], bad: number): SVGSVGElement {
   const height = 22;
   const most = Math.max(1, ...counts);
   const step = width / Math.max(1, counts.length);
-  const chart = svg("svg", { class: "v-spark", width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
+  const chart = svg("svg", {
+    class: "v-spark",
+    width,
+    height,
+    viewBox: `0 0 ${width} ${height}`,
+    "aria-hidden": "true",
+  });
   counts.forEach((count, i) => {
     if (count === 0) return;
     const tall = Math.max(1, (count / most) * (height - 2));

@@ -39,7 +39,10 @@ export const code: View = {
     const listings = context.model.code?.listings ?? [];
     if (listings.length === 0) {
       const free = context.model.about.free;
-      const why = free.length === 0 ? "This page has no generated code." : `The sizes ${free.join(", ")} are not bound, and code is generated for numbers.`;
+      const why =
+        free.length === 0
+          ? "This page has no generated code."
+          : `The sizes ${free.join(", ")} are not bound, and code is generated for numbers.`;
       const example = (free.length === 0 ? ["batch"] : free).map((name) => `--size ${name}=128`).join(" ");
       return nothing("code", "Generated code", why, `Bind them to see it: explore ${example}.`);
     }
@@ -74,7 +77,11 @@ function shown(context: Context, listings: readonly Listing[]): HTMLElement {
     "section",
     { class: "v-view v-codes", "aria-label": "Generated code" },
     el("h2", {}, "Generated code"),
-    el("p", {}, `What the backend ${model.about.backend} runs. A line belongs to a kernel, a kernel to nodes, a node to lines of yours.`),
+    el(
+      "p",
+      {},
+      `What the backend ${model.about.backend} runs. A line belongs to a kernel, a kernel to nodes, a node to lines of yours.`,
+    ),
     el(
       "div",
       { class: "v-controls" },
@@ -172,13 +179,23 @@ function ofListing(context: Context, listing: Listing, select: (node: NodeId) =>
       },
       el("span", { class: `v-gutter${hue}`, "aria-hidden": "true" }, at + 1),
       el("span", { class: "v-text" }, ...coloured(lines[at] ?? "")),
-      starts ? el("span", { class: "v-mark" }, section.nodes.slice(0, 3).map((node) => cut(nodeName(model, { graph, node }), 40)).join(", ")) : null,
+      starts
+        ? el(
+            "span",
+            { class: "v-mark" },
+            section.nodes
+              .slice(0, 3)
+              .map((node) => cut(nodeName(model, { graph, node }), 40))
+              .join(", "),
+          )
+        : null,
     );
   }
 
   function coloured(line: string): Child[] {
     return tokens(line, listing.language).flatMap(([kind, text]: Token): Child[] => {
-      if (words === "" || !text.toLowerCase().includes(words)) return [kind === "" ? text : el("span", { class: `t-${kind}` }, text)];
+      if (words === "" || !text.toLowerCase().includes(words))
+        return [kind === "" ? text : el("span", { class: `t-${kind}` }, text)];
       const parts: Child[] = [];
       const low = text.toLowerCase();
       let last = 0;
@@ -192,12 +209,15 @@ function ofListing(context: Context, listing: Listing, select: (node: NodeId) =>
   }
 
   function inSections(at: number, node: NodeId): boolean {
-    return listing.sections.some((section) => section.first <= at + 1 && at + 1 <= section.last && section.nodes.includes(node));
+    return listing.sections.some(
+      (section) => section.first <= at + 1 && at + 1 <= section.last && section.nodes.includes(node),
+    );
   }
 
   function show(line: number): void {
     const top = line * ROW;
-    if (top < box.scrollTop + ROW || top > box.scrollTop + box.clientHeight - 3 * ROW) box.scrollTop = Math.max(0, top - 3 * ROW);
+    if (top < box.scrollTop + ROW || top > box.scrollTop + box.clientHeight - 3 * ROW)
+      box.scrollTop = Math.max(0, top - 3 * ROW);
     draw(true);
   }
 
@@ -215,7 +235,8 @@ function ofListing(context: Context, listing: Listing, select: (node: NodeId) =>
     const page = Math.max(1, Math.floor(box.clientHeight / ROW) - 2);
     const step = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page }[event.key];
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (step !== undefined) move((current < 0 ? Math.floor(box.scrollTop / ROW) : current) + (current < 0 ? 0 : step), false);
+    if (step !== undefined)
+      move((current < 0 ? Math.floor(box.scrollTop / ROW) : current) + (current < 0 ? 0 : step), false);
     else if (event.key === "Home") move(0, false);
     else if (event.key === "End") move(lines.length - 1, false);
     else if (event.key === "Enter" || event.key === " ") move(Math.max(0, current), true);
@@ -228,15 +249,23 @@ function ofListing(context: Context, listing: Listing, select: (node: NodeId) =>
   const panel = el("aside", { class: "v-panel", tabindex: 0, "aria-label": "Where the code comes from" });
   function tell(section: Section | undefined, line: number | null): void {
     if (section === undefined || section.nodes.length === 0) {
-      const why = section === undefined ? "This line belongs to no kernel: it is the frame around them." : `${codeName(section)} belongs to no node.`;
+      const why =
+        section === undefined
+          ? "This line belongs to no kernel: it is the frame around them."
+          : `${codeName(section)} belongs to no node.`;
       fill(panel, el("p", { class: "v-quiet" }, `Line ${(line ?? 0) + 1}`), el("p", {}, why));
       return;
     }
     const from = new Map<string, Line>();
     for (const node of section.nodes) for (const one of kernelLines(model, node)) from.set(place(one), one);
-    fill(panel,
+    fill(
+      panel,
       el("h3", {}, codeName(section)),
-      el("p", { class: "v-quiet" }, `${line === null ? "Lines" : `Line ${line + 1} of`} ${section.first} to ${section.last}`),
+      el(
+        "p",
+        { class: "v-quiet" },
+        `${line === null ? "Lines" : `Line ${line + 1} of`} ${section.first} to ${section.last}`,
+      ),
       ...section.nodes.slice(0, 8).flatMap((node) => ofNode(node)),
       el("h4", {}, "From your lines"),
       lineList([...from.values()]),
@@ -247,13 +276,22 @@ function ofListing(context: Context, listing: Listing, select: (node: NodeId) =>
     const kernel = model.fusion.kernels.find((one) => one.node === node);
     const own = el("p", {}, "Kernel ", nodeButton(context, { graph, node }));
     if (kernel === undefined || kernel.members.length < 2) return [own];
-    return [own, el("h4", {}, `Its ${count(kernel.members.length, "node")}`), nodeList(context, model.fusion.unfused, kernel.members, 16)];
+    return [
+      own,
+      el("h4", {}, `Its ${count(kernel.members.length, "node")}`),
+      nodeList(context, model.fusion.unfused, kernel.members, 16),
+    ];
   }
 
   // --- search ----------------------------------------------------------------------------------------------------------
 
   const status = el("span", { class: "v-quiet", role: "status" });
-  const input = el("input", { type: "search", placeholder: "Search the text", autocomplete: "off", spellcheck: "false" });
+  const input = el("input", {
+    type: "search",
+    placeholder: "Search the text",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
   const turn = (label: string, text: string, by: number): HTMLElement =>
     el("button", { type: "button", "aria-label": label, title: label, onclick: () => next(by) }, text);
   input.addEventListener("input", () => {
@@ -307,9 +345,21 @@ function ofListing(context: Context, listing: Listing, select: (node: NodeId) =>
     page: 25,
     empty: "No line of yours is known for this code.",
     columns: [
-      { title: "Line", head: true, by: (one) => `${one.line.path}:${String(one.line.number).padStart(8, "0")}`, cell: (one) => el("span", { class: "v-place" }, place(one.line)) },
+      {
+        title: "Line",
+        head: true,
+        by: (one) => `${one.line.path}:${String(one.line.number).padStart(8, "0")}`,
+        cell: (one) => el("span", { class: "v-place" }, place(one.line)),
+      },
       { title: "Text", wide: true, cell: (one) => el("code", {}, one.line.text) },
-      { title: "Code", wide: true, cell: (one) => [...one.sections.slice(0, 6).map(jump), one.sections.length > 6 ? ` and ${one.sections.length - 6} more` : null] },
+      {
+        title: "Code",
+        wide: true,
+        cell: (one) => [
+          ...one.sections.slice(0, 6).map(jump),
+          one.sections.length > 6 ? ` and ${one.sections.length - 6} more` : null,
+        ],
+      },
     ],
   });
 
@@ -323,7 +373,16 @@ function ofListing(context: Context, listing: Listing, select: (node: NodeId) =>
       turn("Previous line that matches", "↑", -1),
       turn("Next line that matches", "↓", 1),
       status,
-      el("button", { type: "button", class: "v-save", onclick: () => save(`${model.about.name || "symgraph"}.${suffix(listing.language)}`, listing.text, "text/plain") }, "Save the text"),
+      el(
+        "button",
+        {
+          type: "button",
+          class: "v-save",
+          onclick: () =>
+            save(`${model.about.name || "symgraph"}.${suffix(listing.language)}`, listing.text, "text/plain"),
+        },
+        "Save the text",
+      ),
     ),
     el("div", { class: "v-split" }, box, panel),
     el("h3", {}, "Kernels"),
@@ -331,7 +390,14 @@ function ofListing(context: Context, listing: Listing, select: (node: NodeId) =>
     el("h3", {}, "Your lines"),
     yours.element,
   );
-  fill(panel, el("p", { class: "v-quiet" }, "Choose a line, with the pointer or the arrow keys, to see its kernel, nodes and your lines."));
+  fill(
+    panel,
+    el(
+      "p",
+      { class: "v-quiet" },
+      "Choose a line, with the pointer or the arrow keys, to see its kernel, nodes and your lines.",
+    ),
+  );
   new ResizeObserver(() => draw()).observe(box);
   draw(true);
 
@@ -359,7 +425,9 @@ function userLines(context: Context, listing: Listing): { line: Line; sections: 
       }
     }
   }
-  return [...found.values()].sort((a, b) => (a.line.path < b.line.path ? -1 : a.line.path > b.line.path ? 1 : a.line.number - b.line.number));
+  return [...found.values()].sort((a, b) =>
+    a.line.path < b.line.path ? -1 : a.line.path > b.line.path ? 1 : a.line.number - b.line.number,
+  );
 }
 
 function suffix(language: string): string {

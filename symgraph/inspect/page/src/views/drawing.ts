@@ -25,7 +25,12 @@ interface Way {
 }
 
 // The nodes that something reads or that are outputs; `group` gives the number that nodes of one colour share.
-export function drawing(context: Context, id: GraphId, group: (node: NodeId) => number | null, what: string): SVGSVGElement {
+export function drawing(
+  context: Context,
+  id: GraphId,
+  group: (node: NodeId) => number | null,
+  what: string,
+): SVGSVGElement {
   const { model } = context;
   const graph = graphOf(model, id);
   const members = new Map<number, number>();
@@ -124,7 +129,9 @@ function layered(inputs: readonly NodeId[][]): { places: Placed[]; ways: Way[]; 
   for (let sweep = 0; sweep < SWEEPS; sweep++) {
     const down = sweep % 2 === 0;
     for (const row of down ? layers : [...layers].reverse()) {
-      const wish = new Map(row.map((vertex) => [vertex, middle((down ? above : below)[vertex] ?? [], x) ?? x[vertex] ?? 0]));
+      const wish = new Map(
+        row.map((vertex) => [vertex, middle((down ? above : below)[vertex] ?? [], x) ?? x[vertex] ?? 0]),
+      );
       row.sort((a, b) => (wish.get(a) ?? 0) - (wish.get(b) ?? 0));
       settle(row, wish, x, many);
     }
@@ -140,7 +147,12 @@ function layered(inputs: readonly NodeId[][]): { places: Placed[]; ways: Way[]; 
     to: chain.at(-1) ?? 0,
     way: chain.flatMap((vertex) => all[vertex] ?? []),
   }));
-  return { places: all.slice(0, many), ways, width: high - low + WIDE + 2 * GAP, height: (layers.length - 1) * LAYER + TALL + 2 * GAP };
+  return {
+    places: all.slice(0, many),
+    ways,
+    width: high - low + WIDE + 2 * GAP,
+    height: (layers.length - 1) * LAYER + TALL + 2 * GAP,
+  };
 }
 
 const room = (vertex: number, many: number): number => (vertex < many ? WIDE + GAP : GAP * 1.5);
@@ -163,7 +175,12 @@ function settle(row: readonly number[], wish: ReadonlyMap<number, number>, x: nu
   const blocks: { vertices: number[]; start: number; wide: number; sum: number }[] = [];
   for (const vertex of row) {
     const wide = room(vertex, many);
-    let block = { vertices: [vertex], start: (wish.get(vertex) ?? 0) - wide / 2, wide, sum: (wish.get(vertex) ?? 0) - wide / 2 };
+    let block = {
+      vertices: [vertex],
+      start: (wish.get(vertex) ?? 0) - wide / 2,
+      wide,
+      sum: (wish.get(vertex) ?? 0) - wide / 2,
+    };
     for (let last = blocks.at(-1); last !== undefined && last.start + last.wide > block.start; last = blocks.at(-1)) {
       const sum = last.sum + block.sum - block.vertices.length * last.wide;
       const vertices = [...last.vertices, ...block.vertices];

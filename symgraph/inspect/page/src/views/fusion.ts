@@ -69,7 +69,12 @@ function shown(context: Context, found: Fusion): HTMLElement {
     page: 25,
     sorted: [1, true],
     columns: [
-      { title: "Kernel", head: true, by: (kernel) => kernel.node, cell: (kernel) => nodeButton(context, fused(kernel.node)) },
+      {
+        title: "Kernel",
+        head: true,
+        by: (kernel) => kernel.node,
+        cell: (kernel) => nodeButton(context, fused(kernel.node)),
+      },
       { title: "Nodes", numeric: true, by: (kernel) => kernel.members.length, cell: (kernel) => kernel.members.length },
       { title: "Members", wide: true, cell: (kernel) => nodeList(context, found.unfused, kernel.members, 6) },
       { title: "Numerics", by: (kernel) => kernel.numerics, cell: (kernel) => numerics(kernel.numerics) },
@@ -87,7 +92,11 @@ function shown(context: Context, found: Fusion): HTMLElement {
     const all = kernelLines(model, kernel.node);
     if (all.length === 0) return el("span", { class: "v-quiet" }, "–");
     const more = all.length > 3 ? ` and ${all.length - 3} more` : "";
-    return el("span", { class: "v-place", title: all.map(place).join("\n") }, all.slice(0, 3).map(nearPlace).join(", ") + more);
+    return el(
+      "span",
+      { class: "v-place", title: all.map(place).join("\n") },
+      all.slice(0, 3).map(nearPlace).join(", ") + more,
+    );
   }
 
   let texts: Map<Kernel, string> | null = null;
@@ -110,7 +119,12 @@ function shown(context: Context, found: Fusion): HTMLElement {
     page: 25,
     empty: "No neighbours are apart.",
     columns: [
-      { title: "Producer", head: true, by: (row) => row.producer, cell: (row) => nodeButton(context, unfused(row.producer)) },
+      {
+        title: "Producer",
+        head: true,
+        by: (row) => row.producer,
+        cell: (row) => nodeButton(context, unfused(row.producer)),
+      },
       { title: "Consumer", by: (row) => row.consumer, cell: (row) => nodeButton(context, unfused(row.consumer)) },
       { title: "Why not", wide: true, by: (row) => row.reason, cell: (row) => row.reason },
     ],
@@ -118,7 +132,10 @@ function shown(context: Context, found: Fusion): HTMLElement {
   const byReason = field(
     "Reason",
     choice(
-      [["", `all (${found.declined.length})`], ...reasons.map(([reason, many]): [string, string] => [reason, `${reason} (${many})`])],
+      [
+        ["", `all (${found.declined.length})`],
+        ...reasons.map(([reason, many]): [string, string] => [reason, `${reason} (${many})`]),
+      ],
       (reason) => apart.show(found.declined.filter((row) => reason === "" || general(row.reason) === reason)),
     ),
   );
@@ -147,7 +164,8 @@ function shown(context: Context, found: Fusion): HTMLElement {
     const row = kernels.reveal((one) => one === kernel);
     for (const [one, element] of kernels.shown()) element.classList.toggle("current", one === kernel);
     if (away(root)) row?.scrollIntoView({ block: "nearest" });
-    fill(detail,
+    fill(
+      detail,
       el("h3", {}, nodeName(model, fused(kernel.node))),
       el("p", {}, el("strong", {}, kernel.name), " ", numerics(kernel.numerics)),
       el("p", { class: "v-why" }, kernel.why),
@@ -155,7 +173,11 @@ function shown(context: Context, found: Fusion): HTMLElement {
       nodeList(context, found.unfused, kernel.members, 24),
       el("h4", {}, "From your lines"),
       lineList(kernelLines(model, kernel.node)),
-      el("p", {}, el("button", { type: "button", onclick: () => context.show("code", fused(kernel.node)) }, "Its generated code")),
+      el(
+        "p",
+        {},
+        el("button", { type: "button", onclick: () => context.show("code", fused(kernel.node)) }, "Its generated code"),
+      ),
     );
   });
 
@@ -171,7 +193,8 @@ function shown(context: Context, found: Fusion): HTMLElement {
 function drawn(context: Context, found: Fusion, home: ReadonlyMap<NodeId, Kernel>, open: boolean): HTMLElement {
   const box = el("div", { class: "v-scroll", role: "group", tabindex: 0, "aria-label": "Drawing, may scroll" });
   const draw = (): void => {
-    if (box.childElementCount === 0) box.append(drawing(context, found.unfused, (node) => home.get(node)?.node ?? null, "kernel"));
+    if (box.childElementCount === 0)
+      box.append(drawing(context, found.unfused, (node) => home.get(node)?.node ?? null, "kernel"));
   };
   if (open) draw();
   return el(
@@ -190,7 +213,10 @@ function numerics(name: string): HTMLElement {
 function summary(found: Fusion, size: number): string {
   const several = found.kernels.filter((kernel) => kernel.members.length > 1);
   const inside = several.reduce((sum, kernel) => sum + kernel.members.length, 0);
-  const most = largest(several.map((kernel) => kernel.members.length), 0);
+  const most = largest(
+    several.map((kernel) => kernel.members.length),
+    0,
+  );
   const biggest = several.length === 0 ? "" : `, the largest of ${most}`;
   return (
     `${count(inside, "node")} of ${size.toLocaleString("en")} run in ${count(several.length, "kernel")} of several nodes${biggest}. ` +
@@ -216,7 +242,15 @@ function asking(context: Context, found: Fusion, home: ReadonlyMap<NodeId, Kerne
   const answer = el("p", { class: "v-answer", role: "status" });
   const list = el("datalist", { id: unique("v") });
   const input = (label: string): HTMLInputElement =>
-    el("input", { type: "text", class: "v-id", "aria-label": label, list: list.id, placeholder: "%3 or a name", autocomplete: "off", spellcheck: "false" });
+    el("input", {
+      type: "text",
+      class: "v-id",
+      "aria-label": label,
+      list: list.id,
+      placeholder: "%3 or a name",
+      autocomplete: "off",
+      spellcheck: "false",
+    });
   const a = input("One node of the graph before fusion");
   const b = input("Another node of the graph before fusion");
   for (const one of [a, b]) one.addEventListener("input", () => suggest(one.value));
@@ -243,11 +277,20 @@ function asking(context: Context, found: Fusion, home: ReadonlyMap<NodeId, Kerne
     const [one, other] = [nodeOf(a.value), nodeOf(b.value)];
     if (one === null || other === null) {
       const wrong = one === null ? a : b;
-      replace(answer, `“${wrong.value}” names no node of the graph before fusion: write an id from %0 to %${names.length - 1}, or a part of a name.`);
+      replace(
+        answer,
+        `“${wrong.value}” names no node of the graph before fusion: write an id from %0 to %${names.length - 1}, or a part of a name.`,
+      );
       return;
     }
     const at = (node: NodeId): Reference => ({ graph: found.unfused, node });
-    replace(answer, nodeButton(context, at(one)), " and ", nodeButton(context, at(other)), ` ${verdict(found, graph.inputs, home, one, other)}`);
+    replace(
+      answer,
+      nodeButton(context, at(one)),
+      " and ",
+      nodeButton(context, at(other)),
+      ` ${verdict(found, graph.inputs, home, one, other)}`,
+    );
   }
 
   const take = (one: HTMLInputElement): HTMLElement =>
@@ -261,7 +304,11 @@ function asking(context: Context, found: Fusion, home: ReadonlyMap<NodeId, Kerne
         onclick: () => {
           const selection = context.selection;
           if (selection?.graph === found.unfused) one.value = nodeName(model, selection);
-          else replace(answer, "Select a node of the graph before fusion first: a member of a kernel, or one of the drawing.");
+          else
+            replace(
+              answer,
+              "Select a node of the graph before fusion first: a member of a kernel, or one of the drawing.",
+            );
         },
       },
       "Selected",

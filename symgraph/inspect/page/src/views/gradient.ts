@@ -177,7 +177,8 @@ function pairs(context: Context, found: Gradient): HTMLElement {
     if (here === undefined) return;
     for (const node of saved) {
       const from = rows.get(node);
-      if (from !== undefined && from !== here) left.append(arc(middles[from] ?? 0, middles[here] ?? 0, -1, "saved", from - here));
+      if (from !== undefined && from !== here)
+        left.append(arc(middles[from] ?? 0, middles[here] ?? 0, -1, "saved", from - here));
     }
   }
 
@@ -239,7 +240,14 @@ function pairs(context: Context, found: Gradient): HTMLElement {
     controls,
     el("div", { class: "v-split" }, el("div", { class: "v-mirror" }, left, grid.element, right), panel),
   );
-  fill(panel, el("p", { class: "v-quiet" }, "Point at a row, or go to one with the keyboard, to see how its adjoint comes about."));
+  fill(
+    panel,
+    el(
+      "p",
+      { class: "v-quiet" },
+      "Point at a row, or go to one with the keyboard, to see how its adjoint comes about.",
+    ),
+  );
 
   const pairOf = (selection: Reference | null): Pair | null =>
     selection?.graph === graph ? (byNode.get(selection.node) ?? byAdjoint.get(selection.node) ?? null) : null;
@@ -262,7 +270,8 @@ function pairs(context: Context, found: Gradient): HTMLElement {
 function summary(found: Gradient): string {
   const reached = found.pairs.filter((pair) => pair.adjoint !== null).length;
   const zero = found.pairs.filter((pair) => pair.zero !== "").length;
-  const by = found.wrt.length === 0 ? "" : ` by ${found.wrt.slice(0, 6).join(", ")}${found.wrt.length > 6 ? ", …" : ""}`;
+  const by =
+    found.wrt.length === 0 ? "" : ` by ${found.wrt.slice(0, 6).join(", ")}${found.wrt.length > 6 ? ", …" : ""}`;
   const zeros = zero === 0 ? "" : ` ${count(zero, "adjoint is", "adjoints are")} zero everywhere in this run.`;
   return `The derivative of ${found.of}${by}: ${count(found.pairs.length, "forward node")}, ${reached} with an adjoint.${zeros}`;
 }
@@ -311,7 +320,13 @@ function explanation(context: Context, found: Gradient, pair: Pair): HTMLElement
   } else {
     parts.push(
       el("h4", {}, "Adjoint"),
-      el("p", {}, nodeButton(context, at(pair.adjoint)), " ", el("span", { class: "v-type" }, nodeType(model, at(pair.adjoint)))),
+      el(
+        "p",
+        {},
+        nodeButton(context, at(pair.adjoint)),
+        " ",
+        el("span", { class: "v-type" }, nodeType(model, at(pair.adjoint))),
+      ),
     );
     parts.push(
       pair.rules.length === 0
@@ -320,10 +335,14 @@ function explanation(context: Context, found: Gradient, pair: Pair): HTMLElement
     );
     if (pair.zero !== "") {
       parts.push(el("h4", {}, "Why is it zero?"), el("p", { class: "v-why" }, pair.zero));
-      if (pair.zeroPath.length > 0) parts.push(nodePath(context, graph, pair.zeroPath, "The way to the node whose rule gave zero"));
+      if (pair.zeroPath.length > 0)
+        parts.push(nodePath(context, graph, pair.zeroPath, "The way to the node whose rule gave zero"));
     }
     if (pair.path.length > 1) {
-      parts.push(el("h4", {}, `On the way to ${found.of}`), nodePath(context, graph, pair.path, `The way to ${found.of}`));
+      parts.push(
+        el("h4", {}, `On the way to ${found.of}`),
+        nodePath(context, graph, pair.path, `The way to ${found.of}`),
+      );
     }
   }
   if (pair.saved.length > 0) {
@@ -344,7 +363,9 @@ function told(context: Context, found: Gradient, use: VJP): Child[] {
   ];
   if (use.result !== null) parts.push(" gives ", nodeButton(context, at(use.result)));
   if (use.saved.length > 0) {
-    parts.push(el("div", { class: "v-reads" }, el("span", {}, "needs the saved "), nodeList(context, found.graph, use.saved, 6)));
+    parts.push(
+      el("div", { class: "v-reads" }, el("span", {}, "needs the saved "), nodeList(context, found.graph, use.saved, 6)),
+    );
   } else parts.push(el("div", { class: "v-quiet" }, "needs no saved value"));
   return parts;
 }

@@ -40,12 +40,20 @@ export const memory: View = {
     const found = context.model.memory;
     const free = context.model.about.free;
     if (found === null) {
-      const why = free.length === 0 ? "No memory plan was made." : `The sizes ${free.join(", ")} are not bound, and a plan is made for numbers.`;
+      const why =
+        free.length === 0
+          ? "No memory plan was made."
+          : `The sizes ${free.join(", ")} are not bound, and a plan is made for numbers.`;
       const example = (free.length === 0 ? ["batch"] : free).map((name) => `--size ${name}=128`).join(" ");
       return nothing("memory", "Memory", why, `Bind them to see the plan: explore ${example}.`);
     }
     if (found.buffers.length === 0) {
-      return nothing("memory", "Memory", "The program needs no memory of its own: no value outlives a kernel.", found.unplanned);
+      return nothing(
+        "memory",
+        "Memory",
+        "The program needs no memory of its own: no value outlives a kernel.",
+        found.unplanned,
+      );
     }
     return shown(context, found);
   },
@@ -53,10 +61,14 @@ export const memory: View = {
 
 // Bytes in use at each step. A buffer that takes another's memory over in place ends that one's claim.
 export function liveBytes(found: Memory): Float64Array {
-  const steps = largest(found.buffers.map((buffer) => buffer.death + 1), Math.max(found.steps, 1));
+  const steps = largest(
+    found.buffers.map((buffer) => buffer.death + 1),
+    Math.max(found.steps, 1),
+  );
   const change = new Float64Array(steps + 1);
   const taken = new Map<string, number>(); // by node and offset: a node has several buffers, where it has scratch
-  for (const buffer of found.buffers) if (buffer.over !== null) taken.set(`${buffer.over}:${buffer.offset}`, buffer.birth);
+  for (const buffer of found.buffers)
+    if (buffer.over !== null) taken.set(`${buffer.over}:${buffer.offset}`, buffer.birth);
   for (const buffer of found.buffers) {
     const end = Math.min(buffer.death + 1, taken.get(`${buffer.node}:${buffer.offset}`) ?? Infinity);
     change[buffer.birth] = (change[buffer.birth] ?? 0) + buffer.size;
@@ -79,8 +91,18 @@ function shown(context: Context, found: Memory): HTMLElement {
     sorted: [1, true],
     empty: "No buffer matches the filter.",
     columns: [
-      { title: "Node", head: true, by: (one) => one.node, cell: (one) => nodeButton(context, at(one.node), `%${one.node} ${cut(one.label, 40)}`) },
-      { title: "Bytes", numeric: true, by: (one) => one.size, cell: (one) => el("span", { title: one.size.toLocaleString("en") }, bytes(one.size)) },
+      {
+        title: "Node",
+        head: true,
+        by: (one) => one.node,
+        cell: (one) => nodeButton(context, at(one.node), `%${one.node} ${cut(one.label, 40)}`),
+      },
+      {
+        title: "Bytes",
+        numeric: true,
+        by: (one) => one.size,
+        cell: (one) => el("span", { title: one.size.toLocaleString("en") }, bytes(one.size)),
+      },
       { title: "Offset", numeric: true, by: (one) => one.offset, cell: (one) => one.offset.toLocaleString("en") },
       { title: "From step", numeric: true, by: (one) => one.birth, cell: (one) => one.birth },
       { title: "To step", numeric: true, by: (one) => one.death, cell: (one) => one.death },
@@ -111,12 +133,20 @@ function shown(context: Context, found: Memory): HTMLElement {
   function filter(): void {
     grid.show(
       found.buffers.filter(
-        (one) => (which === "all" || (which === "peak" ? one.atPeak : one.over !== null)) && (words === "" || searched(one).includes(words)),
+        (one) =>
+          (which === "all" || (which === "peak" ? one.atPeak : one.over !== null)) &&
+          (words === "" || searched(one).includes(words)),
       ),
     );
   }
   const searched = (one: Buffer): string =>
-    [`%${one.node} ${one.label}`, one.expression, ...kernelLines(model, one.node).flatMap((each) => [place(each), each.text])].join("\n").toLowerCase();
+    [
+      `%${one.node} ${one.label}`,
+      one.expression,
+      ...kernelLines(model, one.node).flatMap((each) => [place(each), each.text]),
+    ]
+      .join("\n")
+      .toLowerCase();
   const atPeak = found.buffers.filter((one) => one.atPeak).length;
   const inPlace = found.buffers.filter((one) => one.over !== null).length;
   const controls = el(
@@ -153,7 +183,10 @@ function shown(context: Context, found: Memory): HTMLElement {
     el("div", { class: "v-split" }, grid.element, detail),
     found.unplanned === "" ? null : el("p", { class: "v-quiet" }, found.unplanned),
   );
-  fill(detail, el("p", { class: "v-quiet" }, "Choose a buffer, in the chart or in the table, to see its node and line."));
+  fill(
+    detail,
+    el("p", { class: "v-quiet" }, "Choose a buffer, in the chart or in the table, to see its node and line."),
+  );
 
   follow(context, root, (selection) => {
     const node = kernelOf(model, selection);
@@ -180,7 +213,11 @@ function facts(context: Context, found: Memory): HTMLElement {
     ["In named sizes", el("code", {}, found.expression)],
   ];
   if (sizes !== "") rows.push(["For", sizes]);
-  return el("dl", { class: "v-facts v-across" }, ...rows.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  return el(
+    "dl",
+    { class: "v-facts v-across" },
+    ...rows.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
+  );
 }
 
 function described(context: Context, found: Memory, node: NodeId, own: readonly Buffer[]): Element[] {
@@ -191,7 +228,8 @@ function described(context: Context, found: Memory, node: NodeId, own: readonly 
     lineList(kernelLines(model, node), 4),
     ...own.slice(0, 8).flatMap((buffer) => {
       const next = found.buffers.find((one) => one.over === node && one.offset === buffer.offset);
-      const share = found.live > 0 && buffer.atPeak ? `, ${percent(buffer.size / found.live)} of what the peak needs` : "";
+      const share =
+        found.live > 0 && buffer.atPeak ? `, ${percent(buffer.size / found.live)} of what the peak needs` : "";
       const facts: [string, Child][] = [
         ["bytes", `${buffer.size.toLocaleString("en")} (${bytes(buffer.size)})${share}`],
         ["in named sizes", el("code", {}, buffer.expression)],
@@ -201,8 +239,12 @@ function described(context: Context, found: Memory, node: NodeId, own: readonly 
       return [
         el("h4", {}, buffer.label),
         el("dl", { class: "v-facts" }, ...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
-        ...(buffer.over === null ? [] : [el("p", {}, "Written in place of ", nodeButton(context, at(buffer.over)), ".")]),
-        ...(next === undefined ? [] : [el("p", {}, "Its memory is taken over by ", nodeButton(context, at(next.node)), ".")]),
+        ...(buffer.over === null
+          ? []
+          : [el("p", {}, "Written in place of ", nodeButton(context, at(buffer.over)), ".")]),
+        ...(next === undefined
+          ? []
+          : [el("p", {}, "Its memory is taken over by ", nodeButton(context, at(next.node)), ".")]),
       ];
     }),
   ];
@@ -227,20 +269,44 @@ function plan(context: Context, found: Memory): HTMLElement {
       legend("buffer", "a buffer"),
       legend("peak", "in use at the peak"),
       legend("place", "written in place of another"),
-      el("span", { class: "v-quiet" }, left > 0 ? `The ${DRAWN} largest of ${count(found.buffers.length, "buffer")} are drawn.` : "Steps from left to right; click a buffer to select its node."),
+      el(
+        "span",
+        { class: "v-quiet" },
+        left > 0
+          ? `The ${DRAWN} largest of ${count(found.buffers.length, "buffer")} are drawn.`
+          : "Steps from left to right; click a buffer to select its node.",
+      ),
     ),
   );
   return figure;
 }
 
 const legend = (kind: string, text: string): HTMLElement =>
-  el("span", { class: "v-key" }, svg("svg", { width: 14, height: 12, class: "v-chart", "aria-hidden": "true" }, svg("rect", { class: `buffer ${kind}`, x: 1, y: 1, width: 12, height: 10 })), text);
+  el(
+    "span",
+    { class: "v-key" },
+    svg(
+      "svg",
+      { width: 14, height: 12, class: "v-chart", "aria-hidden": "true" },
+      svg("rect", { class: `buffer ${kind}`, x: 1, y: 1, width: 12, height: 10 }),
+    ),
+    text,
+  );
 
-function planChart(context: Context, found: Memory, drawn: readonly Buffer[], x: (step: number) => number, steps: number): SVGSVGElement {
+function planChart(
+  context: Context,
+  found: Memory,
+  drawn: readonly Buffer[],
+  x: (step: number) => number,
+  steps: number,
+): SVGSVGElement {
   const graph = context.model.fusion.fused;
   const top = 18;
   const base = PLAN - 8;
-  const arena = largest(drawn.map((one) => one.offset + one.size), Math.max(found.peak, 1));
+  const arena = largest(
+    drawn.map((one) => one.offset + one.size),
+    Math.max(found.peak, 1),
+  );
   const y = (offset: number): number => base - (offset / arena) * (base - top);
   const chart = svg("svg", {
     class: "v-chart",
@@ -263,11 +329,21 @@ function planChart(context: Context, found: Memory, drawn: readonly Buffer[], x:
     const group = svg(
       "g",
       { class: classes, "data-node": key(reference), onclick: () => context.select(reference) },
-      svg("title", {}, `${name}: ${bytes(one.size)} at ${one.offset}, steps ${one.birth} to ${one.death}${one.over === null ? "" : `, in place of %${one.over}`}`),
+      svg(
+        "title",
+        {},
+        `${name}: ${bytes(one.size)} at ${one.offset}, steps ${one.birth} to ${one.death}${one.over === null ? "" : `, in place of %${one.over}`}`,
+      ),
       svg("rect", { x: x(one.birth), y: y(one.offset + one.size), width: wide, height: tall }),
     );
     if (tall >= 14 && wide >= 40) {
-      group.append(svg("text", { x: x(one.birth) + 4, y: y(one.offset + one.size) + Math.min(tall / 2 + 4, 14) }, cut(name, Math.max(3, Math.floor((wide - 6) / 6.6)))));
+      group.append(
+        svg(
+          "text",
+          { x: x(one.birth) + 4, y: y(one.offset + one.size) + Math.min(tall / 2 + 4, 14) },
+          cut(name, Math.max(3, Math.floor((wide - 6) / 6.6))),
+        ),
+      );
     }
     chart.append(group);
   }
@@ -275,7 +351,11 @@ function planChart(context: Context, found: Memory, drawn: readonly Buffer[], x:
   const late = peak > WIDTH - 220;
   chart.append(
     svg("line", { class: "peak-line", x1: peak, x2: peak, y1: top - 6, y2: base }),
-    svg("text", { class: "peak-text", x: peak + (late ? -5 : 5), y: 11, "text-anchor": late ? "end" : "start" }, `peak: ${bytes(found.live)} at step ${found.step}`),
+    svg(
+      "text",
+      { class: "peak-text", x: peak + (late ? -5 : 5), y: 11, "text-anchor": late ? "end" : "start" },
+      `peak: ${bytes(found.live)} at step ${found.step}`,
+    ),
     svg("line", { class: "axis", x1: LEFT, x2: WIDTH - RIGHT, y1: base, y2: base }),
   );
   return chart;
@@ -302,7 +382,13 @@ function liveChart(found: Memory, live: Float64Array, x: (step: number) => numbe
     svg("line", { class: "axis", x1: LEFT, x2: WIDTH - RIGHT, y1: base, y2: base }),
   );
   for (const tick of ticks(0, live.length - 1, 10, true)) {
-    chart.append(svg("text", { x: (x(tick) + x(tick + 1)) / 2, y: LIVE - 6, "text-anchor": "middle" }, `${tick === 0 ? "step " : ""}${tick}`));
+    chart.append(
+      svg(
+        "text",
+        { x: (x(tick) + x(tick + 1)) / 2, y: LIVE - 6, "text-anchor": "middle" },
+        `${tick === 0 ? "step " : ""}${tick}`,
+      ),
+    );
   }
   return chart;
 }

@@ -107,14 +107,14 @@ export function kernelLines(model: Model, node: NodeId): Line[] {
   const { fused, unfused } = model.fusion;
   const met = new Map<string, Line>();
   const members = kernelsOf(model).members.get(node) ?? [];
-  for (const line of [...linesOf(model, unfused, members), ...linesOf(model, fused, [node])]) met.set(place(line), line);
+  for (const line of [...linesOf(model, unfused, members), ...linesOf(model, fused, [node])])
+    met.set(place(line), line);
   return [...met.values()];
 }
 
 // --- nodes as buttons, and what is selected ---------------------------------------------------------------------------
 
-export const kindOf = (model: Model, { graph, node }: Reference): string =>
-  model.graphs[graph]?.kind[node] ?? "op";
+export const kindOf = (model: Model, { graph, node }: Reference): string => model.graphs[graph]?.kind[node] ?? "op";
 
 // A button with a node's name that selects it. All of a view's buttons of the selected node are lit up by `follow`.
 export function nodeButton(context: Context, reference: Reference, text?: string): HTMLButtonElement {
@@ -228,7 +228,12 @@ export const codeName = (section: Section): string =>
 
 export function field(label: string, control: HTMLElement, hidden = false): HTMLElement {
   control.id ||= unique("v");
-  return el("span", { class: "v-field" }, el("label", { for: control.id, class: hidden ? "v-hidden" : undefined }, label), control);
+  return el(
+    "span",
+    { class: "v-field" },
+    el("label", { for: control.id, class: hidden ? "v-hidden" : undefined }, label),
+    control,
+  );
 }
 
 export function choice(options: [value: string, text: string][], changed: (value: string) => void): HTMLSelectElement {

@@ -47,7 +47,10 @@ export const profile: View = {
 function shown(context: Context, found: Profile): HTMLElement {
   const { model } = context;
   const at = (node: NodeId): Reference => ({ graph: model.fusion.fused, node });
-  const longest = largest(found.kernels.map((kernel) => kernel.time.high), 1e-12);
+  const longest = largest(
+    found.kernels.map((kernel) => kernel.time.high),
+    1e-12,
+  );
 
   const grid = table<KernelTime>({
     caption: "Kernels by time",
@@ -55,13 +58,33 @@ function shown(context: Context, found: Profile): HTMLElement {
     sorted: [1, true],
     empty: "No kernel matches the filter.",
     columns: [
-      { title: "Kernel", head: true, by: (one) => one.node, cell: (one) => nodeButton(context, at(one.node), `%${one.node} ${cut(one.name, 40)}`) },
+      {
+        title: "Kernel",
+        head: true,
+        by: (one) => one.node,
+        cell: (one) => nodeButton(context, at(one.node), `%${one.node} ${cut(one.name, 40)}`),
+      },
       { title: "Median", numeric: true, by: (one) => one.time.median, cell: (one) => seconds(one.time.median) },
       { title: "10th to 90th percentile", cell: (one) => whisker(one.time, longest) },
       { title: "Share", numeric: true, by: (one) => one.share, cell: (one) => percent(one.share) },
-      { title: "Flops", numeric: true, by: (one) => one.flops, cell: (one) => el("span", { title: one.flops.toLocaleString("en") }, figures(one.flops, "")) },
-      { title: "Bytes", numeric: true, by: (one) => one.bytes, cell: (one) => el("span", { title: one.bytes.toLocaleString("en") }, bytes(one.bytes)) },
-      { title: "Speed", numeric: true, by: (one) => rate(one), cell: (one) => (one.flops > 0 ? figures(rate(one), "FLOP/s") : "–") },
+      {
+        title: "Flops",
+        numeric: true,
+        by: (one) => one.flops,
+        cell: (one) => el("span", { title: one.flops.toLocaleString("en") }, figures(one.flops, "")),
+      },
+      {
+        title: "Bytes",
+        numeric: true,
+        by: (one) => one.bytes,
+        cell: (one) => el("span", { title: one.bytes.toLocaleString("en") }, bytes(one.bytes)),
+      },
+      {
+        title: "Speed",
+        numeric: true,
+        by: (one) => rate(one),
+        cell: (one) => (one.flops > 0 ? figures(rate(one), "FLOP/s") : "–"),
+      },
       { title: "Of the roofline", numeric: true, by: (one) => one.roofline, cell: (one) => roof(one) },
       { title: "Bound", by: (one) => one.bound, cell: (one) => one.bound },
       { title: "Line", cell: (one) => line(one) },
@@ -82,7 +105,10 @@ function shown(context: Context, found: Profile): HTMLElement {
   const filter = searchField("Filter by name or line", (words) =>
     grid.show(
       found.kernels.filter((one) =>
-        [`%${one.node} ${one.name}`, ...kernelLines(model, one.node).flatMap((each) => [place(each), each.text])].join("\n").toLowerCase().includes(words),
+        [`%${one.node} ${one.name}`, ...kernelLines(model, one.node).flatMap((each) => [place(each), each.text])]
+          .join("\n")
+          .toLowerCase()
+          .includes(words),
       ),
     ),
   );
@@ -105,9 +131,21 @@ function shown(context: Context, found: Profile): HTMLElement {
     el("h2", {}, "Profile"),
     found.failed === ""
       ? null
-      : el("div", { class: "v-note bad" }, el("p", {}, el("strong", {}, "The run ended with an error. "), "What was measured up to then is shown."), el("pre", { tabindex: 0, "aria-label": "The error" }, found.failed)),
+      : el(
+          "div",
+          { class: "v-note bad" },
+          el("p", {}, el("strong", {}, "The run ended with an error. "), "What was measured up to then is shown."),
+          el("pre", { tabindex: 0, "aria-label": "The error" }, found.failed),
+        ),
     el("p", {}, sentence(found)),
-    found.trace === "" ? null : el("p", { class: "v-controls" }, trace, el("span", { class: "v-quiet" }, "It opens in Perfetto (ui.perfetto.dev) and in chrome://tracing.")),
+    found.trace === ""
+      ? null
+      : el(
+          "p",
+          { class: "v-controls" },
+          trace,
+          el("span", { class: "v-quiet" }, "It opens in Perfetto (ui.perfetto.dev) and in chrome://tracing."),
+        ),
     found.kernels.length === 0 ? el("p", { class: "v-empty" }, "No kernel was timed.") : charts,
     found.kernels.length === 0 ? null : el("h3", {}, "Kernels"),
     found.kernels.length === 0 ? null : el("div", { class: "v-controls" }, filter),
@@ -136,14 +174,26 @@ function sentence(found: Profile): string {
 
 function roof(one: KernelTime): Child {
   if (one.roofline === null) return "–";
-  return el("span", { class: "v-share" }, el("meter", { min: 0, max: 1, value: Math.min(1, one.roofline), "aria-hidden": "true" }), percent(one.roofline));
+  return el(
+    "span",
+    { class: "v-share" },
+    el("meter", { min: 0, max: 1, value: Math.min(1, one.roofline), "aria-hidden": "true" }),
+    percent(one.roofline),
+  );
 }
 
 function whisker({ median, low, high }: Timing, longest: number): Element {
   const x = (value: number): number => (value / longest) * (BAR - 2);
   const chart = svg(
     "svg",
-    { class: "v-chart v-bar", width: BAR, height: 18, viewBox: `0 0 ${BAR} 18`, role: "img", "aria-label": `${seconds(low)} to ${seconds(high)}` },
+    {
+      class: "v-chart v-bar",
+      width: BAR,
+      height: 18,
+      viewBox: `0 0 ${BAR} 18`,
+      role: "img",
+      "aria-label": `${seconds(low)} to ${seconds(high)}`,
+    },
     svg("title", {}, `median ${seconds(median)}, 10th percentile ${seconds(low)}, 90th ${seconds(high)}`),
     svg("rect", { class: "median", x: 0, y: 3, width: Math.max(1, x(median)), height: 12 }),
     svg("path", { class: "whisker", d: `M${x(low)} 9H${x(high)}M${x(low)} 5V13M${x(high)} 5V13` }),
@@ -158,7 +208,12 @@ function stepBar(context: Context, found: Profile): HTMLElement {
   const named = byTime.slice(0, NAMED);
   const rest = byTime.slice(NAMED).reduce((sum, one) => sum + one.time.median, 0);
   const parts: { name: string; time: number; kind: string; node: NodeId | null }[] = [
-    ...named.map((one, i) => ({ name: `%${one.node} ${one.name}`, time: one.time.median, kind: `hue-${i % HUES}`, node: one.node })),
+    ...named.map((one, i) => ({
+      name: `%${one.node} ${one.name}`,
+      time: one.time.median,
+      kind: `hue-${i % HUES}`,
+      node: one.node,
+    })),
     ...(rest > 0 ? [{ name: count(byTime.length - NAMED, "other kernel"), time: rest, kind: "rest", node: null }] : []),
     ...(found.other > 0 ? [{ name: "outside kernels", time: found.other, kind: "other", node: null }] : []),
   ];
@@ -173,16 +228,42 @@ function stepBar(context: Context, found: Profile): HTMLElement {
   let x = 0;
   for (const part of parts) {
     const wide = (part.time / whole) * 960;
-    const attributes = part.node === null ? {} : { "data-node": key({ graph: context.model.fusion.fused, node: part.node }), onclick: () => context.select({ graph: context.model.fusion.fused, node: part.node ?? 0 }) };
+    const attributes =
+      part.node === null
+        ? {}
+        : {
+            "data-node": key({ graph: context.model.fusion.fused, node: part.node }),
+            onclick: () => context.select({ graph: context.model.fusion.fused, node: part.node ?? 0 }),
+          };
     chart.append(
-      svg("g", { class: `part ${part.kind}`, ...attributes }, svg("title", {}, `${part.name}: ${seconds(part.time)}`), svg("rect", { x, y: 1, width: Math.max(0.5, wide - 1), height: 32 })),
+      svg(
+        "g",
+        { class: `part ${part.kind}`, ...attributes },
+        svg("title", {}, `${part.name}: ${seconds(part.time)}`),
+        svg("rect", { x, y: 1, width: Math.max(0.5, wide - 1), height: 32 }),
+      ),
     );
     x += wide;
   }
   const keys = parts.map((part) =>
-    el("li", { class: "v-key" }, svg("svg", { width: 14, height: 12, class: "v-chart", "aria-hidden": "true" }, svg("g", { class: `part ${part.kind}` }, svg("rect", { x: 1, y: 1, width: 12, height: 10 }))), el("span", {}, cut(part.name, 36), " ", el("span", { class: "v-quiet" }, seconds(part.time)))),
+    el(
+      "li",
+      { class: "v-key" },
+      svg(
+        "svg",
+        { width: 14, height: 12, class: "v-chart", "aria-hidden": "true" },
+        svg("g", { class: `part ${part.kind}` }, svg("rect", { x: 1, y: 1, width: 12, height: 10 })),
+      ),
+      el("span", {}, cut(part.name, 36), " ", el("span", { class: "v-quiet" }, seconds(part.time))),
+    ),
   );
-  return el("figure", {}, el("figcaption", {}, "Where the time of a step goes"), chart, el("ul", { class: "v-keys" }, ...keys));
+  return el(
+    "figure",
+    {},
+    el("figcaption", {}, "Where the time of a step goes"),
+    chart,
+    el("ul", { class: "v-keys" }, ...keys),
+  );
 }
 
 // --- the roofline (S. Williams, A. Waterman and D. Patterson, 2009) --------------------------------------------------------
@@ -196,7 +277,12 @@ interface Roof {
 export function ceilings(found: Profile): Roof {
   if (found.ceilings !== undefined) return found.ceilings;
   const implied = (bound: string, work: (one: KernelTime) => number): number =>
-    largest(found.kernels.map((one) => (one.bound === bound && one.roofline && one.time.median > 0 ? work(one) / one.time.median / one.roofline : 0)), 0);
+    largest(
+      found.kernels.map((one) =>
+        one.bound === bound && one.roofline && one.time.median > 0 ? work(one) / one.time.median / one.roofline : 0,
+      ),
+      0,
+    );
   const compute = implied("compute", (one) => one.flops);
   const memory = implied("memory", (one) => one.bytes);
   return { flops: compute > 0 ? [["", compute]] : [], bytes: memory > 0 ? memory : null };
@@ -215,7 +301,10 @@ function roofline(context: Context, found: Profile): HTMLElement | null {
   const ridge = bandwidth === null ? [] : [top / bandwidth];
   const xs = [...kernels.map(intensity), ...ridge];
   const ys = [...kernels.map(rate), top];
-  const range = (values: number[]): [number, number] => [Math.floor(Math.log10(-largest(values.map((one) => -one))) - 0.15), Math.ceil(Math.log10(largest(values)) + 0.15)];
+  const range = (values: number[]): [number, number] => [
+    Math.floor(Math.log10(-largest(values.map((one) => -one))) - 0.15),
+    Math.ceil(Math.log10(largest(values)) + 0.15),
+  ];
   const [x0, x1] = range(xs);
   const [y0, y1] = range(ys);
   const x = (value: number): number => left + ((Math.log10(value) - x0) / (x1 - x0)) * (right - left);
@@ -228,22 +317,36 @@ function roofline(context: Context, found: Profile): HTMLElement | null {
   });
   for (let power = x0; power <= x1; power++) {
     const at = x(10 ** power);
-    chart.append(svg("line", { class: "grid", x1: at, x2: at, y1: up, y2: base }), svg("text", { x: at, y: base + 16, "text-anchor": "middle" }, plain(10 ** power)));
+    chart.append(
+      svg("line", { class: "grid", x1: at, x2: at, y1: up, y2: base }),
+      svg("text", { x: at, y: base + 16, "text-anchor": "middle" }, plain(10 ** power)),
+    );
   }
   for (let power = y0; power <= y1; power++) {
     const at = y(10 ** power);
-    chart.append(svg("line", { class: "grid", x1: left, x2: right, y1: at, y2: at }), svg("text", { x: left - 6, y: at + 4, "text-anchor": "end" }, figures(10 ** power, "")));
+    chart.append(
+      svg("line", { class: "grid", x1: left, x2: right, y1: at, y2: at }),
+      svg("text", { x: left - 6, y: at + 4, "text-anchor": "end" }, figures(10 ** power, "")),
+    );
   }
   chart.append(
     svg("text", { x: (left + right) / 2, y: height - 6, "text-anchor": "middle" }, "flops a byte"),
-    svg("text", { x: 12, y: (up + base) / 2, "text-anchor": "middle", transform: `rotate(-90 12 ${(up + base) / 2})` }, "FLOP/s"),
+    svg(
+      "text",
+      { x: 12, y: (up + base) / 2, "text-anchor": "middle", transform: `rotate(-90 12 ${(up + base) / 2})` },
+      "FLOP/s",
+    ),
   );
   const written: [number, number][] = [];
   for (const [i, [dtype, value]] of [...flops].sort((a, b) => b[1] - a[1]).entries()) {
     const from = bandwidth === null ? 10 ** x0 : Math.max(10 ** x0, value / bandwidth);
     chart.append(
       svg("line", { class: "roof", x1: x(from), x2: right, y1: y(value), y2: y(value) }),
-      svg("text", { class: "roof-text", x: right - 4, y: y(value) + (i === 0 ? -5 : 13), "text-anchor": "end" }, `${figures(value, "FLOP/s")} ${dtype}`),
+      svg(
+        "text",
+        { class: "roof-text", x: right - 4, y: y(value) + (i === 0 ? -5 : 13), "text-anchor": "end" },
+        `${figures(value, "FLOP/s")} ${dtype}`,
+      ),
     );
     written.push([right - 60, y(value) + (i === 0 ? -9 : 9)]);
   }
@@ -254,7 +357,11 @@ function roofline(context: Context, found: Profile): HTMLElement | null {
     const [mx, my] = [x(from * (to / from) ** 0.35), y(from * (to / from) ** 0.35 * bandwidth) - 7];
     chart.append(
       svg("line", { class: "roof", x1: x(from), x2: x(to), y1: y(from * bandwidth), y2: y(to * bandwidth) }),
-      svg("text", { class: "roof-text", x: mx, y: my, "text-anchor": "middle", transform: `rotate(${slope} ${mx} ${my})` }, `${figures(bandwidth, "B/s")}`),
+      svg(
+        "text",
+        { class: "roof-text", x: mx, y: my, "text-anchor": "middle", transform: `rotate(${slope} ${mx} ${my})` },
+        `${figures(bandwidth, "B/s")}`,
+      ),
     );
   }
   const byTime = [...kernels].sort((a, b) => b.share - a.share).slice(0, DOTS);
@@ -265,8 +372,16 @@ function roofline(context: Context, found: Profile): HTMLElement | null {
     chart.append(
       svg(
         "g",
-        { class: `v-dot ${one.bound === "compute" ? "compute" : "memory"}`, "data-node": key(reference), onclick: () => context.select(reference) },
-        svg("title", {}, `%${one.node} ${one.name}: ${figures(rate(one), "FLOP/s")} at ${plain(intensity(one))} flops a byte${one.roofline === null ? "" : `, ${percent(one.roofline)} of the roofline`}`),
+        {
+          class: `v-dot ${one.bound === "compute" ? "compute" : "memory"}`,
+          "data-node": key(reference),
+          onclick: () => context.select(reference),
+        },
+        svg(
+          "title",
+          {},
+          `%${one.node} ${one.name}: ${figures(rate(one), "FLOP/s")} at ${plain(intensity(one))} flops a byte${one.roofline === null ? "" : `, ${percent(one.roofline)} of the roofline`}`,
+        ),
         svg("circle", { cx, cy, r: radius }),
       ),
     );
@@ -278,11 +393,44 @@ function roofline(context: Context, found: Profile): HTMLElement | null {
     if (written.some(([ox, oy]) => Math.abs(ox - at) < 140 && Math.abs(oy - cy) < 14)) continue;
     written.push([at, cy]);
     const off = 6 + 9 * Math.sqrt(Math.min(1, one.share));
-    chart.append(svg("text", { class: "dot-text", x: cx + (late ? -off : off), y: cy + 4, "text-anchor": late ? "end" : "start" }, cut(`%${one.node} ${one.name}`, 20)));
+    chart.append(
+      svg(
+        "text",
+        { class: "dot-text", x: cx + (late ? -off : off), y: cy + 4, "text-anchor": late ? "end" : "start" },
+        cut(`%${one.node} ${one.name}`, 20),
+      ),
+    );
   }
   const legend = (kind: string, text: string): HTMLElement =>
-    el("span", { class: "v-key" }, svg("svg", { width: 14, height: 12, class: "v-chart", "aria-hidden": "true" }, svg("g", { class: `v-dot ${kind}` }, svg("circle", { cx: 7, cy: 6, r: 5 }))), text);
-  return el("figure", {}, el("figcaption", {}, "Roofline: how near each kernel comes to the machine's limits"), chart, el("p", { class: "v-keys" }, legend("memory", "bound by memory"), legend("compute", "bound by compute"), el("span", { class: "v-quiet" }, "A dot's size is its share of the step. What a cache serves can stand above the slope, which is the memory's.", kernels.length > DOTS ? ` The ${DOTS} that take longest are drawn.` : null)));
+    el(
+      "span",
+      { class: "v-key" },
+      svg(
+        "svg",
+        { width: 14, height: 12, class: "v-chart", "aria-hidden": "true" },
+        svg("g", { class: `v-dot ${kind}` }, svg("circle", { cx: 7, cy: 6, r: 5 })),
+      ),
+      text,
+    );
+  return el(
+    "figure",
+    {},
+    el("figcaption", {}, "Roofline: how near each kernel comes to the machine's limits"),
+    chart,
+    el(
+      "p",
+      { class: "v-keys" },
+      legend("memory", "bound by memory"),
+      legend("compute", "bound by compute"),
+      el(
+        "span",
+        { class: "v-quiet" },
+        "A dot's size is its share of the step. What a cache serves can stand above the slope, which is the memory's.",
+        kernels.length > DOTS ? ` The ${DOTS} that take longest are drawn.` : null,
+      ),
+    ),
+  );
 }
 
-const plain = (value: number): string => (value >= 0.001 && value < 10000 ? String(Number(value.toPrecision(3))) : value.toExponential(0));
+const plain = (value: number): string =>
+  value >= 0.001 && value < 10000 ? String(Number(value.toPrecision(3))) : value.toExponential(0);

@@ -49,9 +49,23 @@ export function table<Row>(options: TableOptions<Row>): Table<Row> {
   const back = turn("Previous", () => page - 1);
   const forth = turn("Next", () => page + 1);
   const end = turn("Last", () => last());
-  const pages = el("nav", { class: "v-pages", "aria-label": `Pages of ${options.caption}` }, first, back, status, forth, end);
+  const pages = el(
+    "nav",
+    { class: "v-pages", "aria-label": `Pages of ${options.caption}` },
+    first,
+    back,
+    status,
+    forth,
+    end,
+  );
   const heads = options.columns.map((column, i) => head(column, i));
-  const grid = el("table", { class: "v-table" }, el("caption", {}, options.caption), el("thead", {}, el("tr", {}, ...heads)), body);
+  const grid = el(
+    "table",
+    { class: "v-table" },
+    el("caption", {}, options.caption),
+    el("thead", {}, el("tr", {}, ...heads)),
+    body,
+  );
   const element = el(
     "div",
     { class: "v-tabled" },
@@ -93,7 +107,13 @@ export function table<Row>(options: TableOptions<Row>): Table<Row> {
     pageRows = ordered.slice(page * size, (page + 1) * size).map((row) => [row, line(row)]);
     body.replaceChildren(...pageRows.map(([, element]) => element));
     if (ordered.length === 0) {
-      body.append(el("tr", {}, el("td", { colspan: options.columns.length, class: "v-quiet" }, options.empty ?? "Nothing matches.")));
+      body.append(
+        el(
+          "tr",
+          {},
+          el("td", { colspan: options.columns.length, class: "v-quiet" }, options.empty ?? "Nothing matches."),
+        ),
+      );
     }
     pages.hidden = ordered.length <= size;
     status.textContent = `${page * size + 1} to ${Math.min(ordered.length, (page + 1) * size)} of ${ordered.length.toLocaleString("en")}`;

@@ -1,6 +1,9 @@
 // Generated code, a line at a time, as coloured pieces: enough of Python, LLVM IR and assembly to be read with ease.
 
-export type Token = [kind: "" | "comment" | "string" | "number" | "keyword" | "name" | "global" | "type" | "label", text: string];
+export type Token = [
+  kind: "" | "comment" | "string" | "number" | "keyword" | "name" | "global" | "type" | "label",
+  text: string,
+];
 
 const PYTHON =
   /(?<comment>#.*$)|(?<string>"""[^]*?(?:"""|$)|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|(?<keyword>\b(?:and|as|def|del|elif|else|False|for|from|if|import|in|is|lambda|None|not|or|pass|raise|return|True|while|with|yield)\b)|(?<number>\b(?:0x[\da-f]+|\d+\.?\d*(?:e[+-]?\d+)?)\b)|(?<global>(?<=\bdef )\w+)|(?<name>\b[a-z_]\w*(?=\())/gi;

@@ -61,7 +61,16 @@ function shown(context: Context, found: Values): HTMLElement {
   );
   if (found.graphs.length > 1) {
     const names = found.graphs.map((one, i): [string, string] => [String(i), titleOf(context, one)]);
-    root.append(el("div", { class: "v-controls" }, field("Graph", choice(names, (value) => open(Number(value))))));
+    root.append(
+      el(
+        "div",
+        { class: "v-controls" },
+        field(
+          "Graph",
+          choice(names, (value) => open(Number(value))),
+        ),
+      ),
+    );
   }
   root.append(content);
 
@@ -127,9 +136,24 @@ function ofGraph(
     columns: [
       { title: "Node", head: true, by: (row) => row.node, cell: (row) => marked(row) },
       { title: "Histogram", cell: (row) => spark(row.statistics.counts, bad(row.statistics)) },
-      { title: "Min", numeric: true, by: (row) => number(row.statistics.min), cell: (row) => exact(row.statistics.min) },
-      { title: "Max", numeric: true, by: (row) => number(row.statistics.max), cell: (row) => exact(row.statistics.max) },
-      { title: "Mean", numeric: true, by: (row) => number(row.statistics.mean), cell: (row) => exact(row.statistics.mean) },
+      {
+        title: "Min",
+        numeric: true,
+        by: (row) => number(row.statistics.min),
+        cell: (row) => exact(row.statistics.min),
+      },
+      {
+        title: "Max",
+        numeric: true,
+        by: (row) => number(row.statistics.max),
+        cell: (row) => exact(row.statistics.max),
+      },
+      {
+        title: "Mean",
+        numeric: true,
+        by: (row) => number(row.statistics.mean),
+        cell: (row) => exact(row.statistics.mean),
+      },
       {
         title: "Deviation",
         numeric: true,
@@ -161,7 +185,9 @@ function ofGraph(
 
   function filter(): void {
     texts ??= new Map(rows.map((row) => [row.node, haystack(model, at(row.node))]));
-    const found = rows.filter((row) => fits(row, which) && (words === "" || (texts?.get(row.node) ?? "").includes(words)));
+    const found = rows.filter(
+      (row) => fits(row, which) && (words === "" || (texts?.get(row.node) ?? "").includes(words)),
+    );
     grid.show(found);
     status.textContent = found.length === rows.length ? "" : `${count(found.length, "value")} of ${rows.length}`;
   }
@@ -206,7 +232,13 @@ function ofGraph(
   }
 
   fill(detail, el("p", { class: "v-quiet" }, "Choose a node to see its histogram, its picture and its first values."));
-  const element = el("div", { class: "v-stack" }, banner(context, given), controls, el("div", { class: "v-split" }, grid.element, detail));
+  const element = el(
+    "div",
+    { class: "v-stack" },
+    banner(context, given),
+    controls,
+    el("div", { class: "v-split" }, grid.element, detail),
+  );
   if (given.first !== null && context.selection?.graph !== graph) {
     const statistics = given.nodes[given.first];
     if (statistics) fill(detail, ...details(context, at(given.first), statistics));
@@ -226,7 +258,13 @@ function banner(context: Context, given: GraphValues): HTMLElement {
   const box = el(
     "div",
     { class: "v-note bad", role: "group", "aria-label": "The first value that is not finite" },
-    el("p", {}, el("strong", {}, "The first value that is not finite is "), nodeButton(context, at(given.first)), own ? `: ${sentence(own)}` : "."),
+    el(
+      "p",
+      {},
+      el("strong", {}, "The first value that is not finite is "),
+      nodeButton(context, at(given.first)),
+      own ? `: ${sentence(own)}` : ".",
+    ),
     lineList(linesOf(model, given.graph, [given.first]), 3),
   );
   if (operands.length > 0) {
@@ -243,7 +281,8 @@ const typeOf = (one: Statistics): string => `${one.dtype}[${one.shape.join(",")}
 
 function sentence(one: Statistics): string {
   const found = counts(one);
-  const range = one.min === null ? "no finite value" : `from ${short(one.min)} to ${short(one.max)}, mean ${short(one.mean)}`;
+  const range =
+    one.min === null ? "no finite value" : `from ${short(one.min)} to ${short(one.max)}, mean ${short(one.mean)}`;
   return `${typeOf(one)}, ${range}${found === "" ? "" : `; ${found}`}.`;
 }
 
@@ -304,7 +343,12 @@ function details(context: Context, reference: Reference, one: Statistics): Eleme
 
 function binTable(one: Statistics): HTMLElement {
   const rows = one.counts.map((count, i) =>
-    el("tr", {}, el("th", { scope: "row" }, `${short(one.edges[i] ?? null)} to ${short(one.edges[i + 1] ?? null)}`), el("td", { class: "numeric" }, count.toLocaleString("en"))),
+    el(
+      "tr",
+      {},
+      el("th", { scope: "row" }, `${short(one.edges[i] ?? null)} to ${short(one.edges[i + 1] ?? null)}`),
+      el("td", { class: "numeric" }, count.toLocaleString("en")),
+    ),
   );
   return el(
     "details",
@@ -314,7 +358,11 @@ function binTable(one: Statistics): HTMLElement {
       "table",
       { class: "v-table" },
       el("caption", { class: "v-hidden" }, "Histogram"),
-      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "From, to"), el("th", { scope: "col", class: "numeric" }, "Values"))),
+      el(
+        "thead",
+        {},
+        el("tr", {}, el("th", { scope: "col" }, "From, to"), el("th", { scope: "col", class: "numeric" }, "Values")),
+      ),
       el("tbody", {}, ...rows),
     ),
   );
@@ -324,7 +372,10 @@ function picture(given: Picture, name: string): HTMLElement {
   const bytes = decoded(given.pixels, given.width * given.height);
   const canvas = painted(given.width, given.height, bytes);
   canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", `Picture of ${name}: ${given.width} by ${given.height}, from ${given.low} to ${given.high}; ${given.note}`);
+  canvas.setAttribute(
+    "aria-label",
+    `Picture of ${name}: ${given.width} by ${given.height}, from ${given.low} to ${given.high}; ${given.note}`,
+  );
   const scale = Math.max(1, Math.min(12, Math.floor(288 / Math.max(given.width, given.height))));
   canvas.style.width = `${Math.min(288, given.width * scale)}px`;
   const legend = el(
@@ -336,11 +387,21 @@ function picture(given: Picture, name: string): HTMLElement {
     el("span", { class: "v-swatch" }),
     el("span", {}, "not finite"),
   );
-  return el("figure", { class: "v-picture" }, canvas, legend, given.note === "" ? null : el("figcaption", { class: "v-quiet" }, given.note));
+  return el(
+    "figure",
+    { class: "v-picture" },
+    canvas,
+    legend,
+    given.note === "" ? null : el("figcaption", { class: "v-quiet" }, given.note),
+  );
 }
 
 function ramp(): HTMLElement {
-  const canvas = painted(RAMP, 1, Uint8Array.from({ length: RAMP }, (_, i) => Math.round((i * 254) / (RAMP - 1))));
+  const canvas = painted(
+    RAMP,
+    1,
+    Uint8Array.from({ length: RAMP }, (_, i) => Math.round((i * 254) / (RAMP - 1))),
+  );
   canvas.setAttribute("aria-hidden", "true");
   canvas.classList.add("v-ramp");
   return canvas;
