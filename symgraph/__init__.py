@@ -219,24 +219,24 @@ if TYPE_CHECKING:  # what a first graph does not need is imported when it is fir
     from symgraph.data.batches import batches
     from symgraph.derivatives import hessian, hessian_vector_product, jacobian, jvp, vjp
     from symgraph.gradient_check import check_gradient
-    from symgraph.inspect.adjoints import adjoints
     from symgraph.inspect.diagram import to_dot, to_mermaid
     from symgraph.inspect.diff import diff
     from symgraph.inspect.drawing import to_svg
     from symgraph.inspect.explain import explain
     from symgraph.inspect.explorer import explore
+    from symgraph.inspect.gradients.adjoints import adjoints
+    from symgraph.inspect.gradients.why import why_no_gradient
     from symgraph.inspect.kernels import unfused, why, why_not
     from symgraph.inspect.recording import Recorder
     from symgraph.inspect.replay import replay
     from symgraph.inspect.summary import summary
-    from symgraph.inspect.why_gradient import why_no_gradient
     from symgraph.text import fingerprint, from_text, to_text
 else:
     __getattr__ = later(
         __name__,
         {
             "Recorder": "symgraph.inspect.recording:Recorder",
-            "adjoints": "symgraph.inspect.adjoints:adjoints",
+            "adjoints": "symgraph.inspect.gradients.adjoints:adjoints",
             "batches": "symgraph.data.batches:batches",
             "check_gradient": "symgraph.gradient_check:check_gradient",
             "data": "symgraph.data",
@@ -259,7 +259,7 @@ else:
             "to_text": "symgraph.text:to_text",
             "unfused": "symgraph.inspect.kernels:unfused",
             "vjp": "symgraph.derivatives:vjp",
-            "why_no_gradient": "symgraph.inspect.why_gradient:why_no_gradient",
+            "why_no_gradient": "symgraph.inspect.gradients.why:why_no_gradient",
             "why": "symgraph.inspect.kernels:why",
             "why_not": "symgraph.inspect.kernels:why_not",
         },

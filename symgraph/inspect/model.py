@@ -13,10 +13,10 @@ from symgraph import __version__
 from symgraph.compile import Executable
 from symgraph.errors import FeedError, SymgraphError
 from symgraph.initial_values import initial_values
-from symgraph.inspect.adjoints import Gradient, adjoints
 from symgraph.inspect.collected import Json, Tables, cut
 from symgraph.inspect.diagram import is_gradient
 from symgraph.inspect.fusions import FUSION, fusion_section
+from symgraph.inspect.gradients.adjoints import Gradient, adjoints
 from symgraph.inspect.history import history
 from symgraph.inspect.memory import peak
 from symgraph.inspect.profile import attempt

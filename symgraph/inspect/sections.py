@@ -10,8 +10,8 @@ from typing import Any
 import attrs
 import numpy as np
 
-from symgraph.inspect.adjoints import Gradient, Pair
 from symgraph.inspect.collected import Json
+from symgraph.inspect.gradients.adjoints import Gradient, Pair
 from symgraph.inspect.memory import Peak
 from symgraph.inspect.profile import KernelTime, Profile, Timing
 from symgraph.inspect.statistics import Number, Picture, Statistics

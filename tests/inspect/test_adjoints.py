@@ -12,11 +12,11 @@ import symgraph as sg
 from models import one_hidden_layer, xor_mlp
 from symgraph.fetches import Locator
 from symgraph.gradient_check import in_float64
-from symgraph.inspect.adjoints import Gradient, Pair, adjoints
 from symgraph.inspect.diagram import is_gradient
-from symgraph.inspect.tape import completed, record
+from symgraph.inspect.gradients.adjoints import Gradient, Pair, adjoints
+from symgraph.inspect.gradients.tape import completed, record
+from symgraph.inspect.gradients.why import why_no_gradient
 from symgraph.inspect.values import values
-from symgraph.inspect.why_gradient import why_no_gradient
 from tests.strategies import Sample, random_graph
 from tests.test_names import NAMES, is_one_line
 

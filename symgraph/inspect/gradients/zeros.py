@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from symgraph.inspect.gradients.stops import Route, beyond, called
+from symgraph.inspect.gradients.tape import Tape, Use
 from symgraph.inspect.statistics import statistics
-from symgraph.inspect.stops import Route, beyond, called
-from symgraph.inspect.tape import Tape, Use
 from symgraph.inspect.values import Value
 from symgraph.ir import Array, Node
 

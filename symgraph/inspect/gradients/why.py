@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from symgraph.errors import GraphError
 from symgraph.fetches import Locator, Target
-from symgraph.inspect.adjoints import Pair, derived, paired
+from symgraph.inspect.gradients.adjoints import Pair, derived, paired
+from symgraph.inspect.gradients.stops import called, reasons, unreached
+from symgraph.inspect.gradients.tape import Tape, completed, record
+from symgraph.inspect.gradients.zeros import why_zero, zeros
 from symgraph.inspect.statistics import statistics
-from symgraph.inspect.stops import called, reasons, unreached
-from symgraph.inspect.tape import Tape, completed, record
 from symgraph.inspect.values import Feeds, values
-from symgraph.inspect.zeros import why_zero, zeros
 from symgraph.ir import Graph, Node, Placeholder, require_graph
 from symgraph.origin import relative, visible
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from symgraph import ops
-from symgraph.inspect.tape import Tape, Use, is_float
+from symgraph.inspect.gradients.tape import Tape, Use, is_float
 from symgraph.ir import Constant, Graph, Node, leaf_name
 from symgraph.origin import made_by, relative, visible
 

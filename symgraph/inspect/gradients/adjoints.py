@@ -9,10 +9,10 @@ import attrs
 
 from symgraph.autodiff import gradient, gradient_name, target_names
 from symgraph.errors import GraphError
-from symgraph.inspect.stops import Reasons, Route, path, reasons, unreached
-from symgraph.inspect.tape import Tape, is_float, record
+from symgraph.inspect.gradients.stops import Reasons, Route, path, reasons, unreached
+from symgraph.inspect.gradients.tape import Tape, is_float, record
+from symgraph.inspect.gradients.zeros import why_zero, zeros
 from symgraph.inspect.values import Value
-from symgraph.inspect.zeros import why_zero, zeros
 from symgraph.ir import Constant, Graph, require_graph
 
 
