@@ -534,6 +534,21 @@ def test_what_is_close_is_within_the_bound_and_as_finite() -> None:
     assert comparison.close(mended, one, 1e-8, mended=True) is not None
 
 
+# Names
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nb", "\x1b[31mred", "\u202eabc", "<img src=x onerror=alert(1)>", "../x", "%s{0}", '"']
+)
+def test_names_of_any_characters(name: str, tmp_path: Path) -> None:
+    x, w = sg.placeholder(name, ("n",)), sg.variable(f"{name}.w", (), init=-1.0)
+    graph = sg.define({f"{name}.y": sg.sum(sg.log(x * w))}, updates={"train": {w: w * 2.0}})
+    report = sg.replay(capsule(graph, {name: np.ones(2, np.float32)}, tmp_path / "c"), backends=["numpy"])
+    assert first(report).op == "log"
+    assert all(line.isprintable() for line in str(report).split("\n"))
+    assert [held.name for held in report.capsule.feeds] == [name]
+
+
 # The command line
 
 
