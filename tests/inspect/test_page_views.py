@@ -383,6 +383,22 @@ def test_code_of_100000_lines_is_searched_and_scrolled(browser: Any, tmp_path: P
 # All of them.
 
 
+def test_what_is_selected_elsewhere_is_lit_when_a_view_comes_into_sight(browser: Any, tmp_path: Path) -> None:
+    with opened(browser, tmp_path, small(), "#memory") as page:
+        for name in ("memory", "profile", "code", "fusion"):
+            shown(page, name)
+        page.locator("#panel-fusion tbody").get_by_role("button", name="%4 kernel of 4").click()
+        lit = shown(page, "memory").locator("tr.current")
+        assert names(becomes(lit, 1)) == ["%4 kernel of 4"]
+        assert "12*batch" in page.locator("#panel-memory .v-panel").inner_text()
+        assert shown(page, "memory").locator("g.buffer.lit").count() == 1
+        assert names(becomes(shown(page, "profile").locator("tr.current"), 1)) == ["%4 kernel of 4"]
+        assert shown(page, "profile").locator("g.v-dot.lit").count() == 1
+        code = shown(page, "code")
+        code.get_by_role("button", name="LLVM IR").click()
+        assert becomes(code.locator(".v-code-line.lit"), 3).first.inner_text().startswith("4")
+
+
 def test_what_a_page_lacks_is_told(browser: Any, tmp_path: Path) -> None:
     model = large(20, 0)
     model["about"] |= {"free": ["batch"], "sizes": []}
