@@ -288,7 +288,8 @@ export function nodeBox(model: Model, graph: Graph, node: NodeId, cluster: numbe
   const sub = cut(typeOf(model, graph, node), 30);
   const kind = graph.kind[node] ?? "op";
   const spoken = `%${node} ${cut(label(model, graph, node), 80)}, ${sub}, ${kind}`;
-  return { key: `n${node}`, node, title, sub, kind, spoken, cluster, ...boxSize(title, sub) };
+  const where = place(model, originOf(model, graph, node));
+  return { key: `n${node}`, node, title, sub, kind, spoken, where, cluster, ...boxSize(title, sub) };
 }
 
 function groupBox(group: Group, cluster: number): Box {
@@ -302,6 +303,7 @@ function groupBox(group: Group, cluster: number): Box {
     sub,
     kind: `group ${group.part}`,
     spoken,
+    where: "",
     cluster,
     ...boxSize(`${title}   `, sub),
   };
@@ -345,7 +347,17 @@ function outputs(graph: Graph, owner: Int32Array, boxes: Box[], edges: Edge[]): 
     const shown = cut(title, 32);
     const to = boxes.length;
     const spoken = `${cut(title, 80)}, ${sub}`;
-    boxes.push({ key, node: null, title: shown, sub, kind: "output", spoken, cluster: -1, ...boxSize(shown, sub) });
+    boxes.push({
+      key,
+      node: null,
+      title: shown,
+      sub,
+      kind: "output",
+      spoken,
+      where: "",
+      cluster: -1,
+      ...boxSize(shown, sub),
+    });
     const from = new Set(nodes.map((node) => owner[node] ?? -1));
     edges.push(...[...from].filter((each) => each >= 0).map((each) => ({ from: each, to, count: 1 })));
   };

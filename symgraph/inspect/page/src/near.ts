@@ -75,6 +75,7 @@ export function near(model: Model, graph: Graph, centre: readonly NodeId[]): Nea
       sub: "",
       kind: "rest",
       spoken,
+      where: "",
       cluster: -1,
       ...boxSize(title, ""),
     });

@@ -16,7 +16,7 @@ export interface Picture {
   readonly mark: (classes: ReadonlyMap<number, string>) => void;
   readonly fit: () => void;
   readonly zoom: (factor: number) => void;
-  readonly bring: (boxes: readonly number[], focus?: boolean) => void; // into view
+  readonly bring: (boxes: readonly number[], focus?: boolean) => void; // into view, and large enough to be read
 }
 
 const NEAR = 2.5;
@@ -132,6 +132,7 @@ export function picture(name: string, actions: Actions): Picture {
         "data-key": box.key,
         "aria-expanded": group ? "false" : undefined,
       },
+      svg("title", {}, box.where === "" ? box.spoken : `${box.spoken}\n${box.where}`),
       group && svg("rect", { class: "behind", x: x + 3, y: y + 3, width, height, rx: round }),
       svg("rect", { class: "front", x, y, width, height, rx: round }),
       svg(
@@ -212,7 +213,7 @@ export function picture(name: string, actions: Actions): Picture {
     place();
   }
 
-  function bring(boxes: readonly number[], focus = false): void {
+  function bring(boxes: readonly number[], focus = false, least = READABLE): void {
     const found = boxes.flatMap((k) => laid?.boxes[k] ?? []);
     if (found.length === 0) return;
     const x0 = Math.min(...found.map(({ x }) => x));
@@ -221,7 +222,7 @@ export function picture(name: string, actions: Actions): Picture {
     const y1 = Math.max(...found.map(({ y, height }) => y + height));
     const { clientWidth, clientHeight } = element;
     const room = Math.min((clientWidth - 4 * ROOM) / (x1 - x0), (clientHeight - 4 * ROOM) / (y1 - y0));
-    const wanted = Math.max(FAR, Math.min(Math.max(scale, READABLE), room, NEAR));
+    const wanted = Math.max(FAR, Math.min(Math.max(scale, least), room, NEAR));
     const inside =
       wanted === scale &&
       x0 * scale + left > ROOM &&
@@ -296,7 +297,7 @@ export function picture(name: string, actions: Actions): Picture {
   function go(at: number): void {
     if (shapes[at] === undefined) return;
     shapes[at].focus({ preventScroll: true });
-    bring([at]);
+    bring([at], false, scale);
   }
 
   function keys(event: KeyboardEvent): void {

@@ -9,6 +9,7 @@ export interface Box {
   readonly sub: string;
   readonly kind: string; // a class: Kind, "group" or "output"
   readonly spoken: string;
+  readonly where: string; // the user's line, "" where there is none
   readonly cluster: number; // index of the cluster that it is in, -1 for none
   readonly width: number;
   readonly height: number;

@@ -29,6 +29,7 @@ function render(context: Context): HTMLElement {
   let shown: GraphId = startingStage(context);
   let scene: Folded | null = null;
   let turn = 0;
+  let picking = false;
 
   const drawing = picture("Graph", { pick, fold });
   const table = list(context);
@@ -44,9 +45,13 @@ function render(context: Context): HTMLElement {
     { class: "segments", role: "group", "aria-label": "Picture" },
     tool("−", "Farther", () => drawing.zoom(0.8)),
     tool("+", "Closer", () => drawing.zoom(1.25)),
-    h("button", { class: "plain", onclick: () => drawing.fit() }, "Fit"),
-    h("button", { class: "plain", onclick: () => refold(foldAll) }, "Fold"),
-    h("button", { class: "plain", onclick: () => refold(unfoldMore) }, "Unfold"),
+    h("button", { class: "plain", title: "All of it (0)", onclick: () => drawing.fit() }, "Fit"),
+    h("button", { class: "plain", title: "Fold all scopes", onclick: () => refold(foldAll) }, "Fold"),
+    h(
+      "button",
+      { class: "plain", title: "Unfold as much as can be shown at once", onclick: () => refold(unfoldMore) },
+      "Unfold",
+    ),
   );
   const element = h(
     "div",
@@ -138,7 +143,7 @@ function render(context: Context): HTMLElement {
     const missing = around(root(), selection.node).filter(({ key }) => !open().includes(key));
     if (!elsewhere && missing.length === 0 && scene !== null) {
       light(selection);
-      bring(selection);
+      if (!picking) bring(selection);
       return;
     }
     for (const { key } of missing) unfold(key);
@@ -160,7 +165,9 @@ function render(context: Context): HTMLElement {
 
   function pick(box: Box): void {
     if (box.node !== null) {
+      picking = true; // what is clicked is in view
       context.select({ graph: shown, node: box.node });
+      picking = false;
       return;
     }
     const group = scene?.groups.get(box.key);
