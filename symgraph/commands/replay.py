@@ -49,17 +49,23 @@ def add(commands: Commands) -> None:
         help="a module that defines operations of the graph; may be given several times",
     )
     parser.add_argument(
+        "--limit",
+        metavar="BYTES",
+        type=_bytes,
+        help="read a file that unpacks to so many bytes; default: 2**30",
+    )
+    parser.add_argument(
         "--explore", metavar="HTML", help="also write the explorer's page of the run, with every value"
     )
 
 
 def _run(args: argparse.Namespace) -> int:
-    from symgraph.inspect.capsule_file import read
+    from symgraph.inspect.capsule_file import READ_LIMIT, read
     from symgraph.inspect.replay import examine
 
     for module in args.modules:
         _import(module)
-    capsule = read(args.file)
+    capsule = read(args.file, args.limit or READ_LIMIT)
     report = examine(args.file, capsule, args.backend)
     print(report)
     if args.explore is not None:
@@ -67,6 +73,12 @@ def _run(args: argparse.Namespace) -> int:
 
         write(args.explore, page(args.file, capsule))
     return report.code
+
+
+def _bytes(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:20]) and len(text) < 19):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of bytes")
+    return int(text)
 
 
 def _import(name: str) -> None:

@@ -43,6 +43,7 @@ _TENSORS = {"feeds": "feeds.safetensors", "variables": "variables.safetensors"}
 _MEMBERS = (_HEADER, _GRAPH, _LEDGER, *_TENSORS.values())
 _HEADER_LIMIT = 2**26  # bytes
 _MOST = 100_000  # arrays
+_ALLOW = "If it is yours, allow more: replay(path, limit=BYTES), or --limit BYTES."
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the members' date: equal capsules are equal files
 _NUMBERS = ("count", "nan", "posinf", "neginf", "zeros")
 _TUPLES = ("fetches", "groups", "names")
@@ -211,7 +212,7 @@ def _members(path: str | Path, limit: int) -> dict[str, bytes]:
     if not stat.S_ISREG(found.st_mode):
         raise CapsuleError(f"{path} is {'a folder' if stat.S_ISDIR(found.st_mode) else 'no plain file'}")
     if found.st_size > limit:
-        raise CapsuleError(f"{path} has {found.st_size} bytes, and {limit} are allowed")
+        raise CapsuleError(f"{path} has {found.st_size} bytes, and {limit} are allowed", hint=_ALLOW)
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -222,7 +223,9 @@ def _members(path: str | Path, limit: int) -> dict[str, bytes]:
                 raise CapsuleError(f"{path} is no capsule: {what}", hint=f"It has {', '.join(_MEMBERS)}.")
             whole = sum(entry.file_size for entry in entries)
             if whole > limit:
-                raise CapsuleError(f"{path} would unpack to {whole} bytes, and {limit} are allowed")
+                raise CapsuleError(
+                    f"{path} would unpack to {whole} bytes, and {limit} are allowed", hint=_ALLOW
+                )
             return {entry.filename: _unpacked(path, archive, entry) for entry in entries}
     except SymgraphError:
         raise

@@ -18,7 +18,7 @@ from symgraph.errors import CapsuleError, SymgraphError
 from symgraph.expr import Expr
 from symgraph.inspect import claims, programs
 from symgraph.inspect.capsule import Capsule, Held
-from symgraph.inspect.capsule_file import read
+from symgraph.inspect.capsule_file import READ_LIMIT, read
 from symgraph.inspect.evaluation import Evaluator, Failed, Value
 from symgraph.inspect.findings import Finding
 from symgraph.inspect.localise import finite, hidden, localise
@@ -92,13 +92,17 @@ _TOLD = ("symgraph", "numpy", "llvmlite", "python", "platform")
 
 
 def replay(
-    path: str | Path, backends: Iterable[str] | None = None, passes: Sequence[Pass] | None = None
+    path: str | Path,
+    backends: Iterable[str] | None = None,
+    passes: Sequence[Pass] | None = None,
+    *,
+    limit: int = READ_LIMIT,
 ) -> Report:
     """Run a failure capsule again, and find where it goes wrong.
 
     `backends` are compared with the interpreter (default: all that are installed, the capsule's own first); `passes`
     replaces the default pipeline, as in `compile`. Where the capsule holds no arrays, others with the same shapes and
-    like statistics stand in for them. Nothing in the file is run as code, except that its graph is. Raises
+    like statistics stand in for them. A file that would unpack to more than `limit` bytes is refused. Nothing in the file is run as code, except that its graph is. Raises
     CapsuleError for a bad file, CompileError for an unknown backend.
 
     >>> import tempfile
@@ -111,7 +115,7 @@ def replay(
     >>> report.code, [finding.op for finding in report.findings]
     (1, ['log'])
     """
-    return examine(str(path), read(path), backends, passes)
+    return examine(str(path), read(path, limit), backends, passes)
 
 
 def examine(

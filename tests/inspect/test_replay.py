@@ -566,5 +566,9 @@ def test_the_command_tells_what_it_found(tmp_path: Path, capsys: pytest.CaptureF
     (tmp_path / "no.capsule").write_bytes(b"no")
     assert main(["replay", str(tmp_path / "no.capsule")]) == 2
     assert "no.capsule" in capsys.readouterr().err
+    assert main(["replay", str(sound), "--limit", "100"]) == 2
+    assert "100 are allowed" in capsys.readouterr().err
+    assert main(["replay", str(sound), "--import", "no_such_module"]) == 2
+    assert "no_such_module" in capsys.readouterr().err
     assert main(["replay", str(sound), "--backend", "abacus"]) == 2
     assert "abacus" in capsys.readouterr().err
