@@ -76,7 +76,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _bytes(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:20]) and len(text) < 19):
+    if not (text.isascii() and text.isdigit() and int(text[:20]) > 0 and len(text) < 19):
         raise argparse.ArgumentTypeError(f"{text!r} is no number of bytes")
     return int(text)
 

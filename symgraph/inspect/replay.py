@@ -102,8 +102,9 @@ def replay(
 
     `backends` are compared with the interpreter (default: all that are installed, the capsule's own first); `passes`
     replaces the default pipeline, as in `compile`. Where the capsule holds no arrays, others with the same shapes and
-    like statistics stand in for them. A file that would unpack to more than `limit` bytes is refused. Nothing in the file is run as code, except that its graph is. Raises
-    CapsuleError for a bad file, CompileError for an unknown backend.
+    like statistics stand in for them. A file that would unpack to more than `limit` bytes is refused. Nothing in the
+    file is run as code, except that its graph is. Raises CapsuleError for a bad file, CompileError for an unknown
+    backend.
 
     >>> import tempfile
     >>> from symgraph import Session, define, log, mean, placeholder
