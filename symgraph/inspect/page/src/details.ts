@@ -9,12 +9,13 @@ import {
   lineOf,
   originOf,
   placeOf,
+  size,
   spoken,
   stageName,
   textOf,
   typeOf,
 } from "./lookup";
-import type { Model, NodeId, Origin, Statistics } from "./model";
+import type { GraphId, Model, NodeId, Origin, Statistics } from "./model";
 import type { Context, Reference } from "./view";
 import { openStep, stepsOf } from "./views/rewrites";
 
@@ -64,7 +65,7 @@ function shown(context: Context, reference: Reference): Child[] {
       ),
       h("code", { class: "text" }, textOf(model, graph, node)),
     ),
-    section("Where it comes from", ...provenance(context, reference, origin)),
+    section("Where it comes from", ...provenance(context, origin)),
     section("Operands", links(context, reference, graph.inputs[node] ?? [], true)),
     section("Read by", links(context, reference, consumers(graph, node))),
     ...rewritten(context, reference),
@@ -86,9 +87,10 @@ function tag(text: string, kind = ""): HTMLElement {
 
 // Provenance: the rules that made it, the newest first, down to the lines of the user.
 
-function provenance(context: Context, reference: Reference, origin: Origin): Child[] {
+function provenance(context: Context, origin: Origin): Child[] {
   const { model } = context;
-  const forward = forwardGraph(model, reference);
+  const forward = forwardGraph(model);
+  const of = forward === null ? [] : origin.of.filter((id) => id < size(graphOf(model, forward)));
   return [
     origin.rules.length > 0 &&
       h(
@@ -96,14 +98,9 @@ function provenance(context: Context, reference: Reference, origin: Origin): Chi
         { class: "rules", "aria-label": "Rules, the newest first" },
         ...[...origin.rules].reverse().map((rule) => h("li", {}, rule)),
       ),
-    origin.of.length > 0 &&
+    of.length > 0 &&
       forward !== null &&
-      h(
-        "div",
-        { class: "of" },
-        h("span", { class: "muted" }, "for"),
-        links(context, { graph: forward, node: 0 }, origin.of),
-      ),
+      h("div", { class: "of" }, h("span", { class: "muted" }, "for"), links(context, { graph: forward, node: 0 }, of)),
     origin.scope.length > 0 &&
       h("p", { class: "scope" }, h("span", { class: "muted" }, "in "), origin.scope.join(" / ")),
     ...origin.sources.map((source) => sourceLine(model, source)),
@@ -111,10 +108,10 @@ function provenance(context: Context, reference: Reference, origin: Origin): Chi
   ];
 }
 
-// The graph that `Origin.of` counts in: the one that was differentiated.
-function forwardGraph(model: Model, reference: Reference): number | null {
-  const stage = model.stages.find(({ name }) => name === "declared");
-  return stage?.graph ?? reference.graph;
+// The graph that `Origin.of` counts in: the one that was differentiated, whose ids the gradient stage keeps.
+function forwardGraph(model: Model): GraphId | null {
+  const stage = model.stages.find(({ name }) => name === "gradient") ?? model.stages[0];
+  return stage?.graph ?? null;
 }
 
 export function sourceLine(model: Model, [file, line, first, last]: Origin["sources"][number]): HTMLElement {
