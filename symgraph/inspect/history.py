@@ -21,7 +21,7 @@ from symgraph.origin import Source
 from symgraph.rewrite import Row
 
 WHOLE = "the whole pass"
-REST = "equal nodes become one, unneeded ones go"
+REST = "merge equal, drop unneeded"
 
 
 @attrs.frozen
