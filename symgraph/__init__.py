@@ -219,6 +219,8 @@ if TYPE_CHECKING:  # what a first graph does not need is imported when it is fir
     from symgraph.data.batches import batches
     from symgraph.derivatives import hessian, hessian_vector_product, jacobian, jvp, vjp
     from symgraph.gradient_check import check_gradient
+    from symgraph.inspect.capsules.recording import Recorder
+    from symgraph.inspect.capsules.replay import replay
     from symgraph.inspect.diagram import to_dot, to_mermaid
     from symgraph.inspect.diff import diff
     from symgraph.inspect.drawing import to_svg
@@ -227,15 +229,13 @@ if TYPE_CHECKING:  # what a first graph does not need is imported when it is fir
     from symgraph.inspect.gradients.adjoints import adjoints
     from symgraph.inspect.gradients.why import why_no_gradient
     from symgraph.inspect.kernels import unfused, why, why_not
-    from symgraph.inspect.recording import Recorder
-    from symgraph.inspect.replay import replay
     from symgraph.inspect.summary import summary
     from symgraph.text import fingerprint, from_text, to_text
 else:
     __getattr__ = later(
         __name__,
         {
-            "Recorder": "symgraph.inspect.recording:Recorder",
+            "Recorder": "symgraph.inspect.capsules.recording:Recorder",
             "adjoints": "symgraph.inspect.gradients.adjoints:adjoints",
             "batches": "symgraph.data.batches:batches",
             "check_gradient": "symgraph.gradient_check:check_gradient",
@@ -251,7 +251,7 @@ else:
             "jacobian": "symgraph.derivatives:jacobian",
             "jvp": "symgraph.derivatives:jvp",
             "nn": "symgraph.nn",
-            "replay": "symgraph.inspect.replay:replay",
+            "replay": "symgraph.inspect.capsules.replay:replay",
             "summary": "symgraph.inspect.summary:summary",
             "to_dot": "symgraph.inspect.diagram:to_dot",
             "to_mermaid": "symgraph.inspect.diagram:to_mermaid",

@@ -33,8 +33,8 @@ from symgraph.variables import Variables
 
 if TYPE_CHECKING:
     from symgraph.data.batches import Position
+    from symgraph.inspect.capsules.recording import Recorder, Runner
     from symgraph.inspect.profile import Profile
-    from symgraph.inspect.recording import Recorder, Runner
     from symgraph.train.checkpoint import Checkpoint
 
 A = TypeVar("A")
@@ -338,7 +338,7 @@ class Session:
         backend part. Without `data` the arrays are left out; `limit` bounds the file in bytes, and the largest arrays
         are left out first. Needs the extra `train`. Raises FeedError, GraphError, CapsuleError.
         """
-        from symgraph.inspect import capsule_file, recording
+        from symgraph.inspect.capsules import file, recording
 
         recording.recorder_of(path)
         given = {} if feeds is None else feeds
@@ -347,7 +347,7 @@ class Session:
         made = self._read(
             lambda s: recording.taken(self, step._plan, arrays, (s.values, s.step, s.seed), None, data)
         )
-        capsule_file.write(path, made, limit)
+        file.write(path, made, limit)
 
     def undo(self) -> None:
         """Take back the last update: the variables and `step` are as before it.
@@ -403,7 +403,7 @@ class Session:
         """Leave a capsule of a step whose update was taken back for this error, where capsules were asked for."""
         if self._recorder is None:
             return
-        from symgraph.inspect.recording import record, recorded_in
+        from symgraph.inspect.capsules.recording import record, recorded_in
 
         if not recorded_in(error):
             _, arrays = step._plan.bind(step._given((feeds,)))
@@ -415,7 +415,7 @@ class Session:
         run = self._update if plan.updates else self._fetch
         if self._recorder is None:
             return run
-        from symgraph.inspect.recording import recorded
+        from symgraph.inspect.capsules.recording import recorded
 
         return recorded(self, self._recorder, run)
 
@@ -497,6 +497,8 @@ class Session:
 
 
 def _recorder(capsule: "Recorder | str | Path") -> "Recorder | None":
-    from symgraph.inspect.recording import recorder_of  # who asks for no capsule need not wait for it
+    from symgraph.inspect.capsules.recording import (
+        recorder_of,  # who asks for no capsule need not wait for it
+    )
 
     return recorder_of(capsule)

@@ -60,8 +60,8 @@ def add(commands: Commands) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from symgraph.inspect.capsule_file import READ_LIMIT, read
-    from symgraph.inspect.replay import examine
+    from symgraph.inspect.capsules.file import READ_LIMIT, read
+    from symgraph.inspect.capsules.replay import examine
 
     for module in args.modules:
         _import(module)
@@ -69,7 +69,7 @@ def _run(args: argparse.Namespace) -> int:
     report = examine(args.file, capsule, args.backend)
     print(report)
     if args.explore is not None:
-        from symgraph.inspect.replay_page import page
+        from symgraph.inspect.capsules.page import page
 
         write(args.explore, page(args.file, capsule))
     return report.code

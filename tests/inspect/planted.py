@@ -11,8 +11,8 @@ import pytest
 import symgraph as sg
 from symgraph.define import lift
 from symgraph.expr import Expr
-from symgraph.inspect.findings import Finding
-from symgraph.inspect.replay import Report
+from symgraph.inspect.capsules.findings import Finding
+from symgraph.inspect.capsules.replay import Report
 from symgraph.ir import Graph, Op
 from symgraph.lowering.llvm.maths.elementwise import EMITTERS
 from symgraph.lowering.numpy_ops import KERNELS, Emitted

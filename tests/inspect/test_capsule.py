@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import symgraph as sg
-from symgraph.inspect.capsule import Capsule, held
-from symgraph.inspect.capsule_file import read, write
-from symgraph.inspect.recording import Recorder
+from symgraph.inspect.capsules.capsule import Capsule, held
+from symgraph.inspect.capsules.file import read, write
+from symgraph.inspect.capsules.recording import Recorder
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3) - 2
 MEMBERS = ["header.json", "graph.sg", "ledger.txt", "feeds.safetensors", "variables.safetensors"]

@@ -13,9 +13,9 @@ from models import lenet, one_hidden_layer
 from symgraph.__main__ import main
 from symgraph.expr import Expr
 from symgraph.fetches import Locator
-from symgraph.inspect import comparison
-from symgraph.inspect.capsule import Capsule, held
-from symgraph.inspect.replay import examine
+from symgraph.inspect.capsules import comparison
+from symgraph.inspect.capsules.capsule import Capsule, held
+from symgraph.inspect.capsules.replay import examine
 from symgraph.ir import Graph
 from symgraph.lowering import numpy_source
 from symgraph.ops import arithmetic, logic, reduction, transcendental, trigonometry

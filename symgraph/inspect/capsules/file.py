@@ -28,7 +28,7 @@ import attrs
 import numpy as np
 
 from symgraph.errors import CapsuleError, SymgraphError
-from symgraph.inspect.capsule import LIMIT, Capsule, Failure, Held, missing_leaves
+from symgraph.inspect.capsules.capsule import LIMIT, Capsule, Failure, Held, missing_leaves
 from symgraph.ir import Array, Graph
 from symgraph.rewrite import NUMERICS
 from symgraph.text import from_text, to_text

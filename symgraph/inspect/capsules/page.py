@@ -1,8 +1,8 @@
 """The explorer's page of a failure capsule: its graph at every stage, with the values of its run."""
 
-from symgraph.inspect.capsule import Capsule
+from symgraph.inspect.capsules.capsule import Capsule
+from symgraph.inspect.capsules.replay import leaves_of
 from symgraph.inspect.explorer import explored
-from symgraph.inspect.replay import leaves_of
 from symgraph.inspect.wanted import Run, Wanted
 
 

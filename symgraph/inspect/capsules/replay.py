@@ -16,12 +16,12 @@ import numpy as np
 from symgraph.compile import bind_shape, lowering
 from symgraph.errors import CapsuleError, SymgraphError
 from symgraph.expr import Expr
-from symgraph.inspect import claims, programs
-from symgraph.inspect.capsule import Capsule, Held
-from symgraph.inspect.capsule_file import READ_LIMIT, read
-from symgraph.inspect.evaluation import Evaluator, Failed, Value
-from symgraph.inspect.findings import Finding
-from symgraph.inspect.localise import finite, hidden, localise
+from symgraph.inspect.capsules import claims, programs
+from symgraph.inspect.capsules.capsule import Capsule, Held
+from symgraph.inspect.capsules.evaluation import Evaluator, Failed, Value
+from symgraph.inspect.capsules.file import READ_LIMIT, read
+from symgraph.inspect.capsules.findings import Finding
+from symgraph.inspect.capsules.localise import finite, hidden, localise
 from symgraph.inspect.trace import Trace, trace
 from symgraph.ir import Array
 from symgraph.lowering.llvm import target
@@ -267,7 +267,7 @@ def _check_shapes(file: str, capsule: Capsule) -> None:
 def stand_in(held: Held, rng: np.random.Generator) -> Array:
     """Numbers between the smallest and the largest that an array had, with as many that are not finite or zero.
 
-    >>> from symgraph.inspect.capsule import held as hold
+    >>> from symgraph.inspect.capsules.capsule import held as hold
     >>> made = stand_in(hold("x", np.array([2.0, np.nan, 0.0]), data=False), np.random.default_rng(0))
     >>> int(np.isnan(made).sum()), int((made == 0).sum()), made.shape
     (1, 1, (3,))

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from symgraph.inspect.capsule import Capsule
-from symgraph.inspect.evaluation import Failed, Value, parts
-from symgraph.inspect.findings import Finding, Kind, described, lines_of, odd_elements, told
+from symgraph.inspect.capsules.capsule import Capsule
+from symgraph.inspect.capsules.evaluation import Failed, Value, parts
+from symgraph.inspect.capsules.findings import Finding, Kind, described, lines_of, odd_elements, told
 from symgraph.ir import Constant, Graph, Node, Placeholder, Variable
 from symgraph.ops.region import in_order
 

@@ -16,11 +16,11 @@ from itertools import islice
 import attrs
 
 from symgraph.expr import Expr
-from symgraph.inspect.capsule import Capsule
-from symgraph.inspect.comparison import RULE_ULP, WIDE, Worst, close, epsilon, exact
-from symgraph.inspect.evaluation import Evaluator, Failed, Value, magnitude, parts, scale
-from symgraph.inspect.findings import Finding, lines_of, named, numbers
-from symgraph.inspect.localise import finite
+from symgraph.inspect.capsules.capsule import Capsule
+from symgraph.inspect.capsules.comparison import RULE_ULP, WIDE, Worst, close, epsilon, exact
+from symgraph.inspect.capsules.evaluation import Evaluator, Failed, Value, magnitude, parts, scale
+from symgraph.inspect.capsules.findings import Finding, lines_of, named, numbers
+from symgraph.inspect.capsules.localise import finite
 from symgraph.inspect.trace import Trace
 from symgraph.ir import Array, Constant, Graph, Op, Placeholder, Variable
 from symgraph.ops.arithmetic import (

@@ -17,10 +17,10 @@ import numpy as np
 from symgraph.compile import Lowering
 from symgraph.define import number
 from symgraph.expr import Expr
-from symgraph.inspect.capsule import Capsule
-from symgraph.inspect.comparison import KERNEL_ULP, Worst, close, epsilon, exact
-from symgraph.inspect.evaluation import Evaluator, Failed, Value, magnitude, parts, scale, widened
-from symgraph.inspect.findings import Finding, described, lines_of, named, told
+from symgraph.inspect.capsules.capsule import Capsule
+from symgraph.inspect.capsules.comparison import KERNEL_ULP, Worst, close, epsilon, exact
+from symgraph.inspect.capsules.evaluation import Evaluator, Failed, Value, magnitude, parts, scale, widened
+from symgraph.inspect.capsules.findings import Finding, described, lines_of, named, told
 from symgraph.ir import Array, Graph, Node, Placeholder, Variable, specialise
 from symgraph.lowering.plan import concrete
 from symgraph.lowering.program import Options

@@ -9,9 +9,9 @@ from typing import Any, Literal, TypeAlias
 import attrs
 import numpy as np
 
-from symgraph.inspect.capsule import Capsule
-from symgraph.inspect.comparison import Worst
-from symgraph.inspect.evaluation import Failed, Value, parts
+from symgraph.inspect.capsules.capsule import Capsule
+from symgraph.inspect.capsules.comparison import Worst
+from symgraph.inspect.capsules.evaluation import Failed, Value, parts
 from symgraph.inspect.statistics import statistics
 from symgraph.ir import Graph, Node, leaf_name
 from symgraph.origin import Origin, visible

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from symgraph.errors import CapsuleError, FeedError, SymgraphError
-from symgraph.inspect.capsule import LIMIT, Capsule, capture
-from symgraph.inspect.capsule_file import write
+from symgraph.inspect.capsules.capsule import LIMIT, Capsule, capture
+from symgraph.inspect.capsules.file import write
 from symgraph.ir import Array
 from symgraph.origin import visible
 from symgraph.train.checkpoint import require_safetensors

@@ -1,11 +1,11 @@
 """Failure capsules: one run of a session as a value, complete enough to be run again elsewhere.
 
     capture : Session -> a run's plan, feeds and state -> error -> Capsule
-    replay  : Capsule -> Report                                    see `symgraph.inspect.replay`
+    replay  : Capsule -> Report                                    see `symgraph.inspect.capsules.replay`
 
 A capsule holds the graph of the run as it was declared (cut to what the run needs, not rewritten), what was fed, the
 variables as they were before the run, and what else decides a result: sizes, backend, numerics class, threads, seed.
-`symgraph.inspect.capsule_file` writes and reads the file.
+`symgraph.inspect.capsules.file` writes and reads the file.
 """
 
 import linecache
