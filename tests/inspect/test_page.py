@@ -346,6 +346,23 @@ def test_fifty_thousand_nodes_are_folded_searched_and_unfolded(browser, tmp_path
         assert page.locator(".box").count() <= 300
 
 
+def test_no_graph_makes_a_large_drawing(browser, tmp_path):
+    deep, dense = large(2_000, 0), large(2_000, 0)
+    for i, origin in enumerate(deep["origins"]):
+        origin["scope"] = [f"s{k}" for k in range(min(i, 400))]
+    for i, origin in enumerate(dense["origins"]):
+        origin["scope"] = [f"s{i % 50}"]
+    dense["graphs"][0]["inputs"] = [sorted({i // 2, i // 3, i - 1}) if i else [] for i in range(2_000)]
+    for model in (deep, dense):
+        with opened(browser, tmp_path, model) as page:
+            drawn(page)
+            page.locator("#search").fill("%1500")
+            page.locator("#search").press("Enter")
+            page.locator(".box.selected").wait_for()
+            assert page.locator(".box").count() <= 300
+            assert page.locator(".canvas").get_attribute("data-drawn") == "dot"
+
+
 def test_the_folder_ships_what_a_page_needs():
     files = resources.files(package)
     assert all(

@@ -8,6 +8,7 @@ import { boxSize, titleWidth, type Box, type Cluster, type Edge, type Scene } fr
 
 const MOST_CHILDREN = 60;
 const RUN = 40;
+const DEEPEST = 16; // scopes in scopes; what is deeper stands in the last of them
 export const INITIAL = 120; // boxes that are shown before anything is unfolded
 export const MOST_BOXES = 300;
 
@@ -62,7 +63,7 @@ function grown(model: Model, graph: Graph): Group {
   for (let node = 0; node < size(graph); node += 1) {
     const { part, scope } = home(model, graph, node);
     let at = parts[part];
-    for (const step of scope) {
+    for (const step of scope.slice(0, DEEPEST)) {
       let next = at.scopes.get(step);
       if (next === undefined) {
         next = draft(step);

@@ -1,4 +1,4 @@
-// What a page shows: the data that symgraph/inspect/explorer.py collects, as the page reads it.
+// What a page shows: the data that symgraph/inspect/explorer/ collects, as the page reads it.
 //
 // Text is interned in `strings`, places in `origins`, types in `strings`: a number named "StringId" or "OriginId" is an
 // index there. Node ids are the positions in a graph's columns, as `%7` in the text form. Nothing here is HTML: every

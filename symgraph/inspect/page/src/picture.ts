@@ -2,6 +2,7 @@
 
 import { count, h, svg } from "./dom";
 import type { Laid, Rectangle } from "./layout";
+import { curve } from "./rows";
 import type { Box, Cluster, Edge, Scene } from "./scene";
 
 export interface Actions {
@@ -90,7 +91,7 @@ export function picture(name: string, actions: Actions): Picture {
     scene = next;
     laid = placed;
     shapes = next.boxes.map((box, k) => boxShape(box, placed.boxes[k]));
-    lines = next.edges.map((edge, k) => edgeLine(edge, placed.edges[k] ?? null));
+    lines = next.edges.map((edge, k) => edgeLine(edge, placed, placed.edges[k] ?? null));
     moved.replaceChildren(
       ...next.clusters.map((_, k) => clusterShape(placed.clusters[k] ?? null)).filter((shape) => shape !== null),
       ...lines.filter((line) => line !== null),
@@ -156,13 +157,12 @@ export function picture(name: string, actions: Actions): Picture {
     return svg("text", { ...place, "data-fold": folds ? key : undefined }, folds ? `▾ ${title}` : title);
   }
 
-  function edgeLine(edge: Edge, path: string | null): SVGPathElement | null {
-    if (path === null) return null;
-    return svg("path", {
-      class: edge.count > 1 ? "edge thick" : "edge",
-      d: path,
-      "marker-end": `url(#arrow-${own})`,
-    });
+  // An edge that was not laid out is there, and shows when it is lit.
+  function edgeLine(edge: Edge, placed: Laid, path: string | null): SVGPathElement | null {
+    const d = path ?? curve(placed.boxes[edge.from], placed.boxes[edge.to]);
+    if (d === null) return null;
+    const weight = edge.count > 1 ? "edge thick" : "edge";
+    return svg("path", { class: path === null ? "edge spare" : weight, d, "marker-end": `url(#arrow-${own})` });
   }
 
   // Where the picture is.

@@ -49,7 +49,7 @@ function mean(numbers: readonly number[]): number {
   return numbers.length === 0 ? 0 : numbers.reduce((a, b) => a + b, 0) / numbers.length;
 }
 
-function curve(from: Rectangle | undefined, to: Rectangle | undefined): string | null {
+export function curve(from: Rectangle | undefined, to: Rectangle | undefined): string | null {
   if (from === undefined || to === undefined) return null;
   const [x0, y0] = [from.x + from.width / 2, from.y + from.height];
   const [x1, y1] = [to.x + to.width / 2, to.y];

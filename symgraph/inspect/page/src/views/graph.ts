@@ -26,6 +26,7 @@ function render(context: Context): HTMLElement {
   const { model } = context;
   warm();
   const opens = new Map<GraphId, string[]>(); // open groups, the last opened last
+  const bases = new Map<GraphId, Group>(); // where not all can be shown around what is unfolded: the group that is
   let shown: GraphId = startingStage(context);
   let scene: Folded | null = null;
   let turn = 0;
@@ -80,6 +81,10 @@ function render(context: Context): HTMLElement {
     return tree(model, graphOf(model, shown));
   }
 
+  function base(): Group {
+    return bases.get(shown) ?? root();
+  }
+
   function open(): string[] {
     let found = opens.get(shown);
     if (found === undefined) {
@@ -95,8 +100,9 @@ function render(context: Context): HTMLElement {
     for (const [k, button] of buttons.entries()) {
       button.setAttribute("aria-pressed", String(model.stages[k]?.graph === shown));
     }
-    const next = folded(model, here, root(), new Set(open()));
-    about.textContent = told(stage, here.title, size(here), next.boxes.length);
+    const next = folded(model, here, base(), new Set(open()));
+    const inside = base() === root() ? "" : ` Inside ${base().title} alone: Fold shows all again.`;
+    about.textContent = told(stage, here.title, size(here), next.boxes.length) + inside;
     about.title = `${about.textContent ?? ""} ${here.flops} flops, ${here.bytes} bytes.`;
     if (!table.element.hidden) table.show(shown);
     turn += 1;
@@ -140,8 +146,11 @@ function render(context: Context): HTMLElement {
     }
     const elsewhere = selection.graph !== shown;
     shown = selection.graph;
-    const missing = around(root(), selection.node).filter(({ key }) => !open().includes(key));
-    if (!elsewhere && missing.length === 0 && scene !== null) {
+    const path = around(root(), selection.node);
+    const outside = !path.includes(base());
+    if (outside) bases.delete(shown);
+    const missing = path.filter(({ key }) => outside || !open().includes(key));
+    if (!elsewhere && missing.length === 0 && scene !== null && scene.box(selection.node) >= 0) {
       light(selection);
       if (!picking) bring(selection);
       return;
@@ -207,10 +216,26 @@ function render(context: Context): HTMLElement {
       }
     }
     opens.set(shown, now);
+    for (const group of ancestors(key)) {
+      if (boxes(now) <= MOST_BOXES) break;
+      bases.set(shown, group);
+    }
+  }
+
+  // The groups around a group, the outermost first, and the group itself.
+  function ancestors(key: string): Group[] {
+    const found: Group[] = [];
+    for (let at: Group | undefined = root(); at !== undefined;) {
+      found.push(at);
+      at = at.children.find(
+        (child): child is Group => typeof child !== "number" && (key === child.key || key.startsWith(`${child.key}/`)),
+      );
+    }
+    return found;
   }
 
   function boxes(open: readonly string[]): number {
-    return folded(model, graphOf(model, shown), root(), new Set(open)).boxes.length;
+    return folded(model, graphOf(model, shown), base(), new Set(open)).boxes.length;
   }
 
   function refold(change: () => void): void {
@@ -219,6 +244,7 @@ function render(context: Context): HTMLElement {
   }
 
   function foldAll(): void {
+    bases.delete(shown);
     opens.set(shown, [root().key]);
   }
 
