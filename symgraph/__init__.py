@@ -225,7 +225,7 @@ if TYPE_CHECKING:  # what a first graph does not need is imported when it is fir
     from symgraph.inspect.diff import diff
     from symgraph.inspect.drawing import to_svg
     from symgraph.inspect.explain import explain
-    from symgraph.inspect.explorer import explore
+    from symgraph.inspect.explorer.explore import explore
     from symgraph.inspect.gradients.adjoints import adjoints
     from symgraph.inspect.gradients.why import why_no_gradient
     from symgraph.inspect.kernels import unfused, why, why_not
@@ -242,7 +242,7 @@ else:
             "data": "symgraph.data",
             "diff": "symgraph.inspect.diff:diff",
             "explain": "symgraph.inspect.explain:explain",
-            "explore": "symgraph.inspect.explorer:explore",
+            "explore": "symgraph.inspect.explorer.explore:explore",
             "fingerprint": "symgraph.text:fingerprint",
             "from_text": "symgraph.text:from_text",
             "hessian": "symgraph.derivatives:hessian",

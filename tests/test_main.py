@@ -233,7 +233,9 @@ def test_help_imports_nothing_that_it_does_not_need():
     assert "symgraph.commands.show" in loaded
     assert not loaded & {"zipfile", "json", "subprocess", "llvmlite", "safetensors", "symgraph.text.parser"}
     assert not [
-        name for name in loaded if name.startswith("symgraph.inspect.") and name != "symgraph.inspect.wanted"
+        name
+        for name in loaded
+        if name.startswith("symgraph.inspect.") and name != "symgraph.inspect.explorer.wanted"
     ]
 
 

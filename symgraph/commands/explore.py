@@ -18,7 +18,7 @@ from symgraph.commands.shared import (
     write,
 )
 from symgraph.errors import FeedError, SymgraphError
-from symgraph.inspect.wanted import Run, Wanted
+from symgraph.inspect.explorer.wanted import Run, Wanted
 from symgraph.ir import Graph
 from symgraph.origin import relative
 
@@ -94,7 +94,7 @@ def _steps(text: str) -> int:
 
 
 def _run(args: argparse.Namespace) -> None:
-    from symgraph.inspect.explorer import explored  # it needs the whole package
+    from symgraph.inspect.explorer.explore import explored  # it needs the whole package
 
     graph = load(args.what)
     run = _run_of(graph, args)

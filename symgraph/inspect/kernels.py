@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from symgraph.compile import Executable, lowering
 from symgraph.errors import GraphError
-from symgraph.inspect import fusions
+from symgraph.inspect.explorer import fusions
 from symgraph.ir import Constant, Graph, Node, Op, Placeholder, Variable
 from symgraph.ops.region import Project
 from symgraph.origin import relative, visible

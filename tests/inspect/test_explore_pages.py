@@ -10,8 +10,8 @@ import symgraph as sg
 from models import one_hidden_layer
 from symgraph.__main__ import main
 from symgraph.commands.feeds import random_feeds
-from symgraph.inspect.explorer import explored
-from symgraph.inspect.wanted import Run, Wanted
+from symgraph.inspect.explorer.explore import explored
+from symgraph.inspect.explorer.wanted import Run, Wanted
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 import symgraph as sg
 from models import lenet, one_hidden_layer, xor_mlp
 from symgraph.commands.feeds import random_feeds
-from symgraph.inspect import model as models
-from symgraph.inspect.history import REST, WHOLE
+from symgraph.inspect.explorer import model as models
+from symgraph.inspect.explorer.history import REST, WHOLE
 from symgraph.inspect.statistics import statistics
 from symgraph.inspect.trace import trace
 from symgraph.inspect.values import values

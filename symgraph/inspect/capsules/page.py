@@ -2,8 +2,8 @@
 
 from symgraph.inspect.capsules.capsule import Capsule
 from symgraph.inspect.capsules.replay import leaves_of
-from symgraph.inspect.explorer import explored
-from symgraph.inspect.wanted import Run, Wanted
+from symgraph.inspect.explorer.explore import explored
+from symgraph.inspect.explorer.wanted import Run, Wanted
 
 
 def page(file: str, capsule: Capsule) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from symgraph.inspect.collected import Json
+from symgraph.inspect.explorer.collected import Json
 from symgraph.inspect.gradients.adjoints import Gradient, Pair
 from symgraph.inspect.memory import Peak
 from symgraph.inspect.profile import KernelTime, Profile, Timing

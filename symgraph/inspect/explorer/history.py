@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import attrs
 
 from symgraph.compile import Cost
-from symgraph.inspect.collected import Json, Tables
 from symgraph.inspect.explain import signed
+from symgraph.inspect.explorer.collected import Json, Tables
 from symgraph.inspect.trace import Sweep, Trace
 from symgraph.ir import Graph
 from symgraph.origin import Source

@@ -6,7 +6,7 @@ fusion_section : Tables -> Trace -> JSON
 
 from collections.abc import Iterable, Mapping
 
-from symgraph.inspect.collected import Json, Tables, inner_nodes
+from symgraph.inspect.explorer.collected import Json, Tables, inner_nodes
 from symgraph.inspect.trace import Trace
 from symgraph.ir import Graph, Node
 from symgraph.ops.region import Fused, Project

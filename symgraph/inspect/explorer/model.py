@@ -13,14 +13,11 @@ from symgraph import __version__
 from symgraph.compile import Executable
 from symgraph.errors import FeedError, SymgraphError
 from symgraph.initial_values import initial_values
-from symgraph.inspect.collected import Json, Tables, cut
 from symgraph.inspect.diagram import is_gradient
-from symgraph.inspect.fusions import FUSION, fusion_section
-from symgraph.inspect.gradients.adjoints import Gradient, adjoints
-from symgraph.inspect.history import history
-from symgraph.inspect.memory import peak
-from symgraph.inspect.profile import attempt
-from symgraph.inspect.sections import (
+from symgraph.inspect.explorer.collected import Json, Tables, cut
+from symgraph.inspect.explorer.fusions import FUSION, fusion_section
+from symgraph.inspect.explorer.history import history
+from symgraph.inspect.explorer.sections import (
     Room,
     code_section,
     gradient_section,
@@ -28,10 +25,13 @@ from symgraph.inspect.sections import (
     profile_section,
     values_section,
 )
+from symgraph.inspect.explorer.wanted import Run, Wanted
+from symgraph.inspect.gradients.adjoints import Gradient, adjoints
+from symgraph.inspect.memory import peak
+from symgraph.inspect.profile import attempt
 from symgraph.inspect.statistics import Statistics, statistics
 from symgraph.inspect.trace import Sweep, Trace, executable_of, trace
 from symgraph.inspect.values import first_bad, statistics_of, values
-from symgraph.inspect.wanted import Run, Wanted
 from symgraph.ir import Graph, node_bytes
 from symgraph.transforms.dead_code import prune
 from symgraph.types import SHORT_NAMES, evaluate_dimension

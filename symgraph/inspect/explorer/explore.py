@@ -19,9 +19,9 @@ import numpy.typing as npt
 from symgraph.collector import paused
 from symgraph.compile import Executable, bind_shape, feed_array, leaf_value
 from symgraph.errors import FeedError, GraphError
-from symgraph.inspect.model import model
+from symgraph.inspect.explorer.model import model
+from symgraph.inspect.explorer.wanted import Run, Wanted
 from symgraph.inspect.page import assemble
-from symgraph.inspect.wanted import Run, Wanted
 from symgraph.ir import Graph
 from symgraph.rewrite import Numerics, Pass
 from symgraph.values import shown
