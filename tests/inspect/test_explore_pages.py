@@ -42,7 +42,7 @@ def test_a_page_is_saved_whole_or_not_at_all(hidden, tmp_path):
 
 def test_a_notebook_shows_the_page_in_a_frame_that_can_reach_nothing(hidden):
     shown = hidden[1]._repr_html_()
-    assert shown.startswith('<iframe sandbox="allow-scripts" title="hidden"')
+    assert shown.startswith('<iframe sandbox="allow-scripts allow-downloads" title="hidden"')
     assert "allow-same-origin" not in shown
     assert shown.count("<") == 2  # the page itself is escaped
     assert repr(hidden[1]).startswith("<Page 'hidden'")

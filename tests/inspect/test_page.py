@@ -292,7 +292,7 @@ def test_hostile_names_are_text(browser, tmp_path):
 
 def test_in_a_sandboxed_frame(browser, tmp_path):
     inner = escape(assemble(as_json(small()), "t"), quote=True)
-    frame = f'<iframe sandbox="allow-scripts" width="1200" height="800" srcdoc="{inner}"></iframe>'
+    frame = f'<iframe sandbox="allow-scripts allow-downloads" width="1200" height="800" srcdoc="{inner}"></iframe>'
     html = f'<!doctype html><html lang="en"><title>t</title><body><div id="page" data-ready></div>{frame}'
     with opened(browser, tmp_path, html) as page:
         content = page.frame_locator("iframe")

@@ -64,7 +64,7 @@ class Page:
     def _repr_html_(self) -> str:
         """The page in a notebook: in a frame of its own, which can reach neither the notebook nor the network."""
         return (
-            f'<iframe sandbox="allow-scripts" title="{html.escape(self.title)}" width="100%" height="{_HEIGHT}" '
+            f'<iframe sandbox="allow-scripts allow-downloads" title="{html.escape(self.title)}" width="100%" height="{_HEIGHT}" '
             f'style="border:1px solid #8884;border-radius:6px" srcdoc="{html.escape(self.html)}"></iframe>'
         )
 
