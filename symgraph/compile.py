@@ -26,8 +26,8 @@ from symgraph.values import Unfit, array_of, shown
 if TYPE_CHECKING:
     from os import PathLike
 
-    from symgraph.inspect.memory import Peak
-    from symgraph.inspect.profile import Profile
+    from symgraph.inspect.profiling.memory import Peak
+    from symgraph.inspect.profiling.profile import Profile
 
 _KEPT = 16  # bindings of the named sizes whose programs are kept
 
@@ -223,7 +223,7 @@ class Executable:
         >>> executable.peak(n=10).live, str(executable.peak(n=10).expression)
         (320, '32*n')
         """
-        from symgraph.inspect.memory import peak
+        from symgraph.inspect.profiling.memory import peak
 
         return peak(self, **sizes)
 
@@ -268,7 +268,7 @@ class Executable:
         >>> [(kernel.name, kernel.flops, kernel.bytes) for kernel in profile.kernels], profile.steps
         ([('mul', 1000, 8004)], 3)
         """
-        from symgraph.inspect.profile import attempt, finished
+        from symgraph.inspect.profiling.profile import attempt, finished
 
         return finished(attempt(self, feeds, variables, steps, warm_up), trace)
 

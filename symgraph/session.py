@@ -34,7 +34,7 @@ from symgraph.variables import Variables
 if TYPE_CHECKING:
     from symgraph.data.batches import Position
     from symgraph.inspect.capsules.recording import Recorder, Runner
-    from symgraph.inspect.profile import Profile
+    from symgraph.inspect.profiling.profile import Profile
     from symgraph.train.checkpoint import Checkpoint
 
 A = TypeVar("A")
@@ -222,7 +222,7 @@ class Session:
         >>> [kernel.name for kernel in profile.kernels], profile.steps, session.step
         (['mul'], 2, 0)
         """
-        from symgraph.inspect.profile import Work, counted, finished, profiled
+        from symgraph.inspect.profiling.profile import Work, counted, finished, profiled
 
         counted(steps, warm_up)
         given = {} if feeds is None else feeds

@@ -13,8 +13,8 @@ import pytest
 import symgraph as sg
 from symgraph.__main__ import main
 from symgraph.expr import apply
-from symgraph.inspect.machine import Machine, measure
-from symgraph.inspect.profile import Timing, attempt, kernel_name
+from symgraph.inspect.profiling.machine import Machine, measure
+from symgraph.inspect.profiling.profile import Timing, attempt, kernel_name
 from symgraph.ir import Op
 from symgraph.rewrite import Operation
 from symgraph.types import evaluate_dimension

@@ -27,8 +27,8 @@ from symgraph.inspect.explorer.sections import (
 )
 from symgraph.inspect.explorer.wanted import Run, Wanted
 from symgraph.inspect.gradients.adjoints import Gradient, adjoints
-from symgraph.inspect.memory import peak
-from symgraph.inspect.profile import attempt
+from symgraph.inspect.profiling.memory import peak
+from symgraph.inspect.profiling.profile import attempt
 from symgraph.inspect.statistics import Statistics, statistics
 from symgraph.inspect.trace import Sweep, Trace, executable_of, trace
 from symgraph.inspect.values import first_bad, statistics_of, values

@@ -12,8 +12,8 @@ import numpy as np
 
 from symgraph.inspect.explorer.collected import Json
 from symgraph.inspect.gradients.adjoints import Gradient, Pair
-from symgraph.inspect.memory import Peak
-from symgraph.inspect.profile import KernelTime, Profile, Timing
+from symgraph.inspect.profiling.memory import Peak
+from symgraph.inspect.profiling.profile import KernelTime, Profile, Timing
 from symgraph.inspect.statistics import Number, Picture, Statistics
 from symgraph.lowering.program import KernelCode
 from symgraph.types import Dim

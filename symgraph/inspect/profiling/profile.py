@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from symgraph.compile import Executable, bind, together
 from symgraph.errors import ExecutionError, SymgraphError
-from symgraph.inspect.chrome import Event, chrome_trace, save
-from symgraph.inspect.machine import Machine, measure
+from symgraph.inspect.profiling.chrome import Event, chrome_trace, save
+from symgraph.inspect.profiling.machine import Machine, measure
 from symgraph.ir import Array, Graph, Node
 from symgraph.lowering.program import Clocked, Instance, Mark, Program, inputs
 from symgraph.ops.region import Fused
