@@ -52,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("symgraph: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except MemoryError as error:
+        return _wrong(f"there is not enough memory: {error}")
     except OSError as error:  # files have errors of their own: this is the output's, such as a full disk
         _leave_output()
         return _wrong(error.strerror or error)

@@ -236,13 +236,16 @@ def provenance(origin: Origin) -> tuple[str, ...]:
     return (*scope, f"the compiler made it by {origin.rule}" + (f", of {lines}" if lines else ""))
 
 
-def said(error: Exception) -> str:
+def said(error: BaseException) -> str:
     """The class of an error, and what it says.
 
     >>> said(ValueError("no")), said(MemoryError())
     ('ValueError: no', 'MemoryError')
     """
-    text = str(error)
+    try:
+        text = str(error)
+    except Exception:  # an error of the user's that cannot say what it is
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -132,6 +132,10 @@ WRONG = [
     ([NAME, "--stage", "gradient", "--of", "cost"], "'cost' is no output"),
     ([NAME, "--stage", "gradient", "--of", "logits"], "the gradient is of a scalar"),
     ([NAME, "--dot", "no/such/folder/x.dot"], "could not be written"),
+    ([NAME, "--pass", "fuse"], "--pass and --rule say nothing of the stage declared"),
+    ([NAME, "--of", "loss", "--stage", "forward"], "Write --stage gradient, or leave the option out."),
+    (["x" * 5000 + ".py"], ".py cannot be read: File name too long"),
+    (["models/../models/x/../.py"], "there is no such file"),
 ]
 
 

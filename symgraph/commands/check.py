@@ -153,10 +153,13 @@ def _tell(
     args: argparse.Namespace,
     sizes: Mapping[str, int],
 ) -> None:
+    from symgraph.origin import visible
+
     bound = "" if args.feed else "".join(f", {name}={sizes[name]}" for name in sorted(graph.names))
     source = f"values of {args.feed}" if args.feed else f"random values of seed {args.seed}{bound}"
     print(
-        f"the gradient of {found.of}, in float64, on {source}; errors up to {found.tolerance:.1e} are allowed\n"
+        f"the gradient of {visible(found.of)}, in float64, on {source}; "
+        f"errors up to {found.tolerance:.1e} are allowed\n"
     )
     rows = [_HEAD, *(_row(found, target) for target in found.targets)]
     widths = [max(len(row[k]) for row in rows) for k in range(len(_HEAD))]
@@ -191,7 +194,7 @@ def _row(found: "GradientCheck", target: "TargetCheck") -> tuple[str, ...]:
 
 def _verdict(target: "TargetCheck", tolerance: float) -> str:
     if target.error > tolerance:
-        return "WRONG"
+        return "WRONG" if isfinite(target.gradient) and isfinite(target.difference) else "NOT FINITE"
     if target.checked == 0:
         return "nothing to check"
     return "at kinks" if target.kinks == target.checked else "agrees"
@@ -203,7 +206,12 @@ def _tell_culprit(
     from symgraph.gradient_check import wrong_vjps
 
     count = sum(target.error > found.tolerance for target in found.targets)
-    print(f"{count} of {len(found.targets)} {'is' if count == 1 else 'are'} wrong")
+    kind = (
+        "wrong"
+        if any(_verdict(target, found.tolerance) == "WRONG" for target in found.targets)
+        else "not finite"
+    )
+    print(f"{count} of {len(found.targets)} {'is' if count == 1 else 'are'} {kind}")
     # An op by itself may be worse conditioned than what it stands in.
     culprits = wrong_vjps(graph, found.of, values, tolerance=10 * found.tolerance, seed=args.seed)
     for one in culprits:

@@ -201,10 +201,17 @@ def _drawn(graph: Graph, node: Node, sizes: Mapping[str, int], seed: int) -> Arr
     digest = hashlib.sha256(label.encode("utf-8", "surrogatepass")).digest()
     rng = np.random.default_rng([seed, *np.frombuffer(digest, "<u4").tolist()])
     shape: Any = substitute(node.type.shape, sizes)
-    if node.type.dtype.kind == "f":
-        return np.asarray(rng.standard_normal(shape), node.type.dtype)
-    below = 2 if node.type.dtype.kind == "b" else max(1, _limit(graph, node.id, sizes))
-    return np.asarray(rng.integers(0, below, shape), node.type.dtype)
+    try:
+        if node.type.dtype.kind == "f":
+            return np.asarray(rng.standard_normal(shape), node.type.dtype)
+        below = 2 if node.type.dtype.kind == "b" else max(1, _limit(graph, node.id, sizes))
+        return np.asarray(rng.integers(0, below, shape), node.type.dtype)
+    except (MemoryError, ValueError) as error:
+        raise FeedError(
+            f"no values can be drawn for {label!r} of the shape {shape}: {error}",
+            source=None,
+            hint="Take smaller sizes: --size NAME=N.",
+        ) from error
 
 
 _KEEPS = (

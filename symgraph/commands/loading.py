@@ -6,12 +6,14 @@ load : name of a module or a file -> Graph
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
+from symgraph.contracts import said
 from symgraph.errors import GraphError, SymgraphError
 from symgraph.ir import Graph
 from symgraph.origin import relative
@@ -96,8 +98,12 @@ def _module(name: str) -> ModuleType:
 
 
 def _module_of_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise GraphError(f"{path} cannot be read: there is no such file", source=None)
+    try:
+        reason = "" if path.is_file() else "it is a folder" if path.is_dir() else "there is no such file"
+    except OSError as error:  # such as a name that is too long
+        reason = error.strerror or str(error)
+    if reason:
+        raise GraphError(f"{path} cannot be read: {reason}", source=None)
 
     def run() -> ModuleType:
         spec = spec_from_file_location(path.stem, path)
@@ -111,10 +117,14 @@ def _module_of_file(path: Path) -> ModuleType:
 
 
 def _called(what: str, function: Callable[[], T]) -> T:
-    """What code of the user's gives; whatever it raises is told in a sentence, with the user's own lines."""
+    """What code of the user's gives; whatever it raises is told in a sentence, with the user's own lines.
+
+    What it prints goes to the standard error: on the standard output stands what the command makes.
+    """
     try:
-        return function()
-    except SymgraphError:
+        with redirect_stdout(sys.stderr):
+            return function()
+    except (SymgraphError, KeyboardInterrupt):
         raise
     except SystemExit as error:
         raise GraphError(
@@ -123,10 +133,8 @@ def _called(what: str, function: Callable[[], T]) -> T:
             details=_lines_of(error),
             hint='What a script runs stands below `if __name__ == "__main__":`.',
         ) from error
-    except Exception as error:
-        raise GraphError(
-            f"{what}: {type(error).__name__}: {error}", source=None, details=_lines_of(error)
-        ) from error
+    except BaseException as error:  # GeneratorExit, too, and errors of the user's that are no Exception
+        raise GraphError(f"{what}: {said(error)}", source=None, details=_lines_of(error)) from error
 
 
 def _lines_of(error: BaseException) -> tuple[str, ...]:

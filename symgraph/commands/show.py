@@ -95,6 +95,13 @@ def _run(args: argparse.Namespace) -> None:
             source=None,
             hint=f"Draw one of the stages {', '.join(GRAPHS)}.",
         )
+    for given, stage in ((args.passes, "ledger"), (args.rules, "ledger"), (args.of, "gradient")):
+        if given is not None and args.stage != stage:
+            raise GraphError(
+                f"--of, --pass and --rule say nothing of the stage {args.stage}",
+                source=None,
+                hint=f"Write --stage {stage}, or leave the option out.",
+            )
     graph = load(args.what)
     sizes = known_sizes(graph, args)
     if args.stage not in GRAPHS:

@@ -49,6 +49,11 @@ def undefined():
     return sg.define(loss=sg.sum(sg.log(w)))
 
 
+def unbounded():
+    w, x = sg.variable("w", (3,), init=0.5), sg.placeholder("x", (3,))
+    return sg.define({"loss\\x1b[31m": sg.sum(w * x / 0.0)})
+
+
 def labels():
     table = sg.variable("table", (7, 4), init=0.25)
     rows = sg.take(table, sg.placeholder("word", ("n",), "int64"))
@@ -117,10 +122,13 @@ def test_what_is_stopped_on_purpose_is_said(check):
     assert "%1 stop_gradient (faulty.py:34)" in out and "hands nothing back on purpose" in out
 
 
-def test_what_is_not_finite_is_said(check):
+def test_what_is_not_finite_is_said(check, recwarn):
     code, out, _ = check("undefined")
     assert code == 1
     assert "the first op whose value is not finite near its operands: %1 log" in out
+    code, out, err = check("unbounded")
+    assert code == 1 and err == "" and "NOT FINITE" in out and "WRONG" not in out and "\x1b" not in out
+    assert "1 of 1 is not finite\n" in out and not recwarn.list
 
 
 def test_labels_and_indices_are_drawn_as_the_graph_takes_them(check):
@@ -196,6 +204,72 @@ def test_kinks_are_those_there_are(function, values, kinks):
     (row,) = check_gradient(sg.define(loss=sg.sum(function(w))), values={"w": values}).targets
     assert row.kinks == kinks and row.checked == 3
     assert (f"{kinks} at kinks" in str(row)) == (kinks > 0)
+
+
+def wrong(factor):
+    """An op that does nothing, with a derivative that is this factor too large."""
+
+    class Wrong(sg.Op):
+        name = "wrong"
+        arity = 1
+
+        def infer(self, *types):
+            return types[0]
+
+        def evaluate(self, *arrays):
+            return np.array(arrays[0])
+
+        def vjp(self, g, out, *inputs):
+            return (g * factor,)
+
+    return lambda w: sg.ops.apply(Wrong(), w)
+
+
+# What is hard to differentiate by differences: the step is too long, a half of it leads nowhere, the value is large.
+HARD = [
+    (lambda w: sg.sum(sg.sqrt(w)), [1e-4, 1e-8]),
+    (lambda w: sg.sum(sg.log(w)), [1e-6, 1e-3]),
+    (lambda w: sg.sum(1.0 / w), [1e-3, 2.0]),
+    (lambda w: sg.sqrt(sg.sum(w * w)), [1e-5, -1e-5]),
+    (lambda w: sg.sum(sg.sin(w * 1e5)), [0.3, 0.7]),
+    (lambda w: sg.sum(sg.square(w)), [2e9, -1e9]),
+    (lambda w: sg.sum(sg.where(w > 0.0, w + 5.0, w)), [0.0, 2.0]),  # a jump hides no other element
+    (lambda w: sg.sum(sg.exp(w * 30.0 - 30.0)), [0.5, -2.0]),
+]
+
+
+@pytest.mark.parametrize(("function", "values"), HARD)
+def test_what_is_hard_is_neither_called_wrong_nor_passed_by(function, values):
+    w = sg.variable("w", (2,), "float64")
+    for factor in (1.0, 1.001, 0.5, -1.0, 0.0):
+        graph = sg.define(loss=function(wrong(factor)(w)))
+        check = check_gradient(graph, values={"w": values}, raises=False)
+        assert check.passed == (factor == 1), (factor, str(check))
+        assert check.targets[0].kinks == (factor == 1 and values[0] == 0.0) or values[0] == 0.0
+        found = wrong_vjps(graph, values={"w": values}, tolerance=1e-5)
+        assert [one.op for one in found] == ([] if factor == 1 else ["wrong"])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda w: sg.square(sg.relu(w)),
+        lambda w: sg.abs(w) ** 1.5,
+        lambda w: sg.sign(w) + w,
+        lambda w: sg.relu(w),
+    ],
+)
+def test_no_op_is_accused_at_a_point_where_it_bends(function):
+    w = sg.variable("w", (3,), "float64")
+    graph = sg.define(loss=sg.sum(function(w)))
+    assert check_gradient(graph, values={"w": np.zeros(3)}).passed
+    assert not wrong_vjps(graph, values={"w": np.zeros(3)}, tolerance=1e-5)
+
+
+def test_an_exponent_that_nobody_differentiates_by_is_not_checked():
+    w = sg.variable("w", (3,), "float64")
+    graph = sg.define(loss=sg.sum(w**3.0))  # by the exponent there is no derivative where w is below 0
+    assert not wrong_vjps(graph, values={"w": [-1.0, 2.0, -3.0]})
 
 
 def test_a_wrong_derivative_is_no_kink():

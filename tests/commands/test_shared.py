@@ -10,6 +10,7 @@ import pytest
 
 import symgraph as sg
 from models import one_hidden_layer
+from symgraph.__main__ import main
 from symgraph.commands import feeds as module
 from symgraph.commands.shared import feeds_from, load, random_feeds, variables_from, write
 from symgraph.errors import FeedError, GraphError
@@ -138,6 +139,10 @@ def test_random_feeds_are_those_of_the_seed_and_the_name():
     with pytest.raises(FeedError, match="the sizes n are not given") as caught:
         random_feeds(graph(), {})
     assert "--size n=4" in caught.value.hint
+    with pytest.raises(
+        FeedError, match=r"no values can be drawn for 'x' of the shape \(281474976710000, 3\)"
+    ):
+        random_feeds(graph(), {"n": 281474976710000})
 
 
 def test_random_integers_are_such_as_the_graph_takes():
@@ -210,6 +215,19 @@ def test_a_graph_is_that_of_a_function_of_any_name(tmp_path):
         load("nets.py:large")
 
 
+def test_what_a_module_prints_is_not_what_is_shown(tmp_path, capsys):
+    (tmp_path / "loud.py").write_text(
+        "import symgraph as sg\nprint('hello')\ndef graph():\n    print('again')\n"
+        "    return sg.define(y=sg.placeholder('x'))\n"
+    )
+    assert main(["show", "loud.py"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("graph(x: f32[])") and captured.err == "hello\nagain\n"
+    (tmp_path / "a.py").mkdir()
+    with pytest.raises(GraphError, match=r"a\.py cannot be read: it is a folder"):
+        load("a.py")
+
+
 @pytest.mark.parametrize(
     ("text", "said", "line"),
     [
@@ -227,6 +245,13 @@ def test_a_graph_is_that_of_a_function_of_any_name(tmp_path):
             "broken.py:2    return graph()",
         ),
         ("def graph():\n    import sys; sys.exit()\n", "it ended the program", "broken.py:2"),
+        ("raise GeneratorExit\n", "GeneratorExit", "broken.py:1    raise GeneratorExit"),
+        ("class Odd(BaseException): pass\nraise Odd('x')\n", "Odd: x", "broken.py:2    raise Odd('x')"),
+        (
+            "class Mute(Exception):\n    def __str__(self): return 1 / 0\ndef graph():\n    raise Mute\n",
+            "graph() failed: Mute",
+            "broken.py:4    raise Mute",
+        ),
     ],
 )
 @pytest.mark.parametrize("name", ["broken.py", "broken"])
