@@ -40,6 +40,7 @@ _ONCE = (
 _TOO_LITTLE = (
     "one of the two only moves elements, and a kernel of both would compute no more than the other alone"
 )
+_WAITS = "the consumer waits for another operand, and a kernel has only nodes that can start together"
 _SMALL = 64  # elements: constants up to this size live inside the kernel
 
 
@@ -184,7 +185,7 @@ def _plan(graph: Graph, numerics: Numerics, fits: Fits) -> _Plan:
         joined = [i for i, why in refused.items() if why is None and plan.level[i] == level]
         for i, why in refused.items():
             if i not in joined:
-                reason = why or "it is needed before another operand of the consumer can be computed"
+                reason = why or _WAITS
                 plan.declined.append(Declined(i, node.id, reason))
         plan.level.append(level)
         plan.region.append(_join(plan, joined, mine))

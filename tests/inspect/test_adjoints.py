@@ -365,7 +365,7 @@ _M = sg.variable("m", (2, 2), "float64")
         (sg.maximum(W, 2.0), ONES, ["maximum"], "it took the other operand"),
         (sg.minimum(X, W), 3 * ONES, ["minimum"], "it took the other operand, %0, for all 4 elements"),
         (sg.where(X > 0, X, W), ONES, ["where"], "it took the other branch for all 4 elements"),
-        (sg.sigmoid(W), 800 * ONES, ["sigmoid"], "it is saturated for all 4 inputs, which lie in 800 to 800"),
+        (sg.sigmoid(W), 800 * ONES, ["sigmoid"], "it is saturated for all 4 inputs, at 800, so that"),
         (sg.tanh(W + X), 30 * ONES, ["add", "tanh"], "it is saturated for all 4 inputs"),
         (sg.exp(W), -800 * ONES, ["exp"], "underflows to 0 for all 4 inputs"),
         (W * (X - 1.0), ONES, ["mul"], "it multiplies by %"),
@@ -379,10 +379,10 @@ _M = sg.variable("m", (2, 2), "float64")
         (sg.log_softmax(W), ONES, ["log_softmax"], "cancel"),
         (sg.maximum(W[:1], 0.5 * X) * [1.0, -1.0, 2.0, -2.0], ONES, ["slice", "maximum"], "sum adds cancel"),
         (sg.log(W) * 5e-324, 1e300 * ONES, ["log"], "divides by %0: f64[4]  min 1e+300"),
-        (sg.where(X > 0, W, W - 2.0)[:0], ONES, ["where", "slice"], "its result has no elements"),
+        (sg.where(X > 0, W, W - 2.0)[:0], ONES, ["where", "slice"], "slice has no elements, and so nothing to hand back"),
         (W ** sg.constant(np.zeros(4)), ONES, ["pow"], "0"),
         (sg.cos(W), 0 * ONES, ["cos"], "multiplies by %"),
-        (sg.relu(W) + sg.relu(-W - 1.0), -0.5 * ONES, ["relu"], "its other use gives 0 too"),
+        (sg.relu(W) + sg.relu(-W - 1.0), -0.5 * ONES, ["relu"], "; the other use of %0 gives 0 too"),
     ],
 )  # fmt: skip
 def test_what_makes_a_gradient_zero_is_named(loss: sg.Expr, w: np.ndarray, ops: list[str], says: str) -> None:

@@ -52,7 +52,7 @@ def test_a_reduction_over_rows_ends_a_region() -> None:
     fused = fuse(graph, "safe")
     assert regions(fused.graph) == [["exp", "sum"]]
     assert [d.reason for d in fused.declined] == [
-        "it is needed before another operand of the consumer can be computed",
+        "the consumer waits for another operand, and a kernel has only nodes that can start together",
         "the producer reduces over the rows, and is known only after the last",
     ]
 

@@ -58,16 +58,24 @@ def why_zero(tape: Tape, values: Sequence[Value], found: Mapping[int, Route]) ->
         elif c in causes:
             causes[i] = causes[c]
         else:
-            by = _by_op(tape, values, i, c) or _by_step(tape, values, i, c)
-            causes[i] = f"{called(tape.graph, c)} makes zeros of a cotangent that is not 0: {by}"
+            causes[i] = _cause(tape, values, i, c)
     return {i: f"{cause}{_others(tape, found[i], i)}" for i, cause in causes.items()}
+
+
+def _cause(tape: Tape, values: Sequence[Value], i: int, c: int) -> str:
+    """Why the VJP of `c` gave its operand `i` only zeros."""
+    name = called(tape.graph, c)
+    if not np.size(values[c]):
+        return f"{name} has no elements, and so nothing to hand back"
+    by = _by_op(tape, values, i, c) or _by_step(tape, values, i, c)
+    return f"{name} makes zeros of a cotangent that is not 0: {by}"
 
 
 def _others(tape: Tape, route: Route, i: int) -> str:
     count = 0 if route.next is None else sum(use.gives for use in tape.uses[i]) - 1
-    if count < 2:
-        return "; its other use gives 0 too" if count else ""
-    return f"; its other {count} uses give 0 too"
+    if not count:
+        return ""
+    return f"; the other {'use' if count == 1 else f'{count} uses'} of %{i} {'gives' if count == 1 else 'give'} 0 too"
 
 
 def _at_end(tape: Tape, i: int) -> str:
@@ -88,8 +96,6 @@ def _by_op(tape: Tape, values: Sequence[Value], before: int, cause: int) -> str:
     live = np.ones(out.shape, bool) if given is None else np.asarray(values[given]) != 0
     if live.shape != out.shape:
         return ""
-    if not out.size:
-        return "its result has no elements"
     name = node.op.name
     if name == "relu" and not np.any(x[live] > 0):
         return f"its mask is 0 for {_inputs(live)}: none is above 0, the largest is {_number(x[live].max())}"
@@ -98,7 +104,8 @@ def _by_op(tape: Tape, values: Sequence[Value], before: int, cause: int) -> str:
         return f"it took {other} for {_elements(live)}"
     if name in ("sigmoid", "tanh") and _saturated(name, out[live]):
         low, high = (_number(edge) for edge in (x[live].min(), x[live].max()))
-        return f"it is saturated for {_inputs(live)}, which lie in {low} to {high}, so that its slope is 0"
+        there = f"at {low}" if low == high else f"between {low} and {high}"
+        return f"it is saturated for {_inputs(live)}, {there}, so that its slope is 0"
     if name in ("mul", "matmul") and not np.any(operands[1 - place]):
         return f"it multiplies by %{node.inputs[1 - place]}, whose {_all(operands[1 - place])} 0"
     if name in ("exp", "exp2") and not np.any(out[live]):
