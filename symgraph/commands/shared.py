@@ -6,15 +6,13 @@ What needs more than the package itself is imported where it is used, so that `-
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from symgraph.commands.loading import load
 from symgraph.errors import GraphError
+from symgraph.files import reason, replace
 from symgraph.ir import Graph
 from symgraph.later import later
 from symgraph.rewrite import NUMERICS
@@ -138,12 +136,10 @@ def write(path: str, content: str | bytes) -> None:
     if path == "-":
         _write_out(text)
         return
-    data = text.encode() if isinstance(text, str) else text
     try:
-        _replace(Path(path), data)
+        replace(path, text)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise GraphError(f"{path} could not be written: {reason}", source=None) from error
+        raise GraphError(f"{path} could not be written: {reason(error)}", source=None) from error
     print(f"{path} is written", file=sys.stderr)
 
 
@@ -153,20 +149,3 @@ def _write_out(text: str | bytes) -> None:
         return
     sys.stdout.flush()
     sys.stdout.buffer.write(text)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    target = Path(os.path.realpath(path))  # a link stays a link
-    if target.exists() and not target.is_file():
-        if target.is_dir():
-            raise IsADirectoryError("it is a folder")
-        target.write_bytes(data)  # a pipe or a device
-        return
-    temporary = target.with_name(f".symgraph-{os.urandom(8).hex()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(target)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise

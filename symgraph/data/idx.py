@@ -12,11 +12,10 @@ declared end.
 import gzip
 import math
 import os
-import secrets
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from operator import index
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -27,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from toolz import sliding_window
 
 from symgraph.errors import DataError
+from symgraph.files import reason, replacing
 from symgraph.values import Unfit, array_of
 
 LIMIT = 4 * 2**30
@@ -145,19 +145,14 @@ def write(path: str | os.PathLike[str], array: ArrayLike) -> Path:
     if isinstance(value, Unfit):
         raise DataError(f"{path}: an IDX file holds numbers, and this is {value.reason}.", hint=value.hint)
     encode_header(value)  # refuses what IDX cannot hold, before a file is touched
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
     try:
-        with temporary.open("xb") as file:
-            with _packed(file) if target.suffix == ".gz" else nullcontext(file) as stream:
-                _write_to(stream, value)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
+        with (
+            replacing(target) as file,
+            _packed(file) if target.suffix == ".gz" else nullcontext(file) as stream,
+        ):
+            _write_to(stream, value)
     except OSError as error:
-        raise DataError(f"{target}: the file could not be written: {error.strerror or error}.") from error
-    finally:
-        with suppress(OSError):  # it is gone already, or never was
-            temporary.unlink()
+        raise DataError(f"{target}: the file could not be written: {reason(error)}.") from error
     return target
 
 

@@ -11,11 +11,9 @@ belong to the state and are no variables, such as the best weights so far, are t
 
 import json
 import os
-import secrets
 import stat
 import zlib
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,12 +23,12 @@ import numpy as np
 
 from symgraph.data.batches import Position
 from symgraph.errors import CheckpointError, SymgraphError
+from symgraph.files import reason, replace, sync_folder
 from symgraph.ir import Array, Graph
 from symgraph.types import DTYPES, TensorType
 
 FORMAT = 1
 KEY = "symgraph"
-UNFINISHED = ".symgraph-*.tmp"  # the name of a file that is being written
 _RESERVED = "__metadata__"  # what safetensors itself keeps in its header
 _FIELDS = frozenset({"format", "fingerprint", "step", "seed", "position", "names", "extra", "checksum"})
 _OPTIONAL = "arrays"  # the names of arrays that are no variables, and those of their tensors
@@ -101,14 +99,14 @@ def write(path: str | Path, checkpoint: Checkpoint) -> None:
             raise CheckpointError(
                 f"{path} is {'a folder' if target.is_dir() else 'no plain file'}, and is left as it is"
             )
-        _replace(target, data)
+        replace(target, data)
     except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"{path} could not be written: {getattr(error, 'strerror', None) or error}",
+            f"{path} could not be written: {reason(error)}",
             hint="What the file held before is whole.",
         ) from error
     try:
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         raise CheckpointError(
             f"{path} was written, but its folder could not be synced: {error.strerror or error}",
@@ -237,35 +235,6 @@ def _checksum(
         crc = zlib.crc32(f"{tensor.dtype.name}{tensor.shape}".encode(), crc)
         crc = zlib.crc32(tensor.tobytes(), crc)
     return crc
-
-
-def _replace(target: Path, data: bytes) -> None:
-    """Put `data` in the place of a file, in one step; after an exception nothing has changed."""
-    temporary = target.with_name(UNFINISHED.replace("*", secrets.token_hex(8)))
-    try:
-        _write_synced(temporary, data)
-        os.replace(temporary, target)  # noqa: PTH105
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # a folder cannot be opened there, and a rename is on disk when it returns
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _fields(path: str | Path, metadata: Any, names: Any) -> dict[str, Any]:

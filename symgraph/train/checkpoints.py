@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import attrs
 
 from symgraph.errors import CheckpointError, DataError
+from symgraph.files import UNFINISHED
 from symgraph.train.callbacks import Mode, mode_of, whole
-from symgraph.train.checkpoint import UNFINISHED
 
 _NAME = re.compile(r"step-(\d+)\.safetensors")
 BEST = "best.safetensors"

@@ -1,7 +1,6 @@
 """Matplotlib's figures, as values: on no screen, without pyplot and its state, shown by notebooks as small PNGs."""
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from symgraph.errors import DataError
+from symgraph.files import reason, replacing
 
 _DPI = 150
 _DPI_SHOWN = 80  # a notebook keeps each picture in its file
@@ -44,14 +44,12 @@ def endings() -> dict[str, str]:
 
 def write(made: Figure, path: Path, kind: str) -> None:
     """Write a figure whole or not at all; raises DataError."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        made.savefig(part, dpi=_DPI, format=kind)
-        part.replace(path)
+        with replacing(path) as file:
+            made.savefig(file, dpi=_DPI, format=kind)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise DataError(
-            f"{path} could not be written: {error.strerror or error}",
+            f"{path} could not be written: {reason(error)}",
             source=None,
             hint="Name a file in a folder that exists and may be written to.",
         ) from error

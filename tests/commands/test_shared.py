@@ -196,10 +196,10 @@ def test_a_failed_write_leaves_the_older_file(tmp_path, monkeypatch):
     target = tmp_path / "a.txt"
     target.write_text("old")
 
-    def full(self, data):
+    def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(type(target), "write_bytes", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(GraphError, match="No space left"):
         write(str(target), "new")
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"] and target.read_text() == "old"

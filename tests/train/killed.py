@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 import symgraph as sg
+from symgraph import files
 from symgraph.train import checkpoint, checkpoints, logs, metrics, optimizers
 from symgraph.train.callbacks import EarlyStopping, LambdaCallback
 from symgraph.train.checkpoints import Checkpoints
@@ -81,7 +82,7 @@ def kill() -> None:
 
 def killed_in_a_save(at: int, where: str) -> None:
     """From now on, the save number `at` ends this process at some place."""
-    replace, write, saves = os.replace, checkpoint._write_synced, [0]
+    replace, write, saves = os.replace, files.replace, [0]
 
     def replacing(source: Any, target: Any) -> None:
         saves[0] += 1
@@ -93,11 +94,11 @@ def killed_in_a_save(at: int, where: str) -> None:
 
     def writing(path: Path, data: bytes) -> None:
         if saves[0] + 1 == at and where == "half":
-            path.write_bytes(data[: len(data) // 2])
+            path.with_name(files.UNFINISHED.replace("*", "half")).write_bytes(data[: len(data) // 2])
             kill()
         write(path, data)
 
-    os.replace, checkpoint._write_synced = replacing, writing
+    os.replace, checkpoint.replace = replacing, writing  # type: ignore[attr-defined]
 
 
 def child(backend: str, folder: Path, rng: np.random.Generator, way: str, written: int) -> None:

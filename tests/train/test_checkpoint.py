@@ -381,7 +381,7 @@ def test_a_failed_save_leaves_the_older_file_and_no_other(
 
 
 def test_a_folder_that_cannot_be_synced_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "_sync_folder", failing(OSError(errno.EIO, "Input/output error")))
+    monkeypatch.setattr(checkpoint, "sync_folder", failing(OSError(errno.EIO, "Input/output error")))
     with pytest.raises(CheckpointError, match="was written, but its folder could not be synced"):
         write(tmp_path / "a", some())
     assert same(read(tmp_path / "a"), some())

@@ -15,19 +15,18 @@ in the file is ever a path, and what is unpacked is never more than it allows.
 
 import json
 import os
-import secrets
 import stat
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import attrs
 import numpy as np
 
 from symgraph.errors import CapsuleError, SymgraphError
+from symgraph.files import reason, replacing
 from symgraph.inspect.capsules.capsule import LIMIT, Capsule, Failure, Held, missing_leaves
 from symgraph.ir import Array, Graph
 from symgraph.rewrite import NUMERICS
@@ -74,9 +73,10 @@ def write(path: str | Path, capsule: Capsule, limit: int = LIMIT) -> None:
         **{_TENSORS[name]: _packed(values) for name, values in groups.items()},
     }
     try:
-        _replace(Path(os.path.realpath(path)), members)  # a link stays a link
-    except OSError as error:
-        raise CapsuleError(f"{path} cannot be written: {error.strerror or error}") from error
+        with replacing(path) as file:
+            _zip(file, members)
+    except (OSError, ValueError) as error:
+        raise CapsuleError(f"{path} cannot be written: {reason(error)}") from error
 
 
 def read(path: str | Path, limit: int = READ_LIMIT) -> Capsule:
@@ -176,26 +176,13 @@ def _packed(values: Sequence[Held]) -> bytes:
     return made
 
 
-def _replace(target: Path, members: Mapping[str, bytes]) -> None:
-    """Put a zip of members in the place of a file, in one step; after an exception nothing has changed."""
-    temporary = target.with_name(f".symgraph-{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            with zipfile.ZipFile(file, "w") as archive:
-                for name, data in members.items():
-                    entry = zipfile.ZipInfo(name, _EPOCH)
-                    # Arrays hardly shrink, and packing them takes longer than the run did.
-                    entry.compress_type = (
-                        zipfile.ZIP_STORED if name in _TENSORS.values() else zipfile.ZIP_DEFLATED
-                    )
-                    archive.writestr(entry, data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)  # noqa: PTH105
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
+def _zip(file: BinaryIO, members: Mapping[str, bytes]) -> None:
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in members.items():
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            # Arrays hardly shrink, and packing them takes longer than the run did.
+            entry.compress_type = zipfile.ZIP_STORED if name in _TENSORS.values() else zipfile.ZIP_DEFLATED
+            archive.writestr(entry, data)
 
 
 # Reading

@@ -7,9 +7,7 @@ collect : Subject -> Model as JSON            what the page shows; see page/src/
 import html
 import json
 import os
-import secrets
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ import numpy.typing as npt
 from symgraph.collector import paused
 from symgraph.compile import Executable, bind_shape, feed_array, leaf_value
 from symgraph.errors import FeedError, GraphError
+from symgraph.files import reason, replace
 from symgraph.inspect.explorer.model import model
 from symgraph.inspect.explorer.wanted import Run, Wanted
 from symgraph.inspect.page import assemble
@@ -43,29 +42,19 @@ class Page:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page to a file, whole or not at all; returns its path. Raises GraphError where it cannot be."""
         try:
-            target = Path(os.path.realpath(path))  # a link stays a link
-        except ValueError as error:
-            raise GraphError(f"the page could not be written: {error}") from error
-        temporary = target.with_name(f".symgraph-{secrets.token_hex(8)}.tmp")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if target.is_dir():
-                raise IsADirectoryError("it is a folder")
-            temporary.write_text(self.html, encoding="utf-8")
-            temporary.replace(target)
+            Path(os.path.realpath(path)).parent.mkdir(parents=True, exist_ok=True)
+            replace(path, self.html)
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise GraphError(f"the page could not be written to {os.fspath(path)}: {reason}") from error
-        finally:
-            with suppress(OSError, ValueError):
-                temporary.unlink(missing_ok=True)
+            raise GraphError(
+                f"the page could not be written to {os.fspath(path)}: {reason(error)}"
+            ) from error
         return Path(path)
 
     def _repr_html_(self) -> str:
         """The page in a notebook: in a frame of its own, which can reach neither the notebook nor the network."""
         return (
-            f'<iframe sandbox="allow-scripts allow-downloads" title="{html.escape(self.title)}" width="100%" height="{_HEIGHT}" '
-            f'style="border:1px solid #8884;border-radius:6px" srcdoc="{html.escape(self.html)}"></iframe>'
+            f'<iframe sandbox="allow-scripts allow-downloads" title="{html.escape(self.title)}" '
+            f'width="100%" height="{_HEIGHT}" style="border:1px solid #8884;border-radius:6px" srcdoc="{html.escape(self.html)}"></iframe>'
         )
 
 

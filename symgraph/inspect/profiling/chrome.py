@@ -8,15 +8,13 @@ length `dur` in microseconds, of which three decimals are kept: nanoseconds. Eve
 
 import json
 import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import attrs
 
 from symgraph.errors import ExecutionError
+from symgraph.files import reason, replace
 
 _PROCESS, _THREAD = 1, 1
 
@@ -87,24 +85,12 @@ def _complete(event: Event, about: Mapping[int, Mapping[str, Any]]) -> dict[str,
 
 
 def save(path: str | os.PathLike[str], text: str) -> None:
-    """Write a file beside its place and rename it: whole or not at all. Raises ExecutionError."""
+    """Write a file whole or not at all. Raises ExecutionError."""
     try:
-        target = Path(os.path.realpath(path))  # a link stays a link
-        if target.exists() and not target.is_file() and not target.is_dir():
-            target.write_text(text, encoding="utf-8")  # a pipe or a device
-            return
-        part = target.with_name(f".symgraph-{secrets.token_hex(8)}.part")
-        try:
-            part.write_text(text, encoding="utf-8")
-            part.replace(target)
-        except BaseException:
-            with suppress(OSError):
-                part.unlink()
-            raise
+        replace(path, text)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
         raise ExecutionError(
-            f"the trace could not be written to {os.fspath(path)}: {reason}",
+            f"the trace could not be written to {os.fspath(path)}: {reason(error)}",
             source=None,
             hint="Name a file in a folder that exists and may be written.",
         ) from error
