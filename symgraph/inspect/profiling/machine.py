@@ -12,16 +12,20 @@ from typing import Literal
 import attrs
 import numpy as np
 
-from symgraph.compile import Bound, compile
+from symgraph.compile import compile
 from symgraph.define import define
 from symgraph.expr import placeholder, variable
-from symgraph.ir import Array
+from symgraph.ir import Array, Graph
 from symgraph.lowering.llvm import target
 from symgraph.lowering.llvm.pool import processors, thread_count
+from symgraph.ops.reduction import sum as total
 
-_SIDE = 512  # of the matrices whose product is timed
-_STREAMED = (1 << 16, 1 << 20, 1 << 23, 1 << 27)  # bytes read and written: within caches, and beyond them
-_SECONDS = 0.03  # that each of these is tried for
+_SIDES = (
+    256,
+    512,
+)  # of the matrices whose product is timed: with less cache to itself the smaller one is quicker
+_STREAMED = (1 << 17, 1 << 20, 1 << 23, 1 << 26)  # bytes: within each cache, and beyond them
+_SECONDS = 0.01  # that each of these is tried for
 _DTYPES = ("float32", "float64")
 _WIDE = ("float64", "int64")
 
@@ -72,11 +76,11 @@ class Machine:
 
 
 def measure(threads: int | None = None) -> Machine:
-    """Measure this machine, with as many threads as a program may use: well under a second.
+    """Measure this machine, with as many threads as a program may use: in about a second.
 
-    The operations are those of a matrix product, the bytes those of reading an array and writing another: both by
-    the backend `llvm` where it is installed, else by NumPy. Each is the best of several. What was measured is kept
-    for the life of the process.
+    The operations are those of matrix products, the bytes those of reading an array, and of reading one and writing
+    another: by the backend `llvm` where it is installed, with the clock that kernels are timed by, else by NumPy.
+    Each is the best of several. What was measured is kept for the life of the process.
 
     >>> machine = measure()
     >>> machine.flops["float32"] > 1e6 and machine.bandwidth > 1e6, measure() is machine
@@ -88,10 +92,10 @@ def measure(threads: int | None = None) -> Machine:
 @lru_cache(4)
 def _measured(threads: int) -> Machine:
     native = target.installed()
-    product = _native_product if native else _numpy_product
-    stream = _native_stream if native else _numpy_stream
-    flops = {dtype: 2 * _SIDE**3 / _best(product(np.dtype(dtype), threads)) for dtype in _DTYPES}
-    rates = [size / _best(stream(size, threads)) for size in _STREAMED]
+    flops = {
+        dtype: max(_product(np.dtype(dtype), side, threads, native) for side in _SIDES) for dtype in _DTYPES
+    }
+    rates = [max(stream(size, threads, native) for stream in (_read, _scaled)) for size in _STREAMED]
     # One thread is no quicker than several, and a larger array no quicker than a smaller one: where it seems so,
     # the other measurement was disturbed.
     if threads > 1 and native:
@@ -102,42 +106,63 @@ def _measured(threads: int) -> Machine:
     return Machine(processors(), threads, flops, tuple(zip(_STREAMED, rates, strict=True)))
 
 
-def _best(work: Callable[[], object]) -> float:
-    """The shortest time that something takes, in seconds."""
-    work()
-    best, end = float("inf"), perf_counter() + _SECONDS
-    while True:
+def _product(dtype: np.dtype[np.generic], side: int, threads: int, native: bool) -> float:
+    """Operations a second of a product of matrices."""
+    matrix = np.ones((side, side), dtype)
+    if native:
+        a, b = (placeholder(name, (side, side), dtype=dtype.name) for name in "ab")
+        return 2 * side**3 / _native(define(y=a @ b), [matrix, matrix], [], threads)
+    out = np.empty_like(matrix)
+    return 2 * side**3 / _numpy(lambda: np.matmul(matrix, matrix, out=out))
+
+
+def _read(size: int, threads: int, native: bool) -> float:
+    """Bytes a second of reading so many."""
+    values = np.ones(size // 4, np.float32)  # zeros would be one page of the system, over and over
+    if native:
+        return size / _native(define(y=total(placeholder("x", values.shape))), [values], [], threads)
+    return size / _numpy(lambda: np.add.reduce(values))
+
+
+def _scaled(size: int, threads: int, native: bool) -> float:
+    """Bytes a second of reading half as many and writing as many."""
+    values, out = np.ones(size // 8, np.float32), np.ones(size // 8, np.float32)
+    if native:
+        w = variable("w", values.shape)
+        return size / _native(define({}, updates={"go": {w: w * 0.5}}), [values], [out], threads)
+    half = np.float32(0.5)
+    return size / _numpy(lambda: np.multiply(values, half, out=out))
+
+
+def _native(graph: Graph, values: list[Array], destinations: list[Array], threads: int) -> float:
+    """The shortest time of the kernels of a program, in seconds, without that of the call."""
+    made = compile(graph, backend="llvm", threads=threads).bound({}).program.clocked()
+    instance, read = made.instance()
+
+    def kernels() -> float:
+        instance(values, destinations)
+        stamps = read()
+        spans = zip(made.marks, stamps, stamps[1:], strict=False)
+        return sum(stop - start for mark, start, stop in spans if mark.node is not None) / 1e9
+
+    return _best(kernels)
+
+
+def _numpy(work: Callable[[], object]) -> float:
+    """The shortest time of a call, in seconds."""
+
+    def call() -> float:
         begin = perf_counter()
         work()
-        now = perf_counter()
-        best = min(best, now - begin)
-        if now >= end:
-            return max(best, 1e-9)
+        return perf_counter() - begin
+
+    return _best(call)
 
 
-def _native_product(dtype: np.dtype[np.generic], threads: int) -> Callable[[], object]:
-    a, b = (placeholder(name, (_SIDE, _SIDE), dtype=dtype.name) for name in "ab")
-    bound = compile(define(y=a @ b), backend="llvm", threads=threads).bound({})
-    return _running(bound, [np.ones((_SIDE, _SIDE), dtype)] * 2, [])
-
-
-def _native_stream(size: int, threads: int) -> Callable[[], object]:
-    count = size // 8
-    w = variable("w", (count,))
-    bound = compile(define({}, updates={"go": {w: w * 0.5}}), backend="llvm", threads=threads).bound({})
-    return _running(bound, [np.zeros(count, np.float32)], [np.zeros(count, np.float32)])
-
-
-def _running(bound: Bound, values: list[Array], destinations: list[Array]) -> Callable[[], object]:
-    return lambda: bound.run(values, destinations)
-
-
-def _numpy_product(dtype: np.dtype[np.generic], threads: int) -> Callable[[], object]:
-    a, out = np.ones((_SIDE, _SIDE), dtype), np.empty((_SIDE, _SIDE), dtype)
-    return lambda: np.matmul(a, a, out=out)
-
-
-def _numpy_stream(size: int, threads: int) -> Callable[[], object]:
-    w, out = np.zeros(size // 8, np.float32), np.zeros(size // 8, np.float32)
-    half = np.float32(0.5)
-    return lambda: np.multiply(w, half, out=out)
+def _best(timed: Callable[[], float]) -> float:
+    """The shortest of the times that are measured for a while."""
+    timed()
+    best, end = timed(), perf_counter() + _SECONDS
+    while perf_counter() < end:
+        best = min(best, timed())
+    return max(best, 1e-9)
