@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import re
+import struct
 import subprocess
 import sys
 import zipfile
@@ -251,10 +253,10 @@ def test_a_limit_is_a_number_of_bytes(limit: Any, tmp_path: Path) -> None:
 # The file
 
 
-def made(path: Path) -> Capsule:
+def made(path: Path, data: bool = True) -> Capsule:
     """A capsule in a file, with what the tests want to see come back."""
     with sg.Session(graph(), backend="numpy") as session:
-        session.capsule(path, "loss", {"x": X}, "train")
+        session.capsule(path, "loss", {"x": X}, "train", data=data)
     return read(path)
 
 
@@ -306,6 +308,10 @@ def test_after_a_failure_the_older_file_is_whole(tmp_path: Path, monkeypatch: py
 def rewritten(path: Path, change: Callable[[dict[str, Any], dict[str, bytes]], None]) -> Path:
     """The capsule of `made` with its header and members changed."""
     made(path)
+    return _change(path, change)
+
+
+def _change(path: Path, change: Callable[[dict[str, Any], dict[str, bytes]], None]) -> Path:
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     header = json.loads(members["header.json"])
@@ -426,6 +432,83 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     with pytest.raises(sg.CapsuleError, match="would unpack to") as caught:
         sg.replay(path, limit=20_000_000)
     assert "--limit" in caught.value.hint
+
+
+def test_a_bomb_of_names_is_refused_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[None] = []
+    real = zipfile.ZipInfo.__init__
+    monkeypatch.setattr(zipfile.ZipInfo, "__init__", lambda *a, **k: (made.append(None), real(*a, **k))[1])
+    name = struct.pack("<4s4B4HL2L5H2L", b"PK\1\2", 20, 3, 20, *[0] * 8, 1, *[0] * 6) + b"a"
+    names = name * 100_000
+    for count in (5, 100_000 & 0xFFFF):  # what the end of the file says of it may be a lie
+        end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, len(names), 0, 0)
+        path = tmp_path / "c"
+        path.write_bytes(names + end)
+        with pytest.raises(sg.CapsuleError, match="c is no capsule"):
+            read(path)
+        assert len(made) < 100
+
+
+STATISTICS: dict[str, dict[str, Any]] = {
+    "min over max": {"min": 2, "max": 1},
+    "more than an int64": {"min": 0, "max": 2**63},
+    "a whole number that no float is": {"mean": 10**400},
+    "a spread below 0": {"deviation": -1.0},
+    "more of them than elements": {"nan": 10**30},
+}
+
+
+@pytest.mark.parametrize("wrong", STATISTICS)
+def test_statistics_that_cannot_be(wrong: str, tmp_path: Path) -> None:
+    x, k = sg.placeholder("x", (3,)), sg.placeholder("k", (3,), "int64")
+    with sg.Session(sg.define(y=x * sg.cast(k, "float32")), backend="interpreter") as session:
+        session.capsule(tmp_path / "c", "y", {"x": [1.0, 2.0, 3.0], "k": [1, 2, 3]}, data=False)
+
+    def change(header: dict[str, Any], members: dict[str, bytes]) -> None:
+        for row in header["feeds"]:
+            row["statistics"].update(STATISTICS[wrong])
+
+    _change(tmp_path / "c", change)
+    with pytest.raises(sg.CapsuleError, match="c has a damaged header: its feeds"):
+        sg.replay(tmp_path / "c", backends=["numpy"])
+
+
+def test_a_number_of_json_that_is_infinite_is_refused(tmp_path: Path) -> None:
+    made(tmp_path / "c", data=False)
+
+    def change(header: dict[str, Any], members: dict[str, bytes]) -> None:
+        text = json.dumps(header)
+        header.clear()
+        members["header.json"] = re.sub('"mean": [^,]+,', '"mean": 1e999,', text).encode()
+
+    _change(tmp_path / "c", change)
+    with pytest.raises(sg.CapsuleError, match="c has a damaged header"):
+        read(tmp_path / "c")
+
+
+def test_values_that_no_memory_holds_are_refused(tmp_path: Path) -> None:
+    """Arrays that the file leaves out, and values of nodes, take nothing of it and much of the machine."""
+    for name, body in {
+        "a node": "graph(x: f32[1]) {\n  %1: f32[9000000000000] = broadcast_to %x shape=(9000000000000,)\n"
+        "  %2: f32[9000000000000] = exp %1\n  return y=%2\n}",
+        "an array": "graph(x: f32[9000000000000]) {\n  %1: f32[9000000000000] = exp %x\n  return y=%1\n}",
+    }.items():
+        x = sg.placeholder("x", (1,))
+        with sg.Session(sg.define(y=sg.exp(x)), backend="interpreter") as session:
+            session.capsule(tmp_path / name, "y", {"x": [1.0]}, data=False)
+
+        def change(
+            header: dict[str, Any], members: dict[str, bytes], name: str = name, body: str = body
+        ) -> None:
+            members["graph.sg"], header["names"] = body.encode(), []
+            header["feeds"][0]["shape"] = [9000000000000 if name == "an array" else 1]
+            header["feeds"][0]["statistics"]["count"] = 9000000000000 if name == "an array" else 1
+
+        _change(tmp_path / name, change)
+        with pytest.raises(sg.CapsuleError, match=r"bytes.* more than this machine has"):
+            sg.replay(tmp_path / name, backends=["numpy"])
 
 
 def test_a_bomb_that_lies_is_not_unpacked(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import builtins
 import io
 import stat
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -280,7 +279,7 @@ def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
     kept = path.read_bytes()
 
     def full(self, target, **options):
-        Path(target).write_bytes(b"half")
+        target.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)

@@ -14,6 +14,7 @@ in the file is ever a path, and what is unpacked is never more than it allows.
 """
 
 import json
+import math
 import os
 import stat
 import zipfile
@@ -32,7 +33,7 @@ from symgraph.ir import Array, Graph
 from symgraph.rewrite import NUMERICS
 from symgraph.text import from_text, to_text
 from symgraph.train.checkpoint import require_safetensors
-from symgraph.types import DTYPES
+from symgraph.types import DTYPES, DType
 
 FORMAT = 1
 SUFFIX = ".capsule"
@@ -41,10 +42,13 @@ _HEADER, _GRAPH, _LEDGER = "header.json", "graph.sg", "ledger.txt"
 _TENSORS = {"feeds": "feeds.safetensors", "variables": "variables.safetensors"}
 _MEMBERS = (_HEADER, _GRAPH, _LEDGER, *_TENSORS.values())
 _HEADER_LIMIT = 2**26  # bytes
+_TABLE_LIMIT = 2**12  # bytes of the zip's own table of members
 _MOST = 100_000  # arrays
 _ALLOW = "If it is yours, allow more: replay(path, limit=BYTES), or --limit BYTES."
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the members' date: equal capsules are equal files
 _NUMBERS = ("count", "nan", "posinf", "neginf", "zeros")
+_LARGEST = float(np.finfo(np.float64).max)
+_RANGES = {"f": (-_LARGEST, _LARGEST), "i": (-(2**63), 2**63 - 1), "b": (0, 1)}
 _TUPLES = ("fetches", "groups", "names")
 _DTYPES = tuple(dtype.name for dtype in DTYPES)
 
@@ -86,7 +90,7 @@ def read(path: str | Path, limit: int = READ_LIMIT) -> Capsule:
     """
     members = _members(path, limit)
     try:
-        header = json.loads(members[_HEADER].decode(), parse_constant=_no_number)
+        header = json.loads(members[_HEADER].decode(), parse_constant=_no_number, parse_float=_float)
     except (ValueError, RecursionError) as error:
         raise CapsuleError(f"{path} has a damaged header: {error}") from None
     _check_format(path, header)
@@ -201,7 +205,9 @@ def _members(path: str | Path, limit: int) -> dict[str, bytes]:
     if found.st_size > limit:
         raise CapsuleError(f"{path} has {found.st_size} bytes, and {limit} are allowed", hint=_ALLOW)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with Path(path).open("rb") as file:
+            _check_directory(path, file)
+            archive = zipfile.ZipFile(file)
             entries = archive.infolist()
             names = [entry.filename for entry in entries]
             if sorted(names) != sorted(_MEMBERS):
@@ -233,6 +239,22 @@ def _members(path: str | Path, limit: int) -> dict[str, bytes]:
         raise CapsuleError(f"{path} is damaged, or no capsule: {type(error).__name__}: {error}") from error
 
 
+def _check_directory(path: str | Path, file: BinaryIO) -> None:
+    """Refuse a table of members that is longer than ours, before it is read: each of its entries takes memory.
+
+    The end of a zip is a record of 22 bytes, which tells the length of the table at 12; a large zip has 56 bytes, with
+    the length at 40, and 20 more before it (PKWARE, "APPNOTE.TXT", 4.3.14 to 4.3.16).
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 98))
+    tail = file.read(98).rjust(98, b"\0")
+    large = tail[56:60] == b"PK\6\7"
+    length = int.from_bytes(tail[40:48] if large else tail[88:92], "little")
+    if tail[76:80] != b"PK\5\6" or length > _TABLE_LIMIT:
+        raise CapsuleError(f"{path} is no capsule, or damaged: it does not end as one")
+    file.seek(0)
+
+
 def _unpacked(path: str | Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     if entry.filename == _HEADER and entry.file_size > _HEADER_LIMIT:
         raise CapsuleError(f"{path} has a header of {entry.file_size} bytes, and {_HEADER_LIMIT} are allowed")
@@ -246,6 +268,11 @@ def _unpacked(path: str | Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo
 
 def _no_number(text: str) -> Any:
     raise ValueError(f"{text} is no number of JSON")
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
 
 
 def _check_format(path: str | Path, header: Any) -> None:
@@ -333,19 +360,23 @@ def _is_row(row: Any) -> bool:
         and row.get("dtype") in _DTYPES
         and _are(row.get("shape"), int)
         and all(map(_is_count, row["shape"]))
-        and _is_statistics(row.get("statistics"))
+        and _is_statistics(row.get("statistics"), np.dtype(row["dtype"]), math.prod(row["shape"]))
         and isinstance(row.get("missing"), str)
         and (isinstance(row.get("tensor"), str) != bool(row["missing"]))
         and (row.get("tensor") is None or isinstance(row["tensor"], str))
     )
 
 
-def _is_statistics(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and all(_is_count(value.get(name)) for name in _NUMBERS)
-        and all(v is None or _is_number(v) for v in value.values())
-    )
+def _is_statistics(value: Any, dtype: DType, count: int) -> bool:
+    """Whether these can be the statistics of an array."""
+    if not (isinstance(value, dict) and all(_is_count(value.get(name)) for name in _NUMBERS)):
+        return False
+    if not all(v is None or _is_number(v) for v in value.values()):
+        return False
+    least, most = _RANGES[dtype.kind]
+    low, high, spread = (value.get(name) or 0 for name in ("min", "max", "deviation"))
+    odd = sum(value[name] for name in _NUMBERS[1:])
+    return bool(least <= low <= high <= most and spread >= 0 and odd <= value["count"] == count)
 
 
 def _is_failure(value: Any) -> bool:
@@ -364,7 +395,8 @@ def _maps(value: Any, good: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether a value is a number that a float64 holds."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
 def _is_whole(value: Any) -> bool:

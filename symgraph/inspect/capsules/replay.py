@@ -7,6 +7,7 @@ not finite or raises (`localise`); every rewrite between it and the graph that r
 program against the interpreter on that graph, down to the kernel (`programs`).
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -23,11 +24,12 @@ from symgraph.inspect.capsules.file import READ_LIMIT, read
 from symgraph.inspect.capsules.findings import Finding
 from symgraph.inspect.capsules.localise import finite, hidden, localise
 from symgraph.inspect.trace import Trace, trace
-from symgraph.ir import Array
+from symgraph.ir import Array, node_bytes
 from symgraph.lowering.llvm import target
 from symgraph.lowering.program import Options
 from symgraph.origin import visible
-from symgraph.rewrite import Pass
+from symgraph.rewrite import Pass, sum_dimensions
+from symgraph.types import evaluate_dimension
 
 AGREES, DIFFERS = 0, 1
 _BACKENDS = ("llvm", "numpy", "interpreter")
@@ -229,6 +231,7 @@ def _count(number: int, what: str) -> str:
 def leaves_of(file: str, capsule: Capsule, notes: list[str]) -> dict[str, Array]:
     """The leaves by name: what the capsule holds, or stand-ins. Raises CapsuleError where they do not fit."""
     _check_shapes(file, capsule)
+    _check_memory(file, capsule)
     missing = [h for h in (*capsule.feeds, *capsule.variables) if h.array is None]
     if missing:
         names = ", ".join(map(repr, [h.name for h in missing[:6]])) + (
@@ -262,6 +265,28 @@ def _check_shapes(file: str, capsule: Capsule) -> None:
             raise CapsuleError(
                 f"{file} is damaged: {one.name!r} is {one.dtype}, and {node.type} was declared"
             )
+
+
+def _check_memory(file: str, capsule: Capsule) -> None:
+    """A graph of a few bytes may ask for any number of them: every value is kept while a run is looked through."""
+    try:
+        size = sum_dimensions(node_bytes(node.type) for node in capsule.graph.nodes)
+        needed = evaluate_dimension(size, capsule.sizes)
+    except SymgraphError as error:
+        raise CapsuleError(f"{file} is damaged: {error.message}") from None
+    if needed > _memory():
+        raise CapsuleError(
+            f"{file} needs {needed} bytes for the values of its graph, more than this machine has",
+            hint="Replay it on a machine with more memory, or make a capsule of a smaller batch.",
+        )
+
+
+def _memory() -> float:
+    """The bytes of memory of this machine; infinite where it does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
 
 
 def stand_in(held: Held, rng: np.random.Generator) -> Array:

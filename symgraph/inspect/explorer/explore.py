@@ -54,7 +54,8 @@ class Page:
         """The page in a notebook: in a frame of its own, which can reach neither the notebook nor the network."""
         return (
             f'<iframe sandbox="allow-scripts allow-downloads" title="{html.escape(self.title)}" '
-            f'width="100%" height="{_HEIGHT}" style="border:1px solid #8884;border-radius:6px" srcdoc="{html.escape(self.html)}"></iframe>'
+            f'width="100%" height="{_HEIGHT}" style="border:1px solid #8884;border-radius:6px" '
+            f'srcdoc="{html.escape(self.html)}"></iframe>'
         )
 
 
