@@ -3,16 +3,17 @@
 explain : Executable -> text
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Literal
 
 from symgraph.compile import Executable, lowering
 from symgraph.errors import GraphError
 from symgraph.inspect.kernels import teller
+from symgraph.inspect.sizes import checked, put_in
 from symgraph.rewrite import Row, sum_dimensions
 from symgraph.transforms.pipeline import default_pipeline
-from symgraph.types import Dimension, dimension_names, evaluate_dimension
+from symgraph.types import Dimension
 from symgraph.values import shown
 
 _HEAD = ("step", "pass", "rule", "numerics", "before", "after", "flops", "bytes", "lines")
@@ -56,10 +57,7 @@ def explain(
             f"explain takes an executable, and this is {shown(executable)}",
             hint="Compile the graph: explain(symgraph.compile(graph)).",
         )
-    unknown = sorted(sizes.keys() - executable.declared.names)
-    if unknown:
-        known = ", ".join(sorted(executable.declared.names)) or "no named size"
-        raise GraphError(f"{unknown[0]!r} is no named size of this graph", hint=f"It has {known}.")
+    sizes = checked(executable.declared, sizes)
     ledger = _limited(executable, _names(passes, "passes"), _names(rules, "rules"))
     limits = passes is not None or rules is not None
     summary = (
@@ -73,14 +71,15 @@ def explain(
         return "\n".join(
             [summary, "no rewrites were made", *(declined if limits and executable.ledger else [])]
         )
-    costs = [(_bound(row.flops, sizes), _bound(row.bytes, sizes)) for row in ledger]
+    costs = [(put_in(row.flops, sizes), put_in(row.bytes, sizes)) for row in ledger]
     rows = [_cells(row, *cost) for row, cost in zip(ledger, costs, strict=True)]
     totals = _table(_TOTALS, _totals(ledger, costs))
     return "\n".join([summary, "", *_table(_HEAD, rows), "", *totals, *(["", *declined] if declined else [])])
 
 
 def _names(given: Iterable[str] | str | None, what: str) -> tuple[str, ...]:
-    names = (given,) if isinstance(given, str) else tuple(given or ())
+    several = () if given is None else given if isinstance(given, Iterable) else (given,)
+    names = (given,) if isinstance(given, str) else tuple(several)
     for name in names:
         if not isinstance(name, str):
             raise GraphError(
@@ -157,11 +156,6 @@ def signed(dimension: Dimension) -> str:
     """
     text = str(dimension)
     return text if text.startswith("-") or text == "0" else f"+{text}"
-
-
-def _bound(dimension: Dimension, sizes: Mapping[str, int]) -> Dimension:
-    """The dimension as a number, where all its names are bound."""
-    return evaluate_dimension(dimension, sizes) if dimension_names(dimension) <= sizes.keys() else dimension
 
 
 def _totals(ledger: Sequence[Row], costs: Sequence[tuple[Dimension, Dimension]]) -> list[tuple[str, ...]]:

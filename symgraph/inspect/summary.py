@@ -16,6 +16,7 @@ import attrs
 
 from symgraph.errors import GraphError
 from symgraph.inspect.diagram import is_gradient
+from symgraph.inspect.sizes import checked, put_in
 from symgraph.ir import Constant, Graph, Node, Placeholder, Variable, node_bytes
 from symgraph.nn.states import GROUP
 from symgraph.origin import visible
@@ -24,8 +25,6 @@ from symgraph.session import Session
 from symgraph.types import (
     Dimension,
     TensorType,
-    dimension_names,
-    evaluate_dimension,
     make_type,
 )
 from symgraph.values import shown
@@ -151,16 +150,7 @@ def summary(graph: Graph | Session, outputs: str | Iterable[str] | None = None, 
             f"summary takes a graph or a session, and this is {shown(graph)}",
             hint="Make a graph of it: symgraph.nn.graph(network()), or symgraph.define(name=expression).",
         )
-    unknown = sorted(sizes.keys() - whole.names)
-    if unknown:
-        known = ", ".join(sorted(whole.names)) or "no named size"
-        raise GraphError(f"{unknown[0]!r} is no named size of this graph", hint=f"It has {known}.")
-    for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-            raise GraphError(
-                f"the size {name} is a whole number from 0, and {shown(size)} is none",
-                hint=f"Write such as summary(graph, {name}=128).",
-            )
+    sizes = checked(whole, sizes)
     names = [name for name, _ in whole.outputs] if outputs is None else outputs
     listed = [names] if isinstance(names, str) or not isinstance(names, Iterable) else names
     roots = [whole[name].id for name in listed]
@@ -170,9 +160,9 @@ def summary(graph: Graph | Session, outputs: str | Iterable[str] | None = None, 
     return Summary(
         tuple(_layers(whole, forward, frozenset(roots), flops, sizes)),
         *_parameters(whole, {node.id for node in forward}),
-        _bound(_sum(flops[node.id] for node in nodes), sizes),
-        _bound(_sum(node_bytes(node.type) for node in nodes), sizes),
-        _bound(_sum(flops), sizes) if whole.updates else None,
+        put_in(_sum(flops[node.id] for node in nodes), sizes),
+        put_in(_sum(node_bytes(node.type) for node in nodes), sizes),
+        put_in(_sum(flops), sizes) if whole.updates else None,
     )
 
 
@@ -348,7 +338,7 @@ def _layers(
         nodes = members[group]
         result = _result(graph, nodes, grouping.of, roots)
         name = ", ".join(grouping.names[group])
-        flops = _bound(_sum(costs[node.id] for node in nodes), sizes)
+        flops = put_in(_sum(costs[node.id] for node in nodes), sizes)
         ops = tuple(dict.fromkeys(node.op.name for node in nodes))
         yield LayerSummary(
             name, ops, "" if result is None else _type(result, sizes), counted.get(group, 0), flops
@@ -384,12 +374,7 @@ def _result(
 def _type(node: Node, sizes: Mapping[str, int]) -> str:
     if not isinstance(node.type, TensorType):
         return str(node.type)
-    return str(make_type(node.type.dtype, tuple(_bound(size, sizes) for size in node.type.shape)))
-
-
-def _bound(dimension: Dimension, sizes: Mapping[str, int]) -> Dimension:
-    """The dimension as a number, where all its names are bound."""
-    return evaluate_dimension(dimension, sizes) if dimension_names(dimension) <= sizes.keys() else dimension
+    return str(make_type(node.type.dtype, tuple(put_in(size, sizes) for size in node.type.shape)))
 
 
 def _cells(row: LayerSummary) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from symgraph.compile import bind, bind_shape, feed_array
-from symgraph.errors import GraphError
+from symgraph.errors import FeedError, GraphError
 from symgraph.faults import Known, at_fault, has_infinity, has_nan
 from symgraph.faults import Value as Value
 from symgraph.fetches import Locator, spelled
@@ -26,6 +26,7 @@ from symgraph.ir import Array, Graph, Node, Placeholder, Variable, require_graph
 from symgraph.lowering.interpreter import interpret, value_of
 from symgraph.lowering.program import inputs
 from symgraph.ops.region import Fused
+from symgraph.values import shown
 
 A = TypeVar("A")
 Feeds: TypeAlias = Mapping[Any, npt.ArrayLike]  # by name, node or expression
@@ -76,6 +77,9 @@ def each(
     (np.float32(3.0), np.float32(-3.0))
     """
     require_graph(graph, "values")
+    for what, mapping in (("feeds", feeds), ("variables", variables)):
+        if mapping is not None and not isinstance(mapping, Mapping):
+            raise FeedError(f"{what} are a mapping, and this is {shown(mapping)}", hint='Write {"x": value}.')
     given, fixed, sizes = _bound(graph, feeds or {}, variables, seed, declared)
     last = {i: node.id for node in graph.nodes for i in node.inputs}
     alive: dict[int, Any] = {}
@@ -175,6 +179,8 @@ def inside(graph: Graph, results: Sequence[Value], kernel: int) -> tuple[Value, 
     `results` are the values of the nodes of `graph`, `kernel` is the id of one that fusion made. Raises GraphError
     where it is another op.
     """
+    if not 0 <= kernel < len(graph):
+        raise GraphError(f"%{kernel} is no node of this graph", hint=f"It has %0 to %{len(graph) - 1}.")
     node = graph.nodes[kernel]
     if not isinstance(node.op, Fused):
         raise GraphError(

@@ -478,3 +478,14 @@ def test_of_a_graph_that_was_read_no_file_is_opened(tmp_path: Path) -> None:
     written = re.sub(r"# \S*tests/\S+", f"# {secret}:1", sg.to_text(sg.define(loss=sg.sum(sg.relu(W)))))
     text = why_no_gradient(sg.from_text(written), "loss", "w", variables={"w": -ONES})
     assert str(secret) in text and "hidden" not in text
+
+
+def test_what_the_graph_has_no_derivatives_by_is_not_said_to_be_one() -> None:
+    """A target that the output does not depend on, and one that is no float."""
+    w, other, i = sg.variable("w", (3,)), sg.variable("other", (3,)), sg.placeholder("i", (3,), "int64")
+    graph = sg.define(loss=sg.sum(sg.exp(w) * sg.cast(i, "float32")), also=other)
+    found = adjoints(graph, wrt="other")
+    assert found.wrt == ("other",) and "does not lead to 'loss'" in found[graph["other"].id].reason
+    assert "the derivatives that the graph has are by nothing" in found[graph["w"].id].reason
+    with pytest.raises(sg.GradientError, match=r"derivatives are by floats, and 'i' is i64\[3\]"):
+        adjoints(graph, wrt=["w", "i"])

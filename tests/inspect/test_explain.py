@@ -3,6 +3,7 @@
 import re
 
 import attrs
+import numpy as np
 import pytest
 
 import symgraph as sg
@@ -266,3 +267,20 @@ def test_one_fusion_is_not_fusions(executable):
     for count, said in ((1, "1 fusion was not made"), (2, "2 fusions were not made")):
         several = attrs.evolve(executable, declined=executable.declined[:1] * count)
         assert said in sg.explain(several).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"n": "a"}, "the size n is a whole number from 0, and 'a' is none"),
+        ({"n": -1}, "and -1 is none"),
+        ({"n": True}, "and True is none"),
+        ({"passes": 3}, "passes are names, and 3 is none"),
+        ({"rules": [None]}, "rules are names, and None is none"),
+    ],
+)
+def test_what_is_no_size_and_no_name_is_refused(words, said):
+    executable = sg.compile(sg.define(y=sg.exp(sg.placeholder("x", ("n",))) * 2.0), backend="numpy")
+    with pytest.raises(sg.GraphError, match=said):
+        sg.explain(executable, **words)
+    assert sg.explain(executable, n=np.int64(3)) == sg.explain(executable, n=3)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import attrs
 
 from symgraph.autodiff import gradient, gradient_name, target_names
-from symgraph.errors import GraphError
+from symgraph.errors import GradientError, GraphError
 from symgraph.inspect.gradients.stops import Reasons, Route, path, reasons, unreached
 from symgraph.inspect.gradients.tape import Tape, is_float, record
 from symgraph.inspect.gradients.zeros import why_zero, zeros
@@ -97,6 +97,7 @@ def adjoints(
     """
     require_graph(graph, "adjoints")
     tape, names = differentiated(graph, of, None if wrt is None else target_names(graph, wrt))
+    there = frozenset(derived(tape))
     if values is not None and len(values) != len(tape.graph):
         raise GraphError(
             f"there are {len(values)} values, and the graph with the gradient has {len(tape.graph)} nodes",
@@ -104,7 +105,7 @@ def adjoints(
         )
     zero = zeros(tape, values or ())
     why = why_zero(tape, values or (), zero)
-    known = reasons(tape, names)
+    known = reasons(tape, [name for name in names if name in there])
     pairs = tuple(paired(known, zero, why, i) for i in sorted(tape.forward))
     return Gradient(tape.graph, of, names, pairs)
 
@@ -116,6 +117,9 @@ def differentiated(graph: Graph, of: str, wrt: Sequence[str] | None) -> tuple[Ta
     if wrt is None and there:
         return tape, there
     names = tuple(_default(tape) if wrt is None else wrt)
+    for name in names:
+        if not is_float(graph[name].type):
+            raise GradientError(f"derivatives are by floats, and {name!r} is {graph[name].type}")
     missing = [name for name in names if name not in there and graph[name].id in tape.adjoints]
     if missing and tape.graph.nodes[tape.root].type.shape == ():
         tape = record(gradient(graph, of, missing), of)
