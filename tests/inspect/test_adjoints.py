@@ -379,7 +379,7 @@ _M = sg.variable("m", (2, 2), "float64")
         (sg.log_softmax(W), ONES, ["log_softmax"], "cancel"),
         (sg.maximum(W[:1], 0.5 * X) * [1.0, -1.0, 2.0, -2.0], ONES, ["slice", "maximum"], "sum adds cancel"),
         (sg.log(W) * 5e-324, 1e300 * ONES, ["log"], "divides by %0: f64[4]  min 1e+300"),
-        (sg.where(X > 0, W, W - 2.0)[:0], ONES, ["where", "slice"], "slice has no elements, and so nothing to hand back"),
+        (sg.where(X > 0, W, W - 2.0)[:0], ONES, ["where", "slice"], "slice has no elements, and so nothing"),
         (W ** sg.constant(np.zeros(4)), ONES, ["pow"], "0"),
         (sg.cos(W), 0 * ONES, ["cos"], "multiplies by %"),
         (sg.relu(W) + sg.relu(-W - 1.0), -0.5 * ONES, ["relu"], "; the other use of %0 gives 0 too"),
@@ -489,3 +489,22 @@ def test_what_the_graph_has_no_derivatives_by_is_not_said_to_be_one() -> None:
     assert "the derivatives that the graph has are by nothing" in found[graph["w"].id].reason
     with pytest.raises(sg.GradientError, match=r"derivatives are by floats, and 'i' is i64\[3\]"):
         adjoints(graph, wrt=["w", "i"])
+
+
+def test_a_derivative_of_the_users_that_fails_is_told_at_its_line() -> None:
+    class Broken(sg.Op):
+        name = "broken"
+        arity = 1
+
+        def infer(self, *types: Any) -> Any:
+            return types[0]
+
+        def vjp(self, g: Any, out: Any, *inputs: Any) -> Any:
+            raise KeyError("lost")
+
+    w, v = sg.variable("w", (3,)), sg.variable("v", (3,))
+    odd = sg.ops.apply(Broken(), w)
+    loss = sg.sum(v) + sg.sum(sg.cast(odd > 0.0, "float32"))
+    with pytest.raises(sg.GradientError, match="broken: vjp raised KeyError: 'lost'") as caught:
+        adjoints(sg.define(loss=loss))
+    assert "odd = sg.ops.apply(Broken(), w)" in str(caught.value)

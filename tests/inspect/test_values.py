@@ -194,11 +194,11 @@ def test_kernels_with_several_outputs_are_looked_into() -> None:
     assert not all(np.isfinite(part).all() for part in parts)
 
 
-def test_what_is_no_mapping_is_refused():
+def test_what_is_no_mapping_is_refused() -> None:
     graph = sg.define(y=sg.placeholder("x", (2,)) * 2.0)
     with pytest.raises(sg.FeedError, match="feeds are a mapping, and this is a list"):
-        values(graph, [1.0, 2.0])
+        values(graph, [1.0, 2.0])  # type: ignore[arg-type]
     with pytest.raises(sg.FeedError, match="variables are a mapping"):
-        values(graph, {"x": [1.0, 2.0]}, [1.0])
+        values(graph, {"x": [1.0, 2.0]}, [1.0])  # type: ignore[arg-type]
     with pytest.raises(sg.GraphError, match="%9 is no node of this graph"):
         inside(graph, values(graph, {"x": [1.0, 2.0]}), 9)

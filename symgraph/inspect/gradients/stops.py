@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from symgraph import ops
+from symgraph.contracts import operand_cotangents
 from symgraph.inspect.gradients.tape import Tape, Use, is_float
 from symgraph.ir import Constant, Graph, Node, leaf_name
 from symgraph.origin import made_by, relative, visible
@@ -75,7 +76,7 @@ def _passing(tape: Tape, c: int, known: dict[int, frozenset[int]]) -> frozenset[
         parts: Sequence[object] = ()
         if is_float(expr.type):
             with made_by(expr.origin):
-                parts = expr.op.vjp(ops.ones_like(expr), expr, *expr.inputs)
+                parts = operand_cotangents(expr, ops.ones_like(expr))
         known[c] = frozenset(k for k, part in enumerate(parts) if part is not None)
     return known[c]
 
