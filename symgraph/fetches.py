@@ -48,6 +48,19 @@ def flatten(fetches: Any) -> tuple[tuple[Target, ...], Nest]:
     return tuple(leaves), nest
 
 
+def as_mapping(given: Any, what: str = "feeds") -> Mapping[Any, Any]:
+    """What is fed, where nothing is nothing; raises FeedError for what is no mapping.
+
+    >>> as_mapping(None), as_mapping({"x": 1.0})
+    ({}, {'x': 1.0})
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise FeedError(f"{what} are a mapping, and this is {shown(given)}", hint='Write {"x": value}.')
+    return given
+
+
 def _nest(fetches: Any, leaves: list[Target]) -> Nest:
     # The depth of this recursion is that of the brackets the user wrote.
     if fetches is None:

@@ -20,8 +20,8 @@ import attrs
 import numpy as np
 
 from symgraph.compile import Bound, check_threads, lowering
-from symgraph.errors import CheckpointError, CompileError, ExecutionError, FeedError, GraphError
-from symgraph.fetches import Groups, Locator, Target, flatten, groups_of, located_feeds
+from symgraph.errors import CheckpointError, CompileError, ExecutionError, GraphError
+from symgraph.fetches import Groups, Locator, Target, as_mapping, flatten, groups_of, located_feeds
 from symgraph.initial_values import initial_values
 from symgraph.ir import Array, Graph
 from symgraph.lowering.program import Instance, Options
@@ -172,9 +172,7 @@ class Session:
         Raises FeedError, GraphError, and what ops raise on their values (ExecutionError; with `debug` also
         DivergenceError).
         """
-        given = {} if feeds is None else feeds
-        if type(given) is not dict and not isinstance(given, Mapping):
-            raise FeedError(f"feeds are a mapping, and this is {shown(given)}", hint='Write {"x": value}.')
+        given = feeds if type(feeds) is dict else as_mapping(feeds)
         simple = type(fetches) is str and (update is None or type(update) is str)
         key = (fetches, tuple(given), update) if simple else None
         step = self._steps.get(key) if key is not None else None  # type: ignore[arg-type]
@@ -225,9 +223,7 @@ class Session:
         from symgraph.inspect.profiling.profile import Work, counted, finished, profiled
 
         counted(steps, warm_up)
-        given = {} if feeds is None else feeds
-        if not isinstance(given, Mapping):
-            raise FeedError(f"feeds are a mapping, and this is {shown(given)}", hint='Write {"x": value}.')
+        given = as_mapping(feeds)
         step = self._prepared(fetches, given, update, self._planned if self._watching is None else self._made)
         plan, state = step._plan, self._open()  # while this holds the state, no update writes into its arrays
         changed = state.values if plan.changed is None else plan.of_changed(state.values)
@@ -341,7 +337,7 @@ class Session:
         from symgraph.inspect.capsules import file, recording
 
         recording.recorder_of(path)
-        given = {} if feeds is None else feeds
+        given = as_mapping(feeds)
         step = self.prepare(fetches, given, update)
         _, arrays = step._plan.bind(step._given((given,)))
         made = self._read(

@@ -16,17 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from symgraph.compile import bind, bind_shape, feed_array
-from symgraph.errors import FeedError, GraphError
+from symgraph.errors import GraphError
 from symgraph.faults import Known, at_fault, has_infinity, has_nan
 from symgraph.faults import Value as Value
-from symgraph.fetches import Locator, spelled
+from symgraph.fetches import Locator, as_mapping, spelled
 from symgraph.initial_values import initial_values
 from symgraph.inspect.statistics import Statistics, statistics
 from symgraph.ir import Array, Graph, Node, Placeholder, Variable, require_graph, specialise
 from symgraph.lowering.interpreter import interpret, value_of
 from symgraph.lowering.program import inputs
 from symgraph.ops.region import Fused
-from symgraph.values import shown
 
 A = TypeVar("A")
 Feeds: TypeAlias = Mapping[Any, npt.ArrayLike]  # by name, node or expression
@@ -77,10 +76,8 @@ def each(
     (np.float32(3.0), np.float32(-3.0))
     """
     require_graph(graph, "values")
-    for what, mapping in (("feeds", feeds), ("variables", variables)):
-        if mapping is not None and not isinstance(mapping, Mapping):
-            raise FeedError(f"{what} are a mapping, and this is {shown(mapping)}", hint='Write {"x": value}.')
-    given, fixed, sizes = _bound(graph, feeds or {}, variables, seed, declared)
+    as_mapping(variables, "variables")
+    given, fixed, sizes = _bound(graph, as_mapping(feeds), variables, seed, declared)
     last = {i: node.id for node in graph.nodes for i in node.inputs}
     alive: dict[int, Any] = {}
     made: list[A] = []
