@@ -305,13 +305,7 @@ def compile(
     SYMGRAPH_NUM_THREADS, else the processors there are). Results do not depend on it. Raises CompileError.
     """
     require_graph(graph, "compile")
-    if passes is not None and not (isinstance(passes, Sequence) and all(isinstance(p, Pass) for p in passes)):
-        raise CompileError(
-            f"passes are a sequence of Pass records, and this is {passes!r}",
-            hint="Cut and extend symgraph.transforms.pipeline.default_pipeline().",
-        )
-    if numerics not in NUMERICS:
-        raise CompileError(f"there is no numerics {numerics!r}", hint=f"Use one of {', '.join(NUMERICS)}.")
+    check_rewriting(numerics, passes)
     name, chosen = lowering(backend)
     check_threads(name, threads)
     optimised = optimise(graph, numerics, passes)
@@ -327,6 +321,17 @@ def compile(
         Options(numerics, threads),
         chosen.lower,
     )
+
+
+def check_rewriting(numerics: Numerics, passes: Sequence[Pass] | None) -> None:
+    """Raise CompileError for what is no numerics, and for what are no passes."""
+    if passes is not None and not (isinstance(passes, Sequence) and all(isinstance(p, Pass) for p in passes)):
+        raise CompileError(
+            f"passes are a sequence of Pass records, and this is {passes!r}",
+            hint="Cut and extend symgraph.transforms.pipeline.default_pipeline().",
+        )
+    if numerics not in NUMERICS:
+        raise CompileError(f"there is no numerics {numerics!r}", hint=f"Use one of {', '.join(NUMERICS)}.")
 
 
 def check_threads(backend: str, threads: int | None) -> None:

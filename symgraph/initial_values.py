@@ -19,9 +19,14 @@ def initial_values(graph: Graph, seed: int) -> dict[str, Array]:
     >>> initial_values(define(y=variable("w", (2,), init=0.5)), seed=0)
     {'w': array([0.5, 0.5], dtype=float32)}
     """
+    check_seed(seed)
+    return {name: _initial(name, node, int(seed)) for name, node in graph.variables.items()}
+
+
+def check_seed(seed: object) -> None:
+    """Raise FeedError for what is no seed."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise FeedError(f"a seed is a whole number from 0, and {seed!r} is none", hint="Pass such as seed=0.")
-    return {name: _initial(name, node, int(seed)) for name, node in graph.variables.items()}
 
 
 def _initial(name: str, node: Node, seed: int) -> Array:

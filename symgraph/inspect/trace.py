@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from symgraph.compile import Executable, lowering
+from symgraph.compile import Executable, check_rewriting, lowering
 from symgraph.ir import Graph, require_graph
 from symgraph.lowering.program import Options
 from symgraph.rewrite import Declined, Numerics, Pass, Row
@@ -71,6 +71,7 @@ def trace(
     (['log-one-plus-exp'], 'softplus')
     """
     require_graph(graph, "trace")
+    check_rewriting(numerics, passes)
     name, chosen = lowering(backend)
     optimised = optimise(graph, numerics, passes, sweeps=True)
     prepared = optimise(optimised.graph, numerics, chosen.passes, rounds=1, sweeps=True)

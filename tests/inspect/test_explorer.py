@@ -293,7 +293,8 @@ def test_a_graph_without_gradients_is_differentiated_for_reading():
     model = read(sg.explore(graph, backend="numpy"))
     expected = sg.adjoints(graph)
     check(expected.graph, columns(model, stage(model, "gradient")["graph"]), model)
-    assert any("for reading" in sentence for sentence in model["about"]["messages"])
+    assert "no part of what was optimised" in stage(model, "gradient")["about"]
+    assert model["about"]["messages"] == []
     assert len(columns(model, stage(model, "declared")["graph"])["op"]) == len(graph)
     assert [pair["adjoint"] for pair in model["gradient"]["pairs"]] == [p.adjoint for p in expected.pairs]
 
@@ -484,6 +485,29 @@ def test_what_is_left_out_is_said(monkeypatch):
     whole = read(sg.explore(graph, feeds=feeds, backend="numpy", complete=True))
     assert "complete=True" not in " ".join(whole["about"]["messages"])
     assert all(row["given"] != row["made"] for row in whole["rewrites"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"numerics": "exactly"}, "no numerics 'exactly'"),
+        ({"passes": [3]}, "passes are a sequence"),
+        ({"seed": "a"}, "a seed is a whole number"),
+        ({"name": 3}, "name is a text"),
+        ({"output": 3}, "could not be written to 3"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_told(wrong, said):
+    with pytest.raises(sg.SymgraphError, match=said):
+        sg.explore(xor_mlp.graph(), **{"backend": "numpy", **wrong})
+
+
+def test_a_page_says_that_its_graph_is_large(monkeypatch):
+    graph = xor_mlp.graph()
+    assert not any("large" in said for said in read(sg.explore(graph, backend="numpy"))["about"]["messages"])
+    monkeypatch.setattr(models, "_MANY", len(graph))
+    said = " ".join(read(sg.explore(graph, backend="numpy"))["about"]["messages"])
+    assert "nodes: scopes are folded" in said
 
 
 def layers(count):

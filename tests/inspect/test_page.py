@@ -128,6 +128,62 @@ def test_click_a_node_and_read_its_line(browser, tmp_path):
         assert page.evaluate("location.hash") == "#graph/declared/1"
 
 
+def test_with_nothing_selected_the_details_sum_the_graph_up(browser, tmp_path):
+    with opened(browser, tmp_path, small()) as page:
+        text = details(page)
+        assert "Select a node" in text
+        stages = page.locator(".details .stages tbody tr")
+        assert stages.count() == len(small()["stages"])
+        assert stages.first.inner_text().split() == declared_of(small())
+        page.locator(".details button.node", has_text="placeholder").first.click()
+        assert selected(page).startswith("%0 placeholder")
+        page.keyboard.press("Escape")
+        assert page.locator(".details .stages").is_visible()
+
+
+def declared_of(model):
+    graph = model["graphs"][0]
+    return ["declared", str(len(graph["op"])), graph["flops"], "flops", graph["bytes"], "bytes"]
+
+
+def test_of_two_stages_with_one_graph_the_chosen_one_is_pressed(browser, tmp_path):
+    model = small()
+    model["stages"][2]["graph"] = model["stages"][0]["graph"]
+    with opened(browser, tmp_path, model) as page:
+        drawn(page)
+        pressed = page.get_by_role("group", name="Stage").locator("[aria-pressed=true]")
+        assert pressed.all_inner_texts() == ["declared"]
+        page.get_by_role("button", name="optimised", exact=True).first.click()
+        until(page, lambda: pressed.all_inner_texts() == ["optimised"])
+
+
+def test_the_details_show_a_value_as_histogram_and_picture(browser, tmp_path):
+    model = small()
+    known = model["values"]["graphs"][0]
+    node = next(i for i, one in enumerate(known["nodes"]) if one and one["picture"] and one["counts"])
+    with opened(browser, tmp_path, model, f"#graph/g{known['graph']}/{node}") as page:
+        value = page.locator(".details section", has_text="Value")
+        assert value.locator("svg.v-histogram rect").count() == len(known["nodes"][node]["counts"])
+        assert value.locator("canvas[role=img]").is_visible()
+
+
+@pytest.mark.parametrize("width", [400, 800])
+def test_a_narrow_window_shows_all_without_scrolling_sideways(browser, tmp_path, width):
+    with opened(browser, tmp_path, small(), "#rewrites") as page:
+        page.set_viewport_size({"width": width, "height": 800})
+        drawn(page)
+        for view in VIEWS:
+            page.locator(f"#tab-{view}").click()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, view
+        page.locator("#tab-rewrites").click()
+        assert page.locator(".card .tag").first.bounding_box()["height"] < 30
+        inside = page.locator(".change").bounding_box()["width"]
+        assert page.locator(".card").evaluate("e => e.scrollWidth") <= inside <= width
+        for side in page.locator(".side .canvas").all():
+            box = side.bounding_box()
+            assert box["width"] >= min(300, width - 40) and box["height"] >= 180
+
+
 def test_provenance_goes_rule_by_rule_to_the_user(browser, tmp_path):
     with opened(browser, tmp_path, small(), "#graph/gradient/13") as page:
         drawn(page)

@@ -18,6 +18,7 @@ from symgraph.collector import paused
 from symgraph.compile import Executable, bind_shape, feed_array, leaf_value
 from symgraph.errors import FeedError, GraphError
 from symgraph.files import reason, replace
+from symgraph.initial_values import check_seed
 from symgraph.inspect.explorer.model import model
 from symgraph.inspect.explorer.wanted import Run, Wanted
 from symgraph.inspect.page import assemble
@@ -44,10 +45,8 @@ class Page:
         try:
             Path(os.path.realpath(path)).parent.mkdir(parents=True, exist_ok=True)
             replace(path, self.html)
-        except (OSError, ValueError) as error:
-            raise GraphError(
-                f"the page could not be written to {os.fspath(path)}: {reason(error)}"
-            ) from error
+        except (OSError, ValueError, TypeError) as error:
+            raise GraphError(f"the page could not be written to {path!s}: {reason(error)}") from error
         return Path(path)
 
     def _repr_html_(self) -> str:
@@ -110,6 +109,10 @@ def explored(what: Graph | Executable, run: Run, wanted: Wanted) -> Page:
             f"explore takes a graph or an executable, and this is {shown(what)}",
             hint="Make a graph with symgraph.define(name=expression).",
         )
+    if not isinstance(wanted.name, str):
+        raise GraphError(
+            f"a page's name is a text, and this is {shown(wanted.name)}", hint="Write name='LeNet'."
+        )
     checked = _checked(what.declared if isinstance(what, Executable) else what, run)
     with paused():  # records that refer to earlier ones: there are no cycles to find
         made = model(what, checked, wanted)
@@ -127,6 +130,7 @@ def _checked(graph: Graph, run: Run) -> Run:
         )
     if run.steps and run.feeds is None and graph.placeholders:
         raise FeedError("a profile runs the graph, and there are no feeds", hint="Pass feeds={'x': value}.")
+    check_seed(run.seed)
     sizes = {name: _size(graph, name, size) for name, size in run.sizes.items()}
     owners = {name: f"{name}={size}" for name, size in sizes.items()}
     feeds: dict[str, Any] | None = None

@@ -37,6 +37,7 @@ from symgraph.transforms.dead_code import prune
 from symgraph.types import SHORT_NAMES, evaluate_dimension
 
 _SNAPSHOTS = 150_000  # nodes of all graphs between the stages
+_MANY = 20_000  # nodes of a graph that a page says are many
 _CODE = 4_000  # nodes of a graph whose code is made unasked
 _LISTING = 4_000_000  # characters of a listing
 _PICTURES = 3_000_000  # bytes
@@ -98,6 +99,9 @@ def model(what: Graph | Executable, run: Run, wanted: Wanted) -> Json:
             "Some lines are named without their text: the graph was read from a file, and a page shows no line of "
             "code that did not run here."
         )
+    largest = max(len(one["op"]) for one in tables["graphs"])
+    if largest >= _MANY:
+        page.say(f"This is a large graph, of {largest:,} nodes: scopes are folded. Unfold one, or search.")
     free = sorted(graph.names - run.sizes.keys())
     return {
         "version": 1,
@@ -175,7 +179,11 @@ def _about_gradient(found: Gradient, graph: Graph) -> str:
         return f"The graph as it was given: no derivative of {found.of!r} passes back in it."
     if found.graph == graph:
         return "The graph as it was given, with its gradients and updates."
-    return f"The graph with the gradients of {found.of!r} added, for reading."
+    by = cut(", ".join(found.wrt), _TITLE)
+    return (
+        f"The graph with the gradients of {found.of!r} by {by} added for reading: they are no part of what was optimised "
+        "and runs."
+    )
 
 
 def _gradient(page: _Page, graph: Graph) -> Gradient | None:
@@ -193,12 +201,6 @@ def _gradient(page: _Page, graph: Graph) -> Gradient | None:
     except SymgraphError as error:
         page.say(f"The gradient of {of!r} is not shown: {error.message}.")
         return None
-    if found.graph != graph:
-        by = ", ".join(found.wrt)
-        page.say(
-            f"The gradients of {of!r} by {cut(by, _TITLE)} were added to the stage “gradient” for reading: "
-            "they are no part of what was optimised and runs."
-        )
     return found
 
 

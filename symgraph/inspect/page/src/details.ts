@@ -1,4 +1,4 @@
-// The panel beside the views: all that is known of the selected node.
+// The panel beside the views: all that is known of the selected node, or an overview where none is.
 
 import { count, cut, h, replace, type Child } from "./dom";
 import {
@@ -16,26 +16,22 @@ import {
   typeOf,
 } from "./lookup";
 import type { GraphId, Model, NodeId, Origin, Statistics } from "./model";
+import { bytes, percent, seconds, short } from "./numbers";
+import { overview } from "./overview";
 import type { Context, Reference } from "./view";
+import { histogram, pictured } from "./views/charts";
 import { openStep, stepsOf } from "./views/rewrites";
 
 const MOST = 24; // links of a kind that are shown
 
 export function details(context: Context): HTMLElement {
-  const element = h("aside", { class: "details", "aria-label": "Selected node", tabindex: 0 });
+  const element = h("aside", { class: "details", "aria-label": "Details", tabindex: 0 });
   context.subscribe(update);
   update(context.selection);
   return element;
 
   function update(selection: Reference | null): void {
-    if (selection === null) {
-      replace(
-        element,
-        h("p", { class: "empty" }, "Select a node to see where it comes from, what it is and who reads it."),
-      );
-      return;
-    }
-    replace(element, ...shown(context, selection));
+    replace(element, ...(selection === null ? overview(context) : shown(context, selection)));
     element.scrollTop = 0;
   }
 }
@@ -77,7 +73,7 @@ function shown(context: Context, reference: Reference): Child[] {
   ];
 }
 
-function section(title: string, ...children: Child[]): HTMLElement {
+export function section(title: string, ...children: Child[]): HTMLElement {
   return h("section", {}, h("h3", {}, title), ...children);
 }
 
@@ -269,7 +265,7 @@ function buffers(context: Context, reference: Reference): Child[] {
         table(
           ["Median", seconds(kernel.time.median)],
           ["10 to 90 %", `${seconds(kernel.time.low)} to ${seconds(kernel.time.high)}`],
-          ["Share", `${(100 * kernel.share).toFixed(1)} % of the step`],
+          ["Share", `${percent(kernel.share)} of the step`],
           ["Work", `${kernel.flops.toLocaleString("en")} flops, ${bytes(kernel.bytes)}, ${kernel.bound}-bound`],
         ),
       ),
@@ -286,6 +282,8 @@ function values(model: Model, reference: Reference): Child[] {
       "Value",
       known?.first === reference.node && h("p", { class: "warning" }, "The first value that is not finite."),
       statistics(found),
+      found.counts.length > 0 && histogram(found.edges, found.counts),
+      found.picture !== null && pictured(found.picture, `%${reference.node}`),
     ),
   ];
 }
@@ -327,28 +325,10 @@ function elsewhere(context: Context, reference: Reference): Child[] {
   ];
 }
 
-function table(...rows: (readonly [string, string])[]): HTMLElement {
+export function table(...rows: (readonly [string, string])[]): HTMLElement {
   return h(
     "dl",
     { class: "table" },
     ...rows.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
   );
-}
-
-export function short(number: string | null): string {
-  if (number === null) return "?";
-  const value = Number(number);
-  return number.length <= 9 || !Number.isFinite(value) ? number : String(Number(value.toPrecision(5)));
-}
-
-export function bytes(number: number): string {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  const power = number < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(number) / 10));
-  const value = number / 2 ** (10 * power);
-  return `${power === 0 ? value : value.toPrecision(3)} ${units[power] ?? ""}`;
-}
-
-export function seconds(number: number): string {
-  if (number >= 1) return `${number.toPrecision(3)} s`;
-  return number >= 1e-3 ? `${(number * 1e3).toPrecision(3)} ms` : `${(number * 1e6).toPrecision(3)} µs`;
 }

@@ -15,7 +15,7 @@ export function shell(root: HTMLElement, model: Model, views: readonly View[]): 
   const live = h("div", { class: "unseen", role: "status", "aria-live": "polite", id: "live" });
   const panels = new Map<string, HTMLElement>();
   const tabs = new Map<string, HTMLElement>();
-  const stage = h("main", { class: "stage", id: "stage" });
+  const stage = h("main", { class: "views", id: "views" });
   let shown = "";
   let selection: Reference | null = null;
 

@@ -1,6 +1,7 @@
 // Charts made by hand: histograms, bars with whiskers, pictures in a perceptually uniform map.
 
-import { short } from "./numbers";
+import type { Picture } from "../model";
+import { short } from "../numbers";
 import { el, svg } from "./parts";
 
 // Anchors of Matplotlib's viridis, equally spaced (S. van der Walt and N. Smith, 2015).
@@ -18,7 +19,7 @@ const VIRIDIS: [number, number, number][] = [
   [253, 231, 37],
 ];
 const NOT_FINITE: [number, number, number] = [255, 45, 85]; // as --v-not-finite
-export const RAMP = 128;
+const RAMP = 128;
 
 function colour(byte: number): [number, number, number] {
   if (byte === 255) return NOT_FINITE;
@@ -31,7 +32,7 @@ function colour(byte: number): [number, number, number] {
 }
 
 // A canvas of one pixel a byte.
-export function painted(width: number, height: number, bytes: Uint8Array): HTMLCanvasElement {
+function painted(width: number, height: number, bytes: Uint8Array): HTMLCanvasElement {
   const canvas = el("canvas", { width: Math.max(1, width), height: Math.max(1, height), class: "v-canvas" });
   const context = canvas.getContext("2d");
   if (context === null || width === 0 || height === 0) return canvas;
@@ -105,4 +106,50 @@ function zeroAt(edges: readonly string[], width: number): number | null {
   const low = Number(edges[0]);
   const high = Number(edges.at(-1));
   return low < 0 && high > 0 ? (width * -low) / (high - low) : null;
+}
+
+// A matrix as a picture, with its scale.
+export function pictured(given: Picture, name: string): HTMLElement {
+  const bytes = decoded(given.pixels, given.width * given.height);
+  const canvas = painted(given.width, given.height, bytes);
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute(
+    "aria-label",
+    `Picture of ${name}: ${given.width} by ${given.height}, from ${given.low} to ${given.high}; ${given.note}`,
+  );
+  const scale = Math.max(1, Math.min(12, Math.floor(288 / Math.max(given.width, given.height))));
+  canvas.style.width = `${Math.min(288, given.width * scale)}px`;
+  const legend = el(
+    "div",
+    { class: "v-legend" },
+    el("span", {}, short(given.low)),
+    ramp(),
+    el("span", {}, short(given.high)),
+    el("span", { class: "v-bad-key" }, el("span", { class: "v-swatch" }), "not finite"),
+  );
+  return el(
+    "figure",
+    { class: "v-picture" },
+    canvas,
+    legend,
+    given.note === "" ? null : el("figcaption", { class: "v-quiet" }, given.note),
+  );
+}
+
+function ramp(): HTMLElement {
+  const canvas = painted(
+    RAMP,
+    1,
+    Uint8Array.from({ length: RAMP }, (_, i) => Math.round((i * 254) / (RAMP - 1))),
+  );
+  canvas.setAttribute("aria-hidden", "true");
+  canvas.classList.add("v-ramp");
+  return canvas;
+}
+
+function decoded(base64: string, size: number): Uint8Array {
+  const bytes = new Uint8Array(size).fill(255);
+  const text = atob(base64);
+  for (let i = 0; i < Math.min(size, text.length); i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
 }

@@ -27,7 +27,7 @@ import {
   unique,
   type Child,
 } from "./parts";
-import { largest } from "./numbers";
+import { largest } from "../numbers";
 import { table } from "./table";
 
 const DRAWN = 400; // nodes, above which the drawing says less than the tables

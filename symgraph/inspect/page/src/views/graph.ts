@@ -28,6 +28,7 @@ function render(context: Context): HTMLElement {
   const opens = new Map<GraphId, string[]>(); // open groups, the last opened last
   const bases = new Map<GraphId, Group>(); // where not all can be shown around what is unfolded: the group that is
   let shown: GraphId = startingStage(context);
+  let named = model.stages.find((stage) => stage.graph === shown); // two stages may share a graph
   let scene: Folded | null = null;
   let turn = 0;
   let picking = false;
@@ -37,7 +38,7 @@ function render(context: Context): HTMLElement {
   const about = h("p", { class: "about" });
   const stages = h("div", { class: "segments", role: "group", "aria-label": "Stage" });
   const buttons = model.stages.map((stage) =>
-    h("button", { class: "plain", onclick: () => go(stage.graph), title: stage.about }, stage.name),
+    h("button", { class: "plain", onclick: () => go(stage), title: stage.about }, stage.name),
   );
   replace(stages, ...buttons);
   const listed = h("button", { class: "plain", "aria-pressed": "false", onclick: () => toggle() }, "Table");
@@ -96,13 +97,13 @@ function render(context: Context): HTMLElement {
 
   async function redraw(focus?: NodeId): Promise<void> {
     const here = graphOf(model, shown);
-    const stage = model.stages.find((each) => each.graph === shown);
+    if (named?.graph !== shown) named = model.stages.find((each) => each.graph === shown);
     for (const [k, button] of buttons.entries()) {
-      button.setAttribute("aria-pressed", String(model.stages[k]?.graph === shown));
+      button.setAttribute("aria-pressed", String(model.stages[k] === named));
     }
     const next = folded(model, here, base(), new Set(open()));
     const inside = base() === root() ? "" : ` Inside ${base().title} alone: Fold shows all again.`;
-    about.textContent = told(stage, here.title, size(here), next.boxes.length) + inside;
+    about.textContent = told(named, here.title, size(here), next.boxes.length) + inside;
     about.title = `${about.textContent ?? ""} ${here.flops} flops, ${here.bytes} bytes.`;
     if (!table.element.hidden) table.show(shown);
     turn += 1;
@@ -121,10 +122,11 @@ function render(context: Context): HTMLElement {
     return `${stage?.about ?? title} ${count(nodes, "node")}${boxes < nodes ? folded : ""}.`;
   }
 
-  function go(graphId: GraphId): void {
-    shown = graphId;
+  function go(stage: Stage): void {
+    shown = stage.graph;
+    named = stage;
     void redraw().then(() => follow(context.selection?.graph === shown ? context.selection : null));
-    context.announce(`Stage ${model.stages.find((each) => each.graph === graphId)?.name ?? ""}`);
+    context.announce(`Stage ${stage.name}`);
   }
 
   function toggle(): void {

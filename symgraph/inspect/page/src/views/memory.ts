@@ -3,7 +3,7 @@
 import type { Buffer, Memory, NodeId } from "../model";
 import type { Context, Reference, View } from "../view";
 import { cut } from "../dom";
-import { bytes, byteTicks, largest, percent, ticks } from "./numbers";
+import { bytes, byteTicks, largest, percent, ticks } from "../numbers";
 import {
   away,
   choices,

@@ -4,7 +4,7 @@ import { cut } from "../dom";
 import type { KernelTime, NodeId, Profile, Timing } from "../model";
 import type { Context, Reference, View } from "../view";
 import { HUES } from "./drawing";
-import { bytes, figures, largest, percent, seconds } from "./numbers";
+import { bytes, figures, largest, percent, seconds } from "../numbers";
 import {
   count,
   el,

@@ -1,8 +1,8 @@
 // The values of a run: each node's statistics, histogram, picture and first values; the first that is not finite.
 
-import type { GraphValues, NodeId, Picture, Statistics, Values } from "../model";
+import type { GraphValues, NodeId, Statistics, Values } from "../model";
 import type { Context, Reference, View } from "../view";
-import { histogram, painted, RAMP, spark } from "./charts";
+import { histogram, pictured, spark } from "./charts";
 import {
   choice,
   choices,
@@ -23,7 +23,7 @@ import {
   searchField,
   type Child,
 } from "./parts";
-import { short } from "./numbers";
+import { short } from "../numbers";
 import { table } from "./table";
 
 interface Row {
@@ -331,7 +331,7 @@ function details(context: Context, reference: Reference, one: Statistics): Eleme
   if (one.counts.length > 0) {
     parts.push(el("h4", {}, "Histogram of the finite values"), histogram(one.edges, one.counts), binTable(one));
   }
-  if (one.picture !== null) parts.push(el("h4", {}, "Picture"), picture(one.picture, `${nodeName(model, reference)}`));
+  if (one.picture !== null) parts.push(el("h4", {}, "Picture"), pictured(one.picture, `${nodeName(model, reference)}`));
   if (one.sample.length > 0) {
     parts.push(
       el("h4", {}, one.sample.length < one.count ? `The first ${one.sample.length} values` : "All values"),
@@ -366,50 +366,4 @@ function binTable(one: Statistics): HTMLElement {
       el("tbody", {}, ...rows),
     ),
   );
-}
-
-function picture(given: Picture, name: string): HTMLElement {
-  const bytes = decoded(given.pixels, given.width * given.height);
-  const canvas = painted(given.width, given.height, bytes);
-  canvas.setAttribute("role", "img");
-  canvas.setAttribute(
-    "aria-label",
-    `Picture of ${name}: ${given.width} by ${given.height}, from ${given.low} to ${given.high}; ${given.note}`,
-  );
-  const scale = Math.max(1, Math.min(12, Math.floor(288 / Math.max(given.width, given.height))));
-  canvas.style.width = `${Math.min(288, given.width * scale)}px`;
-  const legend = el(
-    "div",
-    { class: "v-legend" },
-    el("span", {}, short(given.low)),
-    ramp(),
-    el("span", {}, short(given.high)),
-    el("span", { class: "v-swatch" }),
-    el("span", {}, "not finite"),
-  );
-  return el(
-    "figure",
-    { class: "v-picture" },
-    canvas,
-    legend,
-    given.note === "" ? null : el("figcaption", { class: "v-quiet" }, given.note),
-  );
-}
-
-function ramp(): HTMLElement {
-  const canvas = painted(
-    RAMP,
-    1,
-    Uint8Array.from({ length: RAMP }, (_, i) => Math.round((i * 254) / (RAMP - 1))),
-  );
-  canvas.setAttribute("aria-hidden", "true");
-  canvas.classList.add("v-ramp");
-  return canvas;
-}
-
-function decoded(base64: string, size: number): Uint8Array {
-  const bytes = new Uint8Array(size).fill(255);
-  const text = atob(base64);
-  for (let i = 0; i < Math.min(size, text.length); i++) bytes[i] = text.charCodeAt(i);
-  return bytes;
 }

@@ -26,7 +26,7 @@ export function bytes(value: number): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let power = 0;
   let rest = value;
-  while (Math.abs(rest) >= 1024 && power < units.length - 1) {
+  while (Math.abs(rest) >= 1023.5 && power < units.length - 1) {
     rest /= 1024;
     power += 1;
   }
@@ -34,7 +34,7 @@ export function bytes(value: number): string {
 }
 
 export function seconds(value: number): string {
-  const size = Math.abs(value);
+  const size = Math.abs(value) / 0.9995; // what rounds up to a unit is of that unit
   if (size >= 1) return `${three(value)} s`;
   if (size >= 1e-3) return `${three(value * 1e3)} ms`;
   return size >= 1e-6 ? `${three(value * 1e6)} µs` : `${three(value * 1e9)} ns`;
