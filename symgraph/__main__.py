@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from symgraph import __version__
 from symgraph.commands import cache, check, diff, explore, profile, replay, show, summary
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int | None] = args.run
     caller = user_source()
     try:
-        _escape_what_cannot_be_written()
+        _prepare_streams()
         code = run(args)
         sys.stdout.flush()
     except SymgraphError as error:
@@ -65,10 +66,12 @@ def _wrong(error: object) -> int:
     return WRONG
 
 
-def _escape_what_cannot_be_written() -> None:
-    """Names in characters that the output's encoding lacks are shown escaped."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
+def _prepare_streams() -> None:
+    """Names in characters that an output's encoding lacks are shown escaped; a closed output takes all."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  for as long as the program runs
+        reconfigure = getattr(getattr(sys, name), "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
 

@@ -236,11 +236,8 @@ def test_help_imports_nothing_that_it_does_not_need():
     loaded = set(done.stdout.split())
     assert "symgraph.commands.show" in loaded
     assert not loaded & {"zipfile", "json", "subprocess", "llvmlite", "safetensors", "symgraph.text.parser"}
-    assert not [
-        name
-        for name in loaded
-        if name.startswith("symgraph.inspect.") and name != "symgraph.inspect.explorer.wanted"
-    ]
+    inspecting = {name for name in loaded if name.startswith("symgraph.inspect.")}
+    assert inspecting <= {"symgraph.inspect.explorer", "symgraph.inspect.explorer.wanted"}
 
 
 def test_an_interrupt_is_130(capsys, monkeypatch):
@@ -264,6 +261,16 @@ def test_an_output_that_is_full_is_told():
         )
     assert done.returncode == 2
     assert done.stderr == b"symgraph: error: No space left on device\n"
+
+
+def test_an_output_that_is_closed_takes_nothing():
+    code = (
+        "import sys; sys.stdout = sys.stderr = None\n"  # as Python finds them after `>&- 2>&-`
+        "from symgraph.__main__ import main\n"
+        f"for words in ['show', {NAME!r}], ['show', 'none.py']: code = main(words)\n"
+        "sys.exit(code)"
+    )
+    assert subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, check=False).returncode == 2
 
 
 def test_names_that_the_output_cannot_write_are_escaped(tmp_path):
