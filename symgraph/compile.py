@@ -401,9 +401,12 @@ def leaf_value(op: Placeholder | Variable, values: Mapping[str, npt.ArrayLike]) 
         return feed_array(op.label, op.type, values[op.label])
     if isinstance(op, Placeholder) and op.default is not None:
         return op.default.array
-    raise FeedError(
-        f"the {op.name} {op.label!r} has no value", hint=f"Feed {op.label!r} an array of type {op.type}."
-    )
+    hint = f"Feed {op.label!r} an array of type {op.type}."
+    if isinstance(op, Variable):
+        hint = (
+            f"Give {op.label!r} an array of type {op.type} among the variables; a Session holds them for you."
+        )
+    raise FeedError(f"the {op.name} {op.label!r} has no value", hint=hint)
 
 
 def feed_array(name: str, declared: TensorType, value: npt.ArrayLike) -> Array:

@@ -91,7 +91,7 @@ def _module(name: str) -> ModuleType:
         raise GraphError(
             f"there is no module {name!r}",
             source=None,
-            hint=f"It is looked for from {folder} on; write such as models.one_hidden_layer, or a file name.",
+            hint=f"It is looked for from {folder} on; write the name of a module there, or a file such as net.py.",
         )
     module: ModuleType = _called(f"{name} cannot be imported", lambda: import_module(name))
     return module
