@@ -20,6 +20,7 @@ import attrs
 import numpy as np
 
 from symgraph.compile import Bound, Executable, compile
+from symgraph.contracts import is_ours
 from symgraph.errors import DivergenceError
 from symgraph.faults import at_fault, fault, has_infinity, has_nan
 from symgraph.fetches import fresh
@@ -35,6 +36,10 @@ _CHECKS = (AssertFinite, AssertIndex)  # they do nothing that it matters to do t
 _LEFT = "No variable has changed."
 _IN_KERNEL = "NumPy makes finite values of these operands: the fault is in the compiled kernel"
 _IN_PROGRAM = "computed kernel by kernel it is finite: the fault is in the compiled program"
+_UNSTEADY = (
+    "computed a moment before it was finite: {} may give other values each time, which an op with pure = False may, or "
+    "the fault is in the compiled program"
+)
 _INTENDED = (
     "Keep the operand of exp, log, sqrt and division where they are finite; where infinities are meant, run with "
     'debug="nan", which stops at NaN alone.'
@@ -211,7 +216,12 @@ class _Watched:
             wrong = has_nan(value) and not has_nan(found)
             if wrong or (self.watch.watching.infinite and has_infinity(value) and not has_infinity(found)):
                 told = [value if k == i else result for k, result in enumerate(results)]
-                raise self._error(self.graph, told, self.graph.nodes[i], (_IN_PROGRAM,))
+                raise self._error(self.graph, told, self.graph.nodes[i], (self._twice(),))
+
+    def _twice(self) -> str:
+        """Why what was finite is not when computed again: the program, or an op of the user's that is not pure."""
+        theirs = dict.fromkeys(node.op.name for node in self.graph.nodes if not is_ours(node.op))
+        return _UNSTEADY.format(", ".join(theirs)) if theirs else _IN_PROGRAM
 
     def _bad_leaf(self, node: Node, value: Array) -> bool:
         if has_nan(value):
@@ -245,8 +255,8 @@ class _Watched:
     def _suspicion(self, node: Node, results: Sequence[Array | None]) -> tuple[str, ...]:
         """Whether NumPy makes something else of the operands: then it is the kernel that is wrong."""
         given = [operand.copy() for i in node.inputs if (operand := results[i]) is not None]
-        if len(given) < len(node.inputs) or not node.op.pure:
-            return ()
+        if len(given) < len(node.inputs) or not node.op.pure or not is_ours(node.op):
+            return ()  # an op of the user's has no kernel, and was run as it is
         try:
             with np.errstate(all="ignore"):
                 value = np.asarray(node.op.evaluate(*in_order(node.op, given)))

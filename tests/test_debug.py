@@ -204,6 +204,24 @@ def test_a_program_that_goes_wrong_where_its_kernels_do_not_does_not_pass(
         assert session.variables["w"] == 1
 
 
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+@pytest.mark.parametrize("bad", [1, 2])
+def test_an_op_of_the_users_that_gives_other_values_each_time_is_no_wrong_kernel(
+    backend: str, bad: int
+) -> None:
+    calls = []
+
+    def evaluate(self: Op, x: np.ndarray) -> np.ndarray:
+        calls.append(1)
+        return x * np.float32(np.nan if len(calls) == bad else 1.0)
+
+    odd = apply(an_op(evaluate=evaluate), x_of())
+    error = stopped(lambda: sg.Session(sg.define(y=odd * 2.0), backend, debug=True).run("y", {"x": X}))
+    told = "\n".join(error.details)
+    assert "the fault is in the compiled kernel" not in told
+    assert ("odd may give other values each time" in told) == (bad == 2), told
+
+
 def test_what_has_an_effect_runs_once(backend: str, capsys: pytest.CaptureFixture[str]) -> None:
     graph = sg.define(y=sg.log(sg.print_value(x_of(), "seen")))
     with sg.Session(graph, backend, debug=True) as session:
