@@ -43,7 +43,7 @@ class Feed:
 
 @attrs.frozen(eq=False)
 class Plan:
-    """What is worked out once for a kind of run: fetched nodes, fed nodes (in the order of ids), updates.
+    """What is worked out once for a kind of run, its `key`: fetched nodes, fed nodes (in the order of ids), updates.
 
     `template` has a place for each input of the program, filled with the defaults; `feed_slots` and
     `variable_slots` say which feed or variable (by its number in the session) goes to which place; `changed` are
@@ -51,6 +51,7 @@ class Plan:
     looked at while they run.
     """
 
+    key: Key
     executable: Executable
     feeds: tuple[Feed, ...]
     template: tuple[Array | None, ...]
@@ -245,6 +246,7 @@ def make_plan(
     places = {name: k for k, name in enumerate(graph.variables)}
     changed = tuple(places[name] for _, pairs in program.updates for name, _ in pairs)
     return Plan(
+        key=key,
         executable=executable,
         feeds=tuple(_feed(spelled(fed[i], graph.nodes[i]), graph.nodes[i]) for i in ordered),
         template=tuple(

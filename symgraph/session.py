@@ -3,31 +3,27 @@
     run     : Session -> fetches -> feeds -> update -> values
     prepare : Session -> fetches -> names -> update -> Step      the same, worked out once for a hot loop
 
-A session owns the only thing that changes. Its state is one record that a successful update replaces by
-another, in one assignment: a failed run changes nothing, and a reader sees the values before an update or
-after it. Each variable has a spare array that the next update writes into; a call that still reads an older
-state keeps its arrays from being reused.
+A session owns a store, the only thing that changes; what it runs is planned once and kept.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self, TypeVar
-from weakref import ref
 
 import attrs
-import numpy as np
 
-from symgraph.compile import Bound, check_threads, lowering
-from symgraph.errors import CheckpointError, CompileError, ExecutionError, GraphError
+from symgraph.compile import check_threads, lowering
+from symgraph.errors import CheckpointError, CompileError, GraphError
 from symgraph.fetches import Groups, Locator, Target, as_mapping, flatten, groups_of, located_feeds
 from symgraph.initial_values import initial_values
 from symgraph.ir import Array, Graph
-from symgraph.lowering.program import Instance, Options
+from symgraph.lowering.program import Options
 from symgraph.prepared import Step
 from symgraph.rewrite import NUMERICS, Numerics
 from symgraph.run_plan import Debug, Key, Plan, check_debug, finisher, make_plan, watching
+from symgraph.store import State, Store
 from symgraph.values import shown
 from symgraph.variables import Variables
 
@@ -38,21 +34,6 @@ if TYPE_CHECKING:
     from symgraph.train.checkpoint import Checkpoint
 
 A = TypeVar("A")
-
-
-@attrs.define(eq=False, on_setattr=attrs.setters.frozen)  # as frozen, and quicker to make
-class _State:
-    """The variables' values at one moment, in the graph's order; `spare` are arrays for the next update to fill.
-
-    Until then they hold the values before the last update, of the variables that it changed: those at the places
-    `changed`, None for all in order.
-    """
-
-    values: tuple[Array, ...]
-    spare: tuple[Array, ...]
-    step: int
-    seed: int
-    changed: Sequence[int] | None = ()
 
 
 class Session:
@@ -111,15 +92,13 @@ class Session:
         self._locate = Locator(graph)
         self._plans: dict[Key, Plan] = {}
         self._steps: dict[tuple[str, tuple[Any, ...], str | None], Step] = {}
-        self._planning, self._writing = Lock(), Lock()
-        self._retired: list[ref[_State]] = []  # older states; those that calls under way hold are alive
+        self._planning = Lock()
         check_debug(debug)
         first = initial_values(graph, seed)
-        values = tuple(first.values())
         self.debug = debug
         self._watching = watching(debug, first) if debug else None
         self._recorder = None if capsule is None else _recorder(capsule)
-        self._state: _State | None = _State(values, tuple(map(np.empty_like, values)), 0, seed)
+        self._store = Store(tuple(first.values()), seed)
 
     def __enter__(self) -> Self:
         return self
@@ -128,31 +107,28 @@ class Session:
         self.close()
 
     def __repr__(self) -> str:
-        state = self._state
-        about = "closed" if state is None else f"step {state.step}"
-        return f"<Session of {self.graph!r} on {self.backend}, {about}>"
+        return f"<Session of {self.graph!r} on {self.backend}, {self._store}>"
 
     def close(self) -> None:
         """Let go of the values. Any later use is an ExecutionError; closing twice is not."""
-        with self._writing:
-            self._state = None
-            self._plans.clear()
-            self._steps.clear()
+        self._store.close()
+        self._plans.clear()
+        self._steps.clear()
 
     @property
     def step(self) -> int:
         """How many updates have succeeded since the start, those of restored checkpoints included."""
-        return self._open().step
+        return self._store.open().step
 
     @property
     def seed(self) -> int:
         """The seed that the first values were drawn from; a restored checkpoint brings its own."""
-        return self._open().seed
+        return self._store.open().seed
 
     @property
     def variables(self) -> Variables:
         """The variables by name: a read-only mapping to copies, with `assign`."""
-        self._open()
+        self._store.open()
         return Variables(self)
 
     def run(self, fetches: Any, feeds: Mapping[Any, Any] | None = None, update: Groups = None) -> Any:
@@ -220,25 +196,17 @@ class Session:
         >>> [kernel.name for kernel in profile.kernels], profile.steps, session.step
         (['mul'], 2, 0)
         """
-        from symgraph.inspect.profiling.profile import Work, counted, finished, profiled
+        from symgraph.inspect.profiling.profile import counted, finished, profiled
+        from symgraph.inspect.profiling.work import of_step
 
         counted(steps, warm_up)
         given = as_mapping(feeds)
         step = self._prepared(fetches, given, update, self._planned if self._watching is None else self._made)
-        plan, state = step._plan, self._open()  # while this holds the state, no update writes into its arrays
-        changed = state.values if plan.changed is None else plan.of_changed(state.values)
-        destinations = tuple(map(np.empty_like, changed))
-
-        def call(instance: Instance) -> object:
-            _, arrays = plan.bind(step._given((given,)))
-            return instance(plan.inputs(state.values, arrays), destinations)
-
-        def work() -> Work:
-            bound, arrays = plan.bind(step._given((given,)))
-            sizes = plan.sizes(tuple(array.shape for array in arrays))
-            return Work(bound.program, sizes, call)
-
-        return finished(profiled(plan.executable, work, steps, warm_up), trace)
+        return self._read(
+            lambda state: finished(
+                profiled(step.executable, lambda: of_step(step, given, state.values), steps, warm_up), trace
+            )
+        )
 
     def _prepared(
         self,
@@ -247,7 +215,7 @@ class Session:
         update: Groups,
         planned: Callable[[Key, Mapping[int, Target]], Plan],
     ) -> Step:
-        self._open()
+        self._store.open()
         leaves, nest = flatten(fetches)
         fetched = [self._fetched(leaf) for leaf in leaves]
         fed = located_feeds(self._locate, feeds)
@@ -303,7 +271,7 @@ class Session:
         """
         from symgraph.train import checkpoint
 
-        self._open()
+        self._store.open()
         found = checkpoint.read(path)
         if strict and found.fingerprint != self._fingerprint:
             raise CheckpointError(
@@ -312,10 +280,8 @@ class Session:
                 "are the same.",
             )
         checkpoint.check_tensors(path, self.graph, found.tensors)
-        with self._writing:
-            state = self._open()
-            values = tuple(found.tensors[name].copy() for name in self.graph.variables)
-            self._commit(state, None, values, found.step, found.seed)
+        values = tuple(found.tensors[name].copy() for name in self.graph.variables)
+        self._store.restore(values, found.step, found.seed)
         return found
 
     def capsule(
@@ -335,14 +301,13 @@ class Session:
         are left out first. Needs the extra `train`. Raises FeedError, GraphError, CapsuleError.
         """
         from symgraph.inspect.capsules import file, recording
+        from symgraph.inspect.capsules.capsule import capture
 
         recording.recorder_of(path)
         given = as_mapping(feeds)
         step = self.prepare(fetches, given, update)
         _, arrays = step._plan.bind(step._given((given,)))
-        made = self._read(
-            lambda s: recording.taken(self, step._plan, arrays, (s.values, s.step, s.seed), None, data)
-        )
+        made = self._read(lambda state: capture(self, step._plan, arrays, state, None, data))
         file.write(path, made, limit)
 
     def undo(self) -> None:
@@ -360,16 +325,7 @@ class Session:
         >>> session.variables["w"], session.step
         (np.float32(3.0), 0)
         """
-        with self._writing:
-            state = self._open()
-            changed = state.changed
-            if changed is not None and not changed:
-                raise ExecutionError(
-                    "there is no update to take back",
-                    hint="Call undo() once, right after the run that updated; to go back further, save and restore.",
-                )
-            arrays = state.spare if changed is None else tuple(state.spare[place] for place in changed)
-            self._commit(state, changed, arrays, state.step - 1, state.seed)
+        self._store.undo()
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -379,11 +335,15 @@ class Session:
 
     # What follows is for Step and Variables.
 
-    def _open(self) -> _State:
-        state = self._state
-        if state is None:
-            raise ExecutionError("the session is closed", hint="Use it inside its with block.")
-        return state
+    def _open(self) -> State:
+        return self._store.open()
+
+    def _read(self, function: Callable[[State], A]) -> A:
+        return self._store.read(function)
+
+    def _assign(self, values: Mapping[str, Array], step: int | None = None) -> None:
+        places = [list(self.graph.variables).index(name) for name in values]
+        self._store.assign(places, tuple(values.values()), step)
 
     def _fetched(self, leaf: Target) -> int:
         try:
@@ -404,11 +364,11 @@ class Session:
         if not recorded_in(error):
             _, arrays = step._plan.bind(step._given((feeds,)))
             args = self._recorder, step._plan, arrays
-            self._read(lambda s: record(self, *args, (s.values, s.step, s.seed), error))
+            self._read(lambda state: record(self, *args, state, error))
 
     def _runner(self, plan: Plan) -> "Runner":
         """The function that runs a plan; one that leaves a capsule when it fails, where that was asked for."""
-        run = self._update if plan.updates else self._fetch
+        run = self._store.update if plan.updates else self._store.fetch
         if self._recorder is None:
             return run
         from symgraph.inspect.capsules.recording import recorded
@@ -425,71 +385,6 @@ class Session:
                     self.graph, key, fed, self.backend, self._options, self._watching
                 )
             return self._plans[key]
-
-    def _fetch(self, plan: Plan, bound: Bound, feeds: Sequence[Any], sure: bool) -> Sequence[Array] | None:
-        """Run a program that updates nothing. Unless the feeds are `sure` to fit it, the result is None where they
-        do not.
-        """
-        state = self._state or self._open()  # held until the run is over, which `_unread` sees
-        return bound.run(plan.inputs(state.values, feeds), (), sure)
-
-    def _read(self, function: Callable[[_State], A]) -> A:
-        """`function` of the state as it is now, whose arrays no update writes into before it returns."""
-        state = self._open()  # this reference keeps the state alive, which `_unread` sees
-        return function(state)
-
-    def _update(self, plan: Plan, bound: Bound, feeds: Sequence[Any], sure: bool) -> Sequence[Array] | None:
-        """The same for a program that updates variables, all of them or, after an error, none."""
-        with self._writing:
-            state = self._state or self._open()
-            destinations = state.spare if plan.changed is None else plan.of_changed(state.spare)
-            if not self._unread():
-                destinations = tuple(map(np.empty_like, destinations))
-            try:
-                outputs = bound.run(plan.inputs(state.values, feeds), destinations, sure)
-            except BaseException:  # it may have written into the spare arrays: what they held is gone
-                self._commit(state, (), (), state.step, state.seed)
-                del state  # the traceback, which may live on, would keep it
-                raise
-            if outputs is not None:
-                self._commit(state, plan.changed, destinations, state.step + 1, state.seed, plan.changed)
-            return outputs
-
-    def _assign(self, values: Mapping[str, Array], step: int | None = None) -> None:
-        with self._writing:
-            state = self._open()
-            places = [list(self.graph.variables).index(name) for name in values]
-            now = state.step if step is None else step
-            self._commit(state, places, tuple(values.values()), now, state.seed)
-
-    def _unread(self) -> bool:
-        """Whether no call holds a state older than the present one, so that spare arrays may be written.
-
-        A call takes the state before it is retired or not at all, so a dead one is read by nobody.
-        """
-        self._retired = [state for state in self._retired if state() is not None]
-        return not self._retired
-
-    def _commit(
-        self,
-        state: _State,
-        places: Sequence[int] | None,
-        arrays: tuple[Array, ...],
-        step: int,
-        seed: int,
-        undone: Sequence[int] | None = (),
-    ) -> None:
-        """Replace the state, by the one assignment at the end: before it nothing has happened. `places` are the
-        variables that change, None for all in order; `undone` those that `undo` would set back.
-        """
-        values, spare = arrays, state.values
-        if places is not None:
-            now, before = list(state.values), list(state.spare)
-            for place, array in zip(places, arrays, strict=True):
-                now[place], before[place] = array, now[place]
-            values, spare = tuple(now), tuple(before)
-        self._retired.append(ref(state))
-        self._state = _State(values, spare, step, seed, undone)
 
 
 def _recorder(capsule: "Recorder | str | Path") -> "Recorder | None":

@@ -23,6 +23,7 @@ import symgraph as sg
 from symgraph.inspect.capsules.capsule import Capsule, held
 from symgraph.inspect.capsules.file import read, write
 from symgraph.inspect.capsules.recording import Recorder
+from symgraph.store import Store
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3) - 2
 MEMBERS = ["header.json", "graph.sg", "ledger.txt", "feeds.safetensors", "variables.safetensors"]
@@ -185,7 +186,7 @@ def test_an_error_that_is_not_ours_is_told_too(tmp_path: Path, monkeypatch: pyte
         raise KeyError("lost")
 
     session = sg.Session(graph(), capsule=tmp_path / "c")
-    monkeypatch.setattr(session, "_fetch", broken)
+    monkeypatch.setattr(session._store, "fetch", broken)
     with pytest.raises(KeyError) as caught:
         session.run("loss", {"x": X + 9})
     assert any("replay" in note for note in caught.value.__notes__)
@@ -195,7 +196,7 @@ def test_an_error_that_is_not_ours_is_told_too(tmp_path: Path, monkeypatch: pyte
 def test_without_a_recorder_the_session_runs_its_own_functions() -> None:
     with sg.Session(graph()) as session:
         step = session.prepare("loss", ("x",))
-        assert step._run.__func__ is sg.Session._fetch  # type: ignore[attr-defined]
+        assert step._run.__func__ is Store.fetch  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("wrong", [3, b"name", ["c"]])

@@ -13,6 +13,7 @@ import pytest
 import symgraph as sg
 from symgraph.__main__ import main
 from symgraph.expr import apply
+from symgraph.inspect.profiling import profile as profile_module
 from symgraph.inspect.profiling.machine import Machine, measure
 from symgraph.inspect.profiling.profile import Timing, attempt, kernel_name
 from symgraph.ir import Op
@@ -216,6 +217,19 @@ def test_events_nest_and_are_in_order(backend: str) -> None:
             assert args["flops"] >= 0 and args["bytes"] >= 0 and args["lines"] and args["code"]
             assert event["name"] == kernel_name(node)
         assert last <= step["ts"] + step["dur"] + 1e-6
+
+
+def test_a_long_run_has_a_trace_of_its_first_and_last_steps(monkeypatch) -> None:
+    executable, _ = profile_of("numpy", steps=1)
+    marks = len(executable.bound({"batch": 16}).program.clocked().marks)
+    monkeypatch.setattr(profile_module, "_TRACED", 5 * (1 + marks))
+    _, profile = profile_of("numpy", steps=40)
+    told = json.loads(profile.chrome_trace())
+    steps = [e["args"]["step"] for e in told["traceEvents"] if e.get("cat") == "step"]
+    assert steps == [0, 1, 37, 38, 39] and profile.untraced == 35 and profile.steps == 40
+    assert told["otherData"]["steps left out"] == 35
+    assert "35 between them are left out" in str(profile)
+    assert profile_of("numpy", steps=5)[1].untraced == 0
 
 
 def test_a_trace_is_written_whole(tmp_path) -> None:

@@ -27,8 +27,9 @@ from symgraph.origin import Source, relative
 from symgraph.rewrite import Numerics
 
 if TYPE_CHECKING:
-    from symgraph.run_plan import Key, Plan
+    from symgraph.run_plan import Plan
     from symgraph.session import Session
+    from symgraph.store import State
 
 LIMIT = 2**28  # bytes of a capsule, unless another number is asked for
 _LINES = 10_000  # of the user's program, at most
@@ -130,22 +131,18 @@ def held(name: str, array: Array, data: bool = True) -> Held:
 
 def capture(
     session: "Session",
-    key: "Key",
     plan: "Plan",
     feeds: Sequence[Any],
-    values: Sequence[Array],
-    step: int,
-    seed: int,
+    state: "State",
     error: BaseException | None = None,
     data: bool = True,
 ) -> Capsule:
-    """The capsule of a run: `key` says what was asked for, `feeds` are in the order of the plan, `values` those of
-    all variables of the session before the run.
-    """
+    """The capsule of a run of a plan: `feeds` are in the order of the plan, `state` is that before the run."""
+    key = plan.key
     graph, labels = cut(session.graph, *key)
     arrays = [np.asarray(feed) for feed in feeds]
     fed = zip([labels[i] for i in key[1]], arrays, strict=True)
-    named = zip(session.graph.variables, values, strict=True)
+    named = zip(session.graph.variables, state.values, strict=True)
     executable = plan.executable
     return Capsule(
         graph=graph,
@@ -154,8 +151,8 @@ def capture(
         sizes=_sizes(plan, arrays),
         fetches=tuple(name for name, _ in graph.outputs),
         groups=key[2],
-        seed=seed,
-        step=step,
+        seed=state.seed,
+        step=state.step,
         backend=session.backend,
         numerics=session.numerics,
         threads=executable.options.threads,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from symgraph.errors import CapsuleError, FeedError, SymgraphError
-from symgraph.inspect.capsules.capsule import LIMIT, Capsule, capture
+from symgraph.inspect.capsules.capsule import LIMIT, capture
 from symgraph.inspect.capsules.file import write
 from symgraph.ir import Array
 from symgraph.origin import visible
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from symgraph.compile import Bound
     from symgraph.run_plan import Plan
     from symgraph.session import Session
+    from symgraph.store import State
 
 _WRITTEN = "the failure capsule is "
 Runner: TypeAlias = "Callable[[Plan, Bound, Sequence[Any], bool], Sequence[Array] | None]"
@@ -66,15 +67,14 @@ def recorded(session: "Session", recorder: Recorder, run: Runner) -> Runner:
 
     def guarded(plan: "Plan", bound: "Bound", feeds: Sequence[Any], sure: bool) -> Sequence[Array] | None:
         state = (
-            session._state
+            session._open()
         )  # as it is before the run; none of its arrays is written into while this is held
         try:
             return run(plan, bound, feeds, sure)
         except FeedError:  # it says itself what to mend, and nothing has run
             raise
         except Exception as error:
-            if state is not None:
-                record(session, recorder, plan, feeds, (state.values, state.step, state.seed), error)
+            record(session, recorder, plan, feeds, state, error)
             raise
         finally:
             del state  # a traceback, which may live on, would keep it
@@ -87,12 +87,12 @@ def record(
     recorder: Recorder,
     plan: "Plan",
     feeds: Sequence[Any],
-    state: tuple[Sequence[Array], int, int],
+    state: "State",
     error: BaseException,
 ) -> None:
     """Write the capsule of a run that failed, and tell so in the error, which nothing that happens here hides."""
     try:
-        write(recorder.path, taken(session, plan, feeds, state, error, recorder.data), recorder.limit)
+        write(recorder.path, capture(session, plan, feeds, state, error, recorder.data), recorder.limit)
     except Exception as failed:
         first = failed.message if isinstance(failed, SymgraphError) else f"{type(failed).__name__}: {failed}"
         _tell(error, f"no failure capsule could be written: {first}")
@@ -104,20 +104,6 @@ def record(
 def recorded_in(error: BaseException) -> bool:
     """Whether an error tells of a capsule already."""
     return any(line.startswith(_WRITTEN) for line in getattr(error, "details", ()))
-
-
-def taken(
-    session: "Session",
-    plan: "Plan",
-    feeds: Sequence[Any],
-    state: tuple[Sequence[Array], int, int],
-    error: BaseException | None,
-    data: bool,
-) -> Capsule:
-    """The capsule of a run of one of a session's plans."""
-    key = next(key for key, known in session._plans.items() if known is plan)
-    values, step, seed = state
-    return capture(session, key, plan, feeds, values, step, seed, error, data)
 
 
 def _tell(error: BaseException, sentence: str) -> None:

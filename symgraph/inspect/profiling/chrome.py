@@ -32,10 +32,14 @@ class Event:
 
 
 def chrome_trace(
-    title: str, events: Sequence[Event], about: Mapping[int, Mapping[str, Any]], failed: str = ""
+    title: str,
+    events: Sequence[Event],
+    about: Mapping[int, Mapping[str, Any]],
+    failed: str = "",
+    untraced: int = 0,
 ) -> str:
     """The events as JSON; `about` are facts about each node, which its events carry, `failed` is the error that
-    ended the run, which is marked where it did.
+    ended the run, which is marked where it did, `untraced` how many steps in the middle are not among the events.
     """
     listed = [
         _told("process_name", title),
@@ -55,7 +59,8 @@ def chrome_trace(
                 "args": {"error": failed},
             }
         )
-    whole = {"traceEvents": listed, "displayTimeUnit": "ns", "otherData": {"failed": failed}}
+    about_run = {"failed": failed, "steps left out": untraced}
+    whole = {"traceEvents": listed, "displayTimeUnit": "ns", "otherData": about_run}
     return "".join(_lines(whole))
 
 

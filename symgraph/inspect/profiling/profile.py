@@ -8,6 +8,7 @@ It takes turns with the plain one, so that what the clock itself costs is seen.
 """
 
 import os
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import perf_counter_ns
 from typing import Any, Literal
@@ -16,12 +17,13 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from symgraph.compile import Executable, bind, together
+from symgraph.compile import Executable
 from symgraph.errors import ExecutionError, SymgraphError
 from symgraph.inspect.profiling.chrome import Event, chrome_trace, save
 from symgraph.inspect.profiling.machine import Machine, measure
-from symgraph.ir import Array, Graph, Node
-from symgraph.lowering.program import Clocked, Instance, Mark, Program, inputs
+from symgraph.inspect.profiling.work import Work, of_executable
+from symgraph.ir import Graph, Node
+from symgraph.lowering.program import Clocked, Instance, Mark
 from symgraph.ops.region import Fused
 from symgraph.origin import printable, relative, visible
 from symgraph.rewrite import Operation
@@ -29,6 +31,7 @@ from symgraph.types import TupleType, evaluate_dimension
 
 _TURN = 5  # steps of the plain program, then of the clocked one
 _MOST = 1_000_000  # steps
+_TRACED = 50_000  # events of a trace: some 15 MB
 _NAMED = 3  # ops that the name of a kernel tells
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
 
@@ -59,8 +62,8 @@ class KernelTime:
 
     `code` is what the generated code calls it, `lines` are the user's. `share` is of the step's time. `flops` and
     `bytes` are what its ops count, and what it reads and writes. `roofline` is the share of what the machine could
-    do at this many flops a byte, at most 1, None where nothing is counted; `bound` says which of the two limits it
-    there, "" where nothing is counted.
+    do at this many flops a byte, None where nothing is counted, and at most 1: what the machine can do is measured
+    too, and so not exact. `bound` says which of the two limits it there, "" where nothing is counted.
     """
 
     node: int
@@ -87,6 +90,7 @@ class Profile:
     `total` is the step as the caller sees it, without clocks; `clocked` the same with them; `kernels` come in the
     order they ran; `other` is the median of what a clocked step spends outside kernels, in seconds: checks of the
     feeds, memory for the results, calls. `failed` is the error that ended the run, or ""; the error itself is `error`.
+    `events` are those of the first and the last steps where they are many: `untraced` tells how many are left out.
     """
 
     machine: Machine
@@ -99,6 +103,7 @@ class Profile:
     other: float
     failed: str
     events: tuple[Event, ...] = attrs.field(repr=False)
+    untraced: int = 0
     error: BaseException | None = attrs.field(default=None, eq=False, repr=False)
 
     def chrome_trace(self) -> str:
@@ -114,7 +119,7 @@ class Profile:
             }
             for kernel in self.kernels
         }
-        return chrome_trace(f"symgraph on {self.backend}", self.events, about, self.failed)
+        return chrome_trace(f"symgraph on {self.backend}", self.events, about, self.failed, self.untraced)
 
     def save_trace(self, path: str | os.PathLike[str]) -> None:
         """Write `chrome_trace` to a file, whole or not at all; raises ExecutionError."""
@@ -122,17 +127,6 @@ class Profile:
 
     def __str__(self) -> str:
         return "\n".join([*_summary(self), *(["", *_table(self)] if self.steps else [])])
-
-
-@attrs.frozen(eq=False)
-class Work:
-    """What is profiled: a program for some sizes, and `call`, which makes one step by an instance of it, as a caller
-    would.
-    """
-
-    program: Program
-    sizes: Mapping[str, int]
-    call: Callable[[Instance], object]
 
 
 def attempt(
@@ -161,29 +155,6 @@ def finished(profile: Profile, trace: str | os.PathLike[str] | None) -> Profile:
     return profile
 
 
-def of_executable(
-    executable: Executable,
-    feeds: Mapping[str, npt.ArrayLike] | None,
-    variables: Mapping[str, npt.ArrayLike] | None,
-) -> Work:
-    """A call of an executable, as it makes it itself; raises FeedError."""
-    graph = executable.graph
-    updated = [name for _, group in graph.updates for name, _ in group]
-    given = together(feeds, variables)
-
-    def arranged() -> tuple[list[Array], list[Array], dict[str, int]]:
-        values, sizes = bind(graph, given, executable.declared)
-        named = dict(zip(inputs(graph), values, strict=True))
-        return values, [np.empty_like(named[name]) for name in updated], sizes
-
-    def call(instance: Instance) -> object:
-        values, destinations, _ = arranged()
-        return instance(values, destinations)
-
-    sizes = arranged()[2]
-    return Work(executable.bound(sizes).program, sizes, call)
-
-
 def counted(steps: int, warm_up: int) -> None:
     """Raise ExecutionError for what is no number of steps."""
     for name, value, least in (("steps", steps, 1), ("warm_up", warm_up, 0)):
@@ -200,8 +171,8 @@ class _Run:
 
     marks: tuple[Mark, ...] = ()
     plain: list[int] = attrs.field(factory=list)  # nanoseconds of a step
-    steps: list[tuple[int, int, Sequence[int]]] = attrs.field(factory=list)  # start, end, stamps
-    failing: tuple[int, int, Sequence[int]] | None = None
+    steps: list[tuple[int, int, "array[int]"]] = attrs.field(factory=list)  # start, end, stamps
+    failing: "tuple[int, int, array[int]] | None" = None
 
 
 def profiled(executable: Executable, prepare: Callable[[], Work], steps: int, warm_up: int) -> Profile:
@@ -243,11 +214,11 @@ def _step(work: Work, instance: Instance, read: Callable[[], Sequence[int]], run
     try:
         work.call(instance)
     except BaseException:
-        run.failing = (begin, perf_counter_ns(), read())
+        run.failing = (begin, perf_counter_ns(), array("q", read()))
         raise
     end = perf_counter_ns()
     if keep:
-        run.steps.append((begin, end, read()))
+        run.steps.append((begin, end, array("q", read())))  # a list of numbers takes five times the memory
 
 
 # What it says
@@ -256,7 +227,7 @@ def _step(work: Work, instance: Instance, read: Callable[[], Sequence[int]], run
 def _told(
     executable: Executable, sizes: Mapping[str, int], run: _Run, error: BaseException | None
 ) -> Profile:
-    events, failing = _events(executable.graph, run)
+    events, failing, untraced = _events(executable.graph, run)
     seconds: dict[int, list[float]] = {mark.node: [] for mark in run.marks if mark.node is not None}
     other, whole = [], []
     for begin, end, stamps in run.steps:
@@ -288,6 +259,7 @@ def _told(
         Timing.of(other).median,
         _failure(error, executable.graph, failing, len(run.steps)),
         events,
+        untraced,
         error,
     )
 
@@ -349,14 +321,18 @@ def lines_of(node: Node) -> tuple[str, ...]:
     return tuple(f"{visible(relative(source.file))}:{source.line}" for source in node.origin.sources)
 
 
-def _events(graph: Graph, run: _Run) -> tuple[tuple[Event, ...], int | None]:
-    """Each step, and in it its kernels; and the node that failed, where one did."""
+def _events(graph: Graph, run: _Run) -> tuple[tuple[Event, ...], int | None, int]:
+    """Each step, and in it its kernels; the node that failed, where one did; and how many steps are left out."""
     spans = [*run.steps, *([run.failing] if run.failing is not None else [])]
     if not spans:
-        return (), None
+        return (), None, 0
     zero, failing = spans[0][0], None
     events = []
-    for number, (begin, end, stamps) in enumerate(spans):
+    most = max(2, _TRACED // (1 + len(run.marks)))
+    untraced = max(0, len(spans) - most)
+    first = len(spans) if not untraced else most // 2
+    for number in (*range(first), *range(first + untraced, len(spans))):
+        begin, end, stamps = spans[number]
         failed = number == len(run.steps)
         events.append(Event(f"step {number}", number, None, begin - zero, end - zero, failed))
         start = stamps[0] if stamps else 0
@@ -369,7 +345,7 @@ def _events(graph: Graph, run: _Run) -> tuple[tuple[Event, ...], int | None]:
                 events.append(Event(name, number, mark.node, start - zero, done - zero, not stop))
                 failing = mark.node if not stop else failing
             start = stop
-    return tuple(events), failing
+    return tuple(events), failing, untraced
 
 
 def _failure(error: BaseException | None, graph: Graph, node: int | None, step: int) -> str:
@@ -405,6 +381,10 @@ def _summary(profile: Profile) -> list[str]:
             f"{seconds(profile.other)} outside them",
         ]
     lines.append(f"the machine at best: {profile.machine}")
+    if profile.untraced:
+        lines.append(
+            f"a trace has the first and the last steps: {profile.untraced} between them are left out"
+        )
     return [*lines, *([f"failed: {visible(profile.failed)}"] if profile.failed else [])]
 
 
