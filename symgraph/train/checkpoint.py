@@ -175,7 +175,7 @@ def require_safetensors() -> ModuleType:
         import safetensors.numpy
     except ImportError:
         raise CheckpointError(
-            "checkpoints need the package safetensors, which is not installed",
+            "checkpoints and capsules need the package safetensors, which is not installed",
             hint='Install it with: pip install "symgraph[train]"',
         ) from None
     module: ModuleType = safetensors
