@@ -119,9 +119,10 @@ def check_gradient(
     and variables by name, and a variable that it leaves out takes its initial value, drawn with `seed`. Of a
     target with more than `samples` elements as many are drawn. Each costs two runs of the graph. At a kink,
     such as relu at 0, differences say something else than the gradient does, and both are right: such elements are
-    recognised, by the derivatives from each side, and told apart. Nothing is printed by the graph. A target that the
-    output does not depend on is an error, or with `disconnected="zero"` has the gradient 0. Raises
-    GradientError when an error is above `tolerance`, unless `raises` is false; FeedError for missing values.
+    recognised, by the derivatives from each side, and told apart. Where a function bends much within the step, as sqrt
+    does near 0, smaller steps decide. Nothing is printed by the graph. A target that the output does not depend on is
+    an error, or with `disconnected="zero"` has the gradient 0. Raises GradientError when an error is above `tolerance`,
+    unless `raises` is false; FeedError for missing values.
 
     >>> from symgraph.expr import variable
     >>> w = variable("w", (3,))

@@ -34,7 +34,8 @@ placeholders are drawn at random by --seed, for the sizes of --size; without --v
 values. Both sides are worked out in float64 whatever the graph's dtypes: rounding in float32 would hide a wrong factor.
 
 A row a variable: the largest error, relative to the largest element of the gradient, and the element where it is. Where
-the function has a kink, such as relu at 0, the two differ and both are right: such elements are counted apart.
+the function has a kink, such as relu at 0, the two differ and both are right: such elements are counted apart. Where
+it bends so much that the two differ, as sqrt does near 0, smaller steps decide.
 If a gradient is wrong, each op is checked on its own operands, and the first whose VJP is wrong is told with its line.
 """
 
@@ -46,7 +47,7 @@ examples:
   symgraph check models.xor_mlp --tolerance 1e-8 --seed 3
 
 exit codes:
-  0  the gradients agree        1  one is wrong        2  an error, which is told
+  0  the gradients agree        1  one is wrong, or not finite        2  an error, which is told
 """
 _SIZE = 3  # of named sizes that are not given
 
