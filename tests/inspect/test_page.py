@@ -366,6 +366,22 @@ def test_a_broken_model_says_so(browser, tmp_path):
         assert page.locator("h1").inner_text() == "This page could not be shown"
 
 
+def test_numbers_that_cannot_be_do_not_hang_the_page(browser, tmp_path):
+    model = json.loads(as_json(small()))
+    for one in model["values"]["graphs"][0]["nodes"]:
+        if one and one["picture"]:
+            one["picture"]["height"] = 10**9
+    for buffer in model["memory"]["buffers"]:
+        buffer["death"] = 10**9
+    model["graphs"][1]["inputs"][12] = [10**9]
+    model["gradient"]["pairs"][0]["path"] = [10**9]
+    model["code"]["listings"][0]["sections"][0]["last"] = 10**12
+    with opened(browser, tmp_path, model, "#values/gradient/2") as page:
+        for view in VIEWS:
+            page.locator(f"#tab-{view}").click()
+            assert page.locator(f"#panel-{view} :is(h2, .canvas, .rewrites)").first.is_visible()
+
+
 @pytest.mark.parametrize("scopes", [80, 0])
 def test_five_thousand_nodes_open_quickly_and_folded(browser, tmp_path, scopes):
     model = large(5_000, scopes)

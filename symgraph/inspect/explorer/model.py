@@ -179,10 +179,10 @@ def _about_gradient(found: Gradient, graph: Graph) -> str:
         return f"The graph as it was given: no derivative of {found.of!r} passes back in it."
     if found.graph == graph:
         return "The graph as it was given, with its gradients and updates."
-    by = cut(", ".join(found.wrt), _TITLE)
+    names = cut(", ".join(found.wrt), _TITLE)
     return (
-        f"The graph with the gradients of {found.of!r} by {by} added for reading: they are no part of what was optimised "
-        "and runs."
+        f"The graph with the gradients of {found.of!r} by {names} added for reading: they are no part of what was "
+        "optimised and runs."
     )
 
 

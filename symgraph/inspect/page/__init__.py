@@ -57,7 +57,6 @@ def policy(script: str, style: str) -> str:
             "default-src 'none'",
             f"script-src 'sha256-{_hash(script)}' 'wasm-unsafe-eval'",
             f"style-src 'sha256-{_hash(style)}'",
-            "img-src data:",
             "worker-src blob:",
             "form-action 'none'",
             "base-uri 'none'",

@@ -110,7 +110,7 @@ function forwardGraph(model: Model): GraphId | null {
   return stage?.graph ?? null;
 }
 
-export function sourceLine(model: Model, [file, line, first, last]: Origin["sources"][number]): HTMLElement {
+function sourceLine(model: Model, [file, line, first, last]: Origin["sources"][number]): HTMLElement {
   const text = lineOf(model, file, line);
   const around = [line - 1, line, line + 1]
     .map((number) => ({ number, text: lineOf(model, file, number) }))
@@ -141,7 +141,7 @@ function marked(text: string, first: number, last: number): Child[] {
 
 // Links to nodes.
 
-export function link(context: Context, reference: Reference): HTMLElement {
+function link(context: Context, reference: Reference): HTMLElement {
   const { model } = context;
   const graph = graphOf(model, reference.graph);
   return h(

@@ -9,7 +9,7 @@ import { boxSize, titleWidth, type Box, type Cluster, type Edge, type Scene } fr
 const MOST_CHILDREN = 60;
 const RUN = 40;
 const DEEPEST = 16; // scopes in scopes; what is deeper stands in the last of them
-export const INITIAL = 120; // boxes that are shown before anything is unfolded
+const INITIAL = 120; // boxes that are shown before anything is unfolded
 export const MOST_BOXES = 300;
 
 export interface Group {
@@ -310,7 +310,7 @@ function groupBox(group: Group, cluster: number): Box {
   };
 }
 
-export function within(group: Group): NodeId[] {
+function within(group: Group): NodeId[] {
   const found: NodeId[] = [];
   const stack: Item[] = [group];
   for (let at = stack.pop(); at !== undefined; at = stack.pop()) {

@@ -22,7 +22,7 @@ export interface Laid {
 }
 
 const PATIENCE = 8_000; // milliseconds
-export const MOST_EDGES = 260; // dot takes minutes for thousands: the lightest are drawn when a box is selected
+const MOST_EDGES = 260; // dot takes minutes for thousands: the lightest are drawn when a box is selected
 
 interface Answer {
   id: number;

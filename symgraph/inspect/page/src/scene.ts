@@ -56,7 +56,7 @@ function measured(text: string, font: string, letter: number): number {
 }
 
 export const titleWidth = (text: string): number => measured(text, `600 12px ${FAMILY}`, 7.5);
-export const subWidth = (text: string): number => measured(text, `10.5px ${MONO}`, 6.6);
+const subWidth = (text: string): number => measured(text, `10.5px ${MONO}`, 6.6);
 
 export function boxSize(title: string, sub: string): { width: number; height: number } {
   const width = Math.max(48, titleWidth(title) + 22, subWidth(sub) + 20);

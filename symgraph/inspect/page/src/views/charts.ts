@@ -31,8 +31,9 @@ function colour(byte: number): [number, number, number] {
   return [mix(0), mix(1), mix(2)];
 }
 
-// A canvas of one pixel a byte.
+// A canvas of one pixel a byte; an empty one where that is not what there is.
 function painted(width: number, height: number, bytes: Uint8Array): HTMLCanvasElement {
+  if (width * height !== bytes.length) return painted(0, 0, new Uint8Array());
   const canvas = el("canvas", { width: Math.max(1, width), height: Math.max(1, height), class: "v-canvas" });
   const context = canvas.getContext("2d");
   if (context === null || width === 0 || height === 0) return canvas;
@@ -110,7 +111,7 @@ function zeroAt(edges: readonly string[], width: number): number | null {
 
 // A matrix as a picture, with its scale.
 export function pictured(given: Picture, name: string): HTMLElement {
-  const bytes = decoded(given.pixels, given.width * given.height);
+  const bytes = Uint8Array.from(atob(given.pixels), (letter) => letter.charCodeAt(0));
   const canvas = painted(given.width, given.height, bytes);
   canvas.setAttribute("role", "img");
   canvas.setAttribute(
@@ -145,11 +146,4 @@ function ramp(): HTMLElement {
   canvas.setAttribute("aria-hidden", "true");
   canvas.classList.add("v-ramp");
   return canvas;
-}
-
-function decoded(base64: string, size: number): Uint8Array {
-  const bytes = new Uint8Array(size).fill(255);
-  const text = atob(base64);
-  for (let i = 0; i < Math.min(size, text.length); i++) bytes[i] = text.charCodeAt(i);
-  return bytes;
 }

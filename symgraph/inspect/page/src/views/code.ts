@@ -100,7 +100,7 @@ function shown(context: Context, listings: readonly Listing[]): HTMLElement {
 }
 
 // The innermost section of each line, -1 for none: shorter sections are painted over longer ones.
-export function owners(lines: number, sections: readonly Section[]): Int32Array {
+function owners(lines: number, sections: readonly Section[]): Int32Array {
   const found = new Int32Array(lines).fill(-1);
   const order = sections.map((_, i) => i).sort((a, b) => span(sections[b]) - span(sections[a]));
   for (const i of order) {

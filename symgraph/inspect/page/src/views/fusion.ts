@@ -330,7 +330,7 @@ function asking(context: Context, found: Fusion, home: ReadonlyMap<NodeId, Kerne
 }
 
 // What is to be said of two nodes, as symgraph.why_not says it.
-export function verdict(
+function verdict(
   found: Fusion,
   inputs: readonly NodeId[][],
   home: ReadonlyMap<NodeId, Kernel>,

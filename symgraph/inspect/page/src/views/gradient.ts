@@ -59,6 +59,7 @@ function pairs(context: Context, found: Gradient): HTMLElement {
     for (const node of pair.made) if (!byAdjoint.has(node)) byAdjoint.set(node, pair);
   }
   for (const pair of found.pairs) if (pair.adjoint !== null) byAdjoint.set(pair.adjoint, pair);
+  const stage = model.stages.find((each) => each.graph === graph);
   const ordered = [...found.pairs].sort((a, b) => a.node - b.node);
 
   let words = "";
@@ -237,6 +238,7 @@ function pairs(context: Context, found: Gradient): HTMLElement {
     { class: "v-view v-gradient", "aria-label": "Forward and gradient" },
     el("h2", {}, "Forward and gradient"),
     el("p", {}, summary(found)),
+    stage === undefined ? null : el("p", { class: "v-quiet" }, stage.about),
     controls,
     el("div", { class: "v-split" }, el("div", { class: "v-mirror" }, left, grid.element, right), panel),
   );

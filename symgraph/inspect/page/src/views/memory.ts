@@ -59,12 +59,15 @@ export const memory: View = {
   },
 };
 
+const MOST_STEPS = 500_000; // that are drawn
+
 // Bytes in use at each step. A buffer that takes another's memory over in place ends that one's claim.
-export function liveBytes(found: Memory): Float64Array {
-  const steps = largest(
+function liveBytes(found: Memory): Float64Array {
+  const last = largest(
     found.buffers.map((buffer) => buffer.death + 1),
     Math.max(found.steps, 1),
   );
+  const steps = Math.min(MOST_STEPS, last);
   const change = new Float64Array(steps + 1);
   const taken = new Map<string, number>(); // by node and offset: a node has several buffers, where it has scratch
   for (const buffer of found.buffers)

@@ -17,7 +17,7 @@ export const unique = (prefix: string): string => `${prefix}-${++made}`;
 
 // --- the model -----------------------------------------------------------------------------------------------------
 
-export const sameNode = (a: Reference | null, b: Reference | null): boolean =>
+const sameNode = (a: Reference | null, b: Reference | null): boolean =>
   a !== null && b !== null && a.graph === b.graph && a.node === b.node;
 
 // "%7 matmul"
@@ -114,7 +114,7 @@ export function kernelLines(model: Model, node: NodeId): Line[] {
 
 // --- nodes as buttons, and what is selected ---------------------------------------------------------------------------
 
-export const kindOf = (model: Model, { graph, node }: Reference): string => model.graphs[graph]?.kind[node] ?? "op";
+const kindOf = (model: Model, { graph, node }: Reference): string => model.graphs[graph]?.kind[node] ?? "op";
 
 // A button with a node's name that selects it. All of a view's buttons of the selected node are lit up by `follow`.
 export function nodeButton(context: Context, reference: Reference, text?: string): HTMLButtonElement {
@@ -165,7 +165,7 @@ export function follow(context: Context, root: Element, changed: (selection: Ref
 // Whether the user is not in the view: only then may a selection scroll it.
 export const away = (root: Element): boolean => !root.matches(":hover") && !root.contains(document.activeElement);
 
-export const inSight = (root: Element): boolean => root.getClientRects().length > 0;
+const inSight = (root: Element): boolean => root.getClientRects().length > 0;
 
 // Nodes in a row; those after the first `most` are behind a button.
 export function nodeList(context: Context, graph: GraphId, nodes: readonly NodeId[], most = 12): HTMLElement {
