@@ -541,7 +541,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @given(st.data())
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_a_flipped_bit_is_found_or_does_no_harm(
     sound: bytes, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
