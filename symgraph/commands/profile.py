@@ -39,6 +39,7 @@ what is printed, a line for each kernel in the order they run:
 the trace:
   --trace FILE writes each step and kernel as Chrome's trace events: open it in https://ui.perfetto.dev, or in Chrome at
   chrome://tracing. It is written also when a step fails: its last event is the kernel that did.
+  Of a long run it has the first and the last steps, some 50,000 events; how many are left out is told.
 
 examples:
   symgraph profile models.one_hidden_layer --size batch=128
