@@ -73,7 +73,8 @@ def test_source_and_memory_are_those_of_the_sizes(capsys):
     _, source, _ = show(capsys, NAME, "--stage", "source", *words)
     assert source.strip() == executable.source(batch=128).strip()
     _, memory, _ = show(capsys, NAME, "--stage", "memory", *words)
-    assert memory.strip() == str(executable.memory_plan(batch=128))
+    assert memory.strip() == f"{executable.memory_plan(batch=128)}\n\n{executable.peak(batch=128)}"
+    assert f"{executable.peak(batch=128).live} bytes are needed" in memory
 
 
 def test_ledger_is_explain(capsys):

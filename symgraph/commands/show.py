@@ -125,12 +125,16 @@ def _ledger(executable: Executable, args: argparse.Namespace, sizes: Mapping[str
     return explain(executable, passes=args.passes, rules=args.rules, **dict(sizes))
 
 
+def _memory(executable: Executable, args: argparse.Namespace, sizes: Mapping[str, int]) -> str:
+    return f"{executable.memory_plan(**sizes)}\n\n{executable.peak(**sizes)}"
+
+
 _Tell: TypeAlias = Callable[[Executable, argparse.Namespace, Mapping[str, int]], str]
 _TEXTS: Mapping[str, tuple[_Tell, bool]] = {
     "source": (lambda executable, args, sizes: executable.source(**sizes).rstrip(), True),
     "ledger": (_ledger, False),
     "assembly": (lambda executable, args, sizes: executable.assembly(**sizes).rstrip(), True),
-    "memory": (lambda executable, args, sizes: str(executable.memory_plan(**sizes)), True),
+    "memory": (_memory, True),
 }
 
 
