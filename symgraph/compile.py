@@ -203,7 +203,9 @@ class Executable:
         if text is None:
             raise CompileError(
                 f"the backend {self.backend!r} makes no machine code",
-                hint='Read source() instead, or compile with backend="llvm".',
+                hint='Compile with backend="llvm", or read source() instead.'
+                if target.installed()
+                else 'Install llvmlite with pip install "symgraph[native]", or read source() instead.',
             )
         return text
 

@@ -32,6 +32,7 @@ _LONGEST = 600.0  # seconds that one file may take
 _UNREACHED = "no connection"
 _LARGEST = 64 * 2**20  # bytes; the largest published file has 26 MB
 
+_PACKAGES = {"sklearn": "scikit-learn"}  # what is installed, where modules have another name
 _SAME = attrs.cmp_using(eq=np.array_equal)
 
 
@@ -455,7 +456,8 @@ def _extra(module: str, otherwise: str = "") -> Any:
     try:
         return import_module(module)
     except ImportError as error:
+        name = module.partition(".")[0]
         raise DataError(
-            f"This needs {module.partition('.')[0]}, which is not installed.",
+            f"This needs {_PACKAGES.get(name, name)}, which is not installed.",
             hint=f'Install it with: pip install "symgraph[train]"{otherwise}',
         ) from error

@@ -11,6 +11,8 @@ import attrs
 import numpy as np
 
 from symgraph.collector import paused
+from symgraph.compile import Executable
+from symgraph.errors import GraphError
 from symgraph.inspect.matching import match, roots
 from symgraph.ir import (
     ArrayValue,
@@ -25,6 +27,7 @@ from symgraph.ir import (
 )
 from symgraph.origin import relative, visible
 from symgraph.text.printer import fingerprint, node_texts, value_text
+from symgraph.values import shown
 
 What: TypeAlias = Literal["type", "attribute", "operand", "init", "name", "value"]
 _WIDEST = 160  # characters of a node that a line shows
@@ -125,6 +128,11 @@ def diff(a: Graph, b: Graph) -> Diff:
     the graphs are the same: 1 node
     """
     for graph in (a, b):
+        if isinstance(graph, Executable):
+            raise GraphError(
+                f"diff takes two graphs, and this is {shown(graph)}",
+                hint="Compare with the graph that runs, executable.graph, or as it was declared, executable.declared.",
+            )
         require_graph(graph, "diff")
     with paused(len(a) + len(b)):
         return _found(a, b)

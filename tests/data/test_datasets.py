@@ -418,12 +418,12 @@ def test_digits_can_be_learned() -> None:
     assert (data.train.y[distance.argmin(1)] == data.test.y).mean() > 0.96
 
 
-@pytest.mark.parametrize(("module", "call"), [("sklearn.datasets", digits), ("pooch", mnist)])
-def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, module: str, call: Loader) -> None:
+@pytest.mark.parametrize(
+    ("module", "package", "call"), [("sklearn.datasets", "scikit-learn", digits), ("pooch", "pooch", mnist)]
+)
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, module: str, package: str, call: Loader) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(
-        DataError, match=f"needs {module.partition('.')[0]}, which is not installed"
-    ) as caught:
+    with pytest.raises(DataError, match=f"needs {package}, which is not installed") as caught:
         call()
     assert 'pip install "symgraph[train]"' in caught.value.hint
 

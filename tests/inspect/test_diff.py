@@ -301,6 +301,9 @@ def test_names_are_data():
 def test_what_is_no_graph():
     with pytest.raises(sg.GraphError, match="diff takes a graph"):
         diff(sg.define(y=x), 3)
+    with pytest.raises(sg.GraphError, match="Executable") as told:
+        diff(sg.define(y=x), sg.compile(sg.define(y=x), backend="numpy"))
+    assert "executable.graph" in told.value.hint
 
 
 def test_the_time_grows_with_the_graph():

@@ -481,6 +481,12 @@ def test_a_variable_of_threads_that_is_none(text, monkeypatch):
     assert sg.compile(graph, backend="numpy")({"x": np.ones(3, np.float32)})["y"] == 3
 
 
-def test_only_this_backend_makes_machine_code():
-    with pytest.raises(sg.CompileError, match="makes no machine code"):
-        sg.compile(sg.define(y=sg.placeholder("x", (2,)) + 1.0), backend="numpy").assembly()
+def test_only_this_backend_makes_machine_code(monkeypatch):
+    executable = sg.compile(sg.define(y=sg.placeholder("x", (2,)) + 1.0), backend="numpy")
+    with pytest.raises(sg.CompileError, match="makes no machine code") as told:
+        executable.assembly()
+    assert 'backend="llvm"' in told.value.hint
+    monkeypatch.setattr("symgraph.lowering.llvm.target.installed", lambda: False)
+    with pytest.raises(sg.CompileError) as told:
+        executable.assembly()
+    assert 'pip install "symgraph[native]"' in told.value.hint
