@@ -12,12 +12,18 @@ from symgraph.types import Dimension, dimension_names, evaluate_dimension
 from symgraph.values import shown
 
 
-def checked(graph: Graph, sizes: Mapping[str, object]) -> dict[str, int]:
-    """The sizes as ints; raises GraphError for one that the graph has not, and for what is no size."""
+def checked(graph: Graph, sizes: Mapping[str, object], otherwise: str = "") -> dict[str, int]:
+    """The sizes as ints; raises GraphError for one that the graph has not, and for what is no size.
+
+    `otherwise` ends the hint: what else a name that is no size may be meant for.
+    """
     unknown = sorted(sizes.keys() - graph.names)
     if unknown:
         known = ", ".join(sorted(graph.names)) or "no named size"
-        raise GraphError(f"{unknown[0]!r} is no named size of this graph", hint=f"It has {known}.")
+        raise GraphError(
+            f"{unknown[0]!r} is no named size of this graph",
+            hint=f"It has {known}{otherwise and f'; {otherwise}'}.",
+        )
     return {name: _size(name, size) for name, size in sizes.items()}
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from symgraph.faults import has_infinity, has_nan
 from symgraph.inspect.capsules.capsule import Capsule
 from symgraph.inspect.capsules.evaluation import Failed, Value, parts
 from symgraph.inspect.capsules.findings import Finding, Kind, described, lines_of, odd_elements, told
@@ -55,15 +56,11 @@ def hidden(capsule: Capsule, results: Sequence[Value]) -> str:
 
 def finite(value: Value) -> bool:
     """Whether all numbers of a value are finite; of one that could not be computed there are none."""
-    if isinstance(value, Failed):
-        return True
-    return all(part.dtype.kind != "f" or bool(np.isfinite(part).all()) for part in parts(value))
+    return isinstance(value, Failed) or not (has_nan(value) or has_infinity(value))
 
 
 def _has_nan(value: Value) -> bool:
-    if isinstance(value, Failed):
-        return False
-    return any(part.dtype.kind == "f" and bool(np.isnan(part).any()) for part in parts(value))
+    return not isinstance(value, Failed) and has_nan(value)
 
 
 def _raising(graph: Graph, results: Sequence[Value]) -> list[Node]:

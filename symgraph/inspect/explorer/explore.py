@@ -17,11 +17,13 @@ import numpy.typing as npt
 from symgraph.collector import paused
 from symgraph.compile import Executable, bind_shape, feed_array, leaf_value
 from symgraph.errors import FeedError, GraphError
+from symgraph.fetches import as_mapping
 from symgraph.files import reason, replace
 from symgraph.initial_values import check_seed
 from symgraph.inspect.explorer.model import model
 from symgraph.inspect.explorer.wanted import Run, Wanted
 from symgraph.inspect.page import assemble
+from symgraph.inspect.sizes import checked
 from symgraph.ir import Graph
 from symgraph.rewrite import Numerics, Pass
 from symgraph.values import shown
@@ -113,9 +115,9 @@ def explored(what: Graph | Executable, run: Run, wanted: Wanted) -> Page:
         raise GraphError(
             f"a page's name is a text, and this is {shown(wanted.name)}", hint="Write name='LeNet'."
         )
-    checked = _checked(what.declared if isinstance(what, Executable) else what, run)
+    known = _checked(what.declared if isinstance(what, Executable) else what, run)
     with paused():  # records that refer to earlier ones: there are no cycles to find
-        made = model(what, checked, wanted)
+        made = model(what, known, wanted)
         text = json.dumps(made, separators=(",", ":"), allow_nan=False)
     title: str = made["about"]["name"]
     return Page(title, assemble(text, title), text)
@@ -131,12 +133,12 @@ def _checked(graph: Graph, run: Run) -> Run:
     if run.steps and run.feeds is None and graph.placeholders:
         raise FeedError("a profile runs the graph, and there are no feeds", hint="Pass feeds={'x': value}.")
     check_seed(run.seed)
-    sizes = {name: _size(graph, name, size) for name, size in run.sizes.items()}
+    sizes = checked(graph, run.sizes, "feeds go into feeds={...}")
     owners = {name: f"{name}={size}" for name, size in sizes.items()}
     feeds: dict[str, Any] | None = None
     if run.feeds is not None:
         feeds = {}
-        for name, value in _mapping(run.feeds, "feeds").items():
+        for name, value in as_mapping(run.feeds).items():
             if name not in graph.placeholders:
                 raise FeedError(
                     f"{name!r} is no placeholder of this graph",
@@ -147,25 +149,5 @@ def _checked(graph: Graph, run: Run) -> Run:
             bind_shape(name, node.type, feeds[name].shape, sizes, owners)
         for node in graph.placeholders.values():
             leaf_value(node.op, feeds)  # type: ignore[arg-type]  # which says what is missing
-    if run.variables is not None:
-        _mapping(run.variables, "variables")
+    as_mapping(run.variables, "variables")
     return attrs.evolve(run, feeds=feeds, sizes=sizes)
-
-
-def _mapping(value: Any, what: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise FeedError(f"{what} are a mapping, and this is {shown(value)}", hint="Write {'x': value}.")
-    return value
-
-
-def _size(graph: Graph, name: str, size: object) -> int:
-    if name not in graph.names:
-        raise GraphError(
-            f"{name!r} is no named size of this graph",
-            hint=f"It has {', '.join(sorted(graph.names)) or 'none'}; feeds go into feeds={{...}}.",
-        )
-    if isinstance(size, bool) or not hasattr(size, "__index__") or size.__index__() < 0:
-        raise GraphError(
-            f"the size {name} is a whole number from 0, and {size!r} is none", hint=f"Pass {name}=128."
-        )
-    return int(size.__index__())
