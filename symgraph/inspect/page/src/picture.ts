@@ -35,6 +35,7 @@ export function picture(name: string, actions: Actions): Picture {
   let shapes: SVGGElement[] = [];
   let lines: (SVGPathElement | null)[] = [];
   let current = -1; // the box that takes the focus
+  let late: readonly [readonly number[], boolean] | null = null; // what is brought into view once the view has a size
   let touched = false; // moved or scaled by hand since the last drawing
   pictures += 1;
   const own = pictures; // in the ids of its arrows
@@ -66,6 +67,10 @@ export function picture(name: string, actions: Actions): Picture {
   });
   new ResizeObserver(() => {
     if (laid !== null && !touched) start();
+    if (element.clientWidth === 0 || late === null) return;
+    const [boxes, focus] = late;
+    late = null;
+    bring(boxes, focus);
   }).observe(element);
 
   function arrow(id: string): SVGMarkerElement {
@@ -101,6 +106,7 @@ export function picture(name: string, actions: Actions): Picture {
       ...shapes,
     );
     current = -1;
+    late = null;
     roving(
       Math.max(
         0,
@@ -186,7 +192,7 @@ export function picture(name: string, actions: Actions): Picture {
   // All of it, if that can be read; else its beginning at a scale that can.
   function start(): void {
     fit();
-    if (laid === null || scale >= READABLE) return;
+    if (laid === null || element.clientWidth === 0 || scale >= READABLE) return;
     const [first] = laid.boxes;
     const middle = first === undefined ? laid.width / 2 : first.x + first.width / 2;
     scale = READABLE;
@@ -216,6 +222,10 @@ export function picture(name: string, actions: Actions): Picture {
   function bring(boxes: readonly number[], focus = false, least = READABLE): void {
     const found = boxes.flatMap((k) => laid?.boxes[k] ?? []);
     if (found.length === 0) return;
+    if (element.clientWidth === 0 || element.clientHeight === 0) {
+      late = [boxes, focus];
+      return;
+    }
     const x0 = Math.min(...found.map(({ x }) => x));
     const y0 = Math.min(...found.map(({ y }) => y));
     const x1 = Math.max(...found.map(({ x, width }) => x + width));

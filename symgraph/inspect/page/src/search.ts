@@ -108,7 +108,8 @@ export function search(context: Context): Search {
     const reference = matches[at];
     if (reference === undefined) return;
     close();
-    context.show("graph", reference);
+    input.blur();
+    context.show("graph", reference, true);
   }
 
   function keys(event: KeyboardEvent): void {
@@ -118,7 +119,8 @@ export function search(context: Context): Search {
       else active = (active + step + matches.length) % matches.length;
       mark();
     } else if (event.key === "Enter") take(active);
-    else if (event.key === "Escape" && !list.hidden) close();
+    else if (event.key === "Escape" && !told.hidden) close();
+    else if (event.key === "Escape") input.blur();
     else return;
     event.preventDefault();
     event.stopPropagation();

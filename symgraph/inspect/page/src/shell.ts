@@ -35,9 +35,10 @@ export function shell(root: HTMLElement, model: Model, views: readonly View[]): 
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    show(view, reference) {
+    show(view, reference, focus = false) {
       if (reference !== undefined) context.select(reference);
       open(view, true);
+      if (focus) panels.get(shown)?.firstElementChild?.dispatchEvent(new Event("entered"));
     },
     announce(sentence) {
       live.textContent = "";

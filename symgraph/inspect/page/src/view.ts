@@ -16,8 +16,8 @@ export interface Context {
   select(reference: Reference | null): void;
   // Call `listener` after each change of the selection; returns the function that ends it.
   subscribe(listener: (selection: Reference | null) => void): () => void;
-  // Go to another view, and select there.
-  show(view: string, reference?: Reference): void;
+  // Go to another view, and select there; with `focus` the view gives what is selected the focus.
+  show(view: string, reference?: Reference, focus?: boolean): void;
   // Say something to those who cannot see what changed (a polite live region).
   announce(sentence: string): void;
 }

@@ -178,7 +178,7 @@ function ofListing(context: Context, listing: Listing, select: (node: NodeId) =>
         "aria-posinset": at + 1,
       },
       el("span", { class: `v-gutter${hue}`, "aria-hidden": "true" }, at + 1),
-      el("span", { class: "v-text" }, ...coloured(lines[at] ?? "")),
+      el("span", { class: "v-text" }, ...coloured(lines[at] ?? "", listing.language, words)),
       starts
         ? el(
             "span",
@@ -190,22 +190,6 @@ function ofListing(context: Context, listing: Listing, select: (node: NodeId) =>
           )
         : null,
     );
-  }
-
-  function coloured(line: string): Child[] {
-    return tokens(line, listing.language).flatMap(([kind, text]: Token): Child[] => {
-      if (words === "" || !text.toLowerCase().includes(words))
-        return [kind === "" ? text : el("span", { class: `t-${kind}` }, text)];
-      const parts: Child[] = [];
-      const low = text.toLowerCase();
-      let last = 0;
-      for (let at = low.indexOf(words); at >= 0; at = low.indexOf(words, last)) {
-        parts.push(text.slice(last, at), el("mark", {}, text.slice(at, at + words.length)));
-        last = at + words.length;
-      }
-      parts.push(text.slice(last));
-      return [el("span", { class: kind === "" ? undefined : `t-${kind}` }, ...parts)];
-    });
   }
 
   function inSections(at: number, node: NodeId): boolean {
@@ -247,41 +231,8 @@ function ofListing(context: Context, listing: Listing, select: (node: NodeId) =>
   // --- the panel -----------------------------------------------------------------------------------------------------
 
   const panel = el("aside", { class: "v-panel", tabindex: 0, "aria-label": "Where the code comes from" });
-  function tell(section: Section | undefined, line: number | null): void {
-    if (section === undefined || section.nodes.length === 0) {
-      const why =
-        section === undefined
-          ? "This line belongs to no kernel: it is the frame around them."
-          : `${codeName(section)} belongs to no node.`;
-      fill(panel, el("p", { class: "v-quiet" }, `Line ${(line ?? 0) + 1}`), el("p", {}, why));
-      return;
-    }
-    const from = new Map<string, Line>();
-    for (const node of section.nodes) for (const one of kernelLines(model, node)) from.set(place(one), one);
-    fill(
-      panel,
-      el("h3", {}, codeName(section)),
-      el(
-        "p",
-        { class: "v-quiet" },
-        `${line === null ? "Lines" : `Line ${line + 1} of`} ${section.first} to ${section.last}`,
-      ),
-      ...section.nodes.slice(0, 8).flatMap((node) => ofNode(node)),
-      el("h4", {}, "From your lines"),
-      lineList([...from.values()]),
-    );
-  }
-
-  function ofNode(node: NodeId): Element[] {
-    const kernel = model.fusion.kernels.find((one) => one.node === node);
-    const own = el("p", {}, "Kernel ", nodeButton(context, { graph, node }));
-    if (kernel === undefined || kernel.members.length < 2) return [own];
-    return [
-      own,
-      el("h4", {}, `Its ${count(kernel.members.length, "node")}`),
-      nodeList(context, model.fusion.unfused, kernel.members, 16),
-    ];
-  }
+  const tell = (section: Section | undefined, line: number | null): void =>
+    fill(panel, ...behind(context, section, line));
 
   // --- search ----------------------------------------------------------------------------------------------------------
 
@@ -412,6 +363,53 @@ function ofListing(context: Context, listing: Listing, select: (node: NodeId) =>
       } else draw(true);
     },
   };
+}
+
+// What a section of the code stands for: its kernel, nodes and the user's lines; `line` is that of the cursor, from 0.
+function behind(context: Context, section: Section | undefined, line: number | null): Element[] {
+  const { model } = context;
+  if (section === undefined || section.nodes.length === 0) {
+    const why =
+      section === undefined
+        ? "This line belongs to no kernel: it is the frame around them."
+        : `${codeName(section)} belongs to no node.`;
+    return [el("p", { class: "v-quiet" }, `Line ${(line ?? 0) + 1}`), el("p", {}, why)];
+  }
+  const from = new Map<string, Line>();
+  for (const node of section.nodes) for (const one of kernelLines(model, node)) from.set(place(one), one);
+  const at = `${line === null ? "Lines" : `Line ${line + 1} of`} ${section.first} to ${section.last}`;
+  return [
+    el("h3", {}, codeName(section)),
+    el("p", { class: "v-quiet" }, at),
+    ...section.nodes.slice(0, 8).flatMap((node) => kernel(context, node)),
+    el("h4", {}, "From your lines"),
+    lineList([...from.values()]),
+  ];
+}
+
+function kernel(context: Context, node: NodeId): Element[] {
+  const { fused, unfused, kernels } = context.model.fusion;
+  const own = el("p", {}, "Kernel ", nodeButton(context, { graph: fused, node }));
+  const members = kernels.find((one) => one.node === node)?.members ?? [];
+  if (members.length < 2) return [own];
+  return [own, el("h4", {}, `Its ${count(members.length, "node")}`), nodeList(context, unfused, members, 16)];
+}
+
+// A line as coloured pieces, with the words of a search marked.
+function coloured(line: string, language: string, words: string): Child[] {
+  return tokens(line, language).flatMap(([kind, text]: Token): Child[] => {
+    if (words === "" || !text.toLowerCase().includes(words))
+      return [kind === "" ? text : el("span", { class: `t-${kind}` }, text)];
+    const parts: Child[] = [];
+    const low = text.toLowerCase();
+    let last = 0;
+    for (let at = low.indexOf(words); at >= 0; at = low.indexOf(words, last)) {
+      parts.push(text.slice(last, at), el("mark", {}, text.slice(at, at + words.length)));
+      last = at + words.length;
+    }
+    parts.push(text.slice(last));
+    return [el("span", { class: kind === "" ? undefined : `t-${kind}` }, ...parts)];
+  });
 }
 
 function userLines(context: Context, listing: Listing): { line: Line; sections: Section[] }[] {

@@ -32,6 +32,7 @@ function render(context: Context): HTMLElement {
   let scene: Folded | null = null;
   let turn = 0;
   let picking = false;
+  let entering = false; // what is brought into view next takes the focus
 
   const drawing = picture("Graph", { pick, fold });
   const table = list(context);
@@ -68,6 +69,7 @@ function render(context: Context): HTMLElement {
     ),
   );
 
+  element.addEventListener("entered", enter);
   context.subscribe((selection) => follow(selection));
   queueMicrotask(() => {
     void redraw().then(() => follow(context.selection));
@@ -163,7 +165,18 @@ function render(context: Context): HTMLElement {
 
   function bring(selection: Reference): void {
     const at = scene?.box(selection.node) ?? -1;
-    if (at >= 0 && selection.graph === shown) drawing.bring([at]);
+    if (at < 0 || selection.graph !== shown) return;
+    drawing.bring([at], entering);
+    entering = false;
+  }
+
+  function enter(): void {
+    if (!table.element.hidden) {
+      table.element.querySelector<HTMLElement>("[aria-current] button")?.focus();
+      return;
+    }
+    entering = true;
+    if (drawing.element.getAttribute("aria-busy") !== "true" && context.selection !== null) bring(context.selection);
   }
 
   function light(selection: Reference | null): void {

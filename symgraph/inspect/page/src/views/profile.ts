@@ -37,7 +37,7 @@ export const profile: View = {
         "profile",
         "Profile",
         "This page has no profile: no run was asked for.",
-        "Ask for one with explore --feed batch.npz --steps 20, or sg.explore(executable, feeds=..., steps=20).",
+        "Ask for one with explore --feed batch.npz --steps 20, or sg.explore(executable, feeds=..., profile_steps=20).",
       );
     }
     return shown(context, found);
