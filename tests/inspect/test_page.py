@@ -228,6 +228,23 @@ def test_search_finds_by_name_op_type_scope_and_line(browser, tmp_path):
         assert page.locator(".told").first.inner_text() == "0 nodes"
 
 
+def test_a_node_found_from_another_view_is_in_sight_and_has_the_focus(browser, tmp_path):
+    with opened(browser, tmp_path, small(), "#code") as page:
+        page.keyboard.press("/")
+        page.keyboard.type("relu")
+        page.keyboard.press("Enter")
+        drawn(page)
+        focused = page.locator("#panel-graph .box:focus")
+        until(page, lambda: focused.count() == 1)
+        box, canvas = focused.bounding_box(), page.locator("#panel-graph .canvas").bounding_box()
+        assert "relu" in focused.text_content() and box["height"] > 15
+        assert canvas["x"] < box["x"] and box["x"] + box["width"] < canvas["x"] + canvas["width"]
+        page.keyboard.press("/")
+        page.keyboard.press("Escape")
+        page.keyboard.press("Escape")
+        assert page.locator("#search:focus").count() == 0
+
+
 def test_the_ledger_is_stepped_through(browser, tmp_path):
     with opened(browser, tmp_path, small(), "#rewrites") as page:
         drawn(page)
