@@ -76,7 +76,7 @@ class TargetCheck:
         )
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class GradientCheck:
     """The report of `check_gradient`: a row for each target."""
 
@@ -98,6 +98,8 @@ class GradientCheck:
         verdict = "agrees" if self.passed else "DISAGREES"
         head = f"the gradient of {self.of} {verdict} with differences (tolerance {self.tolerance:.1e})"
         return "\n".join([head, *(f"  {target}" for target in self.targets)])
+
+    __repr__ = __str__  # what a notebook shows
 
 
 def check_gradient(

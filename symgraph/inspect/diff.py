@@ -78,7 +78,7 @@ class EndChange:
         )
 
 
-@attrs.frozen(eq=False, slots=False)
+@attrs.frozen(eq=False, slots=False, repr=False)
 class Diff:
     """The difference of the graphs `a` and `b`; true where there is one.
 
@@ -88,7 +88,7 @@ class Diff:
 
     a: Graph
     b: Graph
-    matched: tuple[tuple[int, int], ...] = attrs.field(repr=False)
+    matched: tuple[tuple[int, int], ...]
     removed: tuple[int, ...]
     added: tuple[int, ...]
     changed: tuple[Change, ...]
@@ -104,6 +104,8 @@ class Diff:
 
     def __str__(self) -> str:
         return self._text
+
+    __repr__ = __str__  # what a notebook shows
 
     @cached_property
     def _text(self) -> str:

@@ -42,7 +42,7 @@ class Buffer:
         return f"{when}  {where} %{self.node} {self.label}{reuse}"
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class MemoryPlan:
     """Buffers by time; `peak` is the size of the arena in bytes, `steps` how many the schedule has."""
 
@@ -58,6 +58,8 @@ class MemoryPlan:
                 *map(str, self.buffers),
             ]
         )
+
+    __repr__ = __str__  # what a notebook shows
 
 
 @attrs.frozen

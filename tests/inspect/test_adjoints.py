@@ -508,3 +508,17 @@ def test_a_derivative_of_the_users_that_fails_is_told_at_its_line() -> None:
     with pytest.raises(sg.GradientError, match="broken: vjp raised KeyError: 'lost'") as caught:
         adjoints(sg.define(loss=loss))
     assert "odd = sg.ops.apply(Broken(), w)" in str(caught.value)
+
+
+def test_printed_it_is_a_line_for_each_forward_node() -> None:
+    w = sg.variable("w", (3,))
+    found = sg.adjoints(sg.define(loss=sg.sum(w * w) + sg.sum(sg.cast(w > 0, "float32"))))
+    head, columns, *lines = str(found).splitlines()
+    assert repr(found) == str(found) and columns.split()[:3] == ["node", "type", "adjoint"]
+    assert len(lines) == len(found.pairs) and head.startswith("the gradient of 'loss' by w: ")
+    for pair, line in zip(found.pairs, lines, strict=True):
+        assert line.startswith(f"%{pair.node} {found.graph.nodes[pair.node].op.name}")
+        assert pair.adjoint is None or f" %{pair.adjoint} " in line
+        assert pair.reason in line
+    assert lines[0].count("vjp mul of %1") == 2 and "it is the output" in lines[-1]
+    assert len({line.index("test_adjoints.py") for line in lines if "test_adjoints.py" in line}) == 1

@@ -298,6 +298,16 @@ def test_names_are_data():
     assert len(lines) == 6
 
 
+def test_a_notebook_shows_the_text():
+    found = diff(sg.define(y=x), sg.define(y=-x))
+    assert repr(found) == str(found)
+    plan = sg.compile(sg.define(y=sg.sum(sg.exp(x))), backend="numpy").memory_plan(n=3)
+    assert repr(plan) == str(plan)
+    w = sg.variable("w", (2,))
+    report = sg.check_gradient(sg.define(loss=sg.sum(w * w)), values={"w": [1.0, 2.0]})
+    assert repr(report) == str(report)
+
+
 def test_what_is_no_graph():
     with pytest.raises(sg.GraphError, match="diff takes a graph"):
         diff(sg.define(y=x), 3)

@@ -9,11 +9,14 @@ import attrs
 
 from symgraph.autodiff import gradient, gradient_name, target_names
 from symgraph.errors import GradientError, GraphError
-from symgraph.inspect.gradients.stops import Reasons, Route, path, reasons, unreached
+from symgraph.inspect.gradients.stops import Reasons, Route, called, path, reasons, unreached
 from symgraph.inspect.gradients.tape import Tape, is_float, record
 from symgraph.inspect.gradients.zeros import why_zero, zeros
 from symgraph.inspect.values import Value
-from symgraph.ir import Constant, Graph, require_graph
+from symgraph.ir import Constant, Graph, Node, require_graph
+from symgraph.origin import relative, visible
+
+_USES = 4  # uses of a node that a line names
 
 
 @attrs.frozen
@@ -55,7 +58,7 @@ class Pair:
     zero_path: tuple[int, ...] = ()
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Gradient:
     """The gradient of an output, read as pairs, one for each forward node. All ids are of `graph`."""
 
@@ -70,6 +73,46 @@ class Gradient:
             if pair.node == node:
                 return pair
         raise GraphError(f"%{node} is no forward node of {self.of!r}", hint="Ask for one of `pairs`.")
+
+    def __str__(self) -> str:
+        return "\n".join(_lines(self))
+
+    __repr__ = __str__  # what a notebook shows
+
+
+def _lines(found: Gradient) -> list[str]:
+    """A line for each forward node: its adjoint and the rules that it comes by, or why there is none."""
+    graph = found.graph
+    having = sum(pair.adjoint is not None for pair in found.pairs)
+    by = ", ".join(map(visible, found.wrt)) or "nothing"
+    head = (
+        f"the gradient of {visible(found.of)!r} by {by}: {having} of {len(found.pairs)} forward nodes have an "
+        "adjoint; ids are of the graph with the gradient"
+    )
+    rows = [("node", "type", "adjoint", "line", "by, or why not")]
+    for pair in found.pairs:
+        node = graph.nodes[pair.node]
+        adjoint = "-" if pair.adjoint is None else f"%{pair.adjoint}"
+        rows.append((called(graph, pair.node), str(node.type), adjoint, _line(node), _how(pair)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        head,
+        *("  ".join(f"{c:{w}}" for c, w in zip(row, widths, strict=True)).rstrip() for row in rows),
+    ]
+
+
+def _how(pair: Pair) -> str:
+    if pair.adjoint is None:
+        return pair.reason
+    rules = [f"{visible(r.rule)} of %{r.consumer}" for r in pair.rules if r.result is not None]
+    shown = ", ".join(rules[:_USES]) + (f" and {len(rules) - _USES} more" if len(rules) > _USES else "")
+    by = shown or "it is the output"
+    return f"{by}; it is 0: {pair.zero}" if pair.zero else by
+
+
+def _line(node: Node) -> str:
+    source = node.origin.sources[0] if node.origin.sources else None
+    return "" if source is None else f"{visible(relative(source.file))}:{source.line}"
 
 
 def adjoints(
