@@ -42,12 +42,18 @@ class Lowering:
 
 def lowering(backend: str) -> tuple[str, Lowering]:
     """The backend of a name (`auto` takes the fastest installed); raises CompileError for an unknown one."""
+    chosen = known_backend(backend)
+    return chosen, _BACKENDS[chosen]()
+
+
+def known_backend(backend: str) -> str:
+    """The backend that a name stands for, installed or not; raises CompileError for an unknown one."""
     chosen = ("llvm" if target.installed() else "numpy") if backend == "auto" else backend
     if not isinstance(chosen, str) or chosen not in _BACKENDS:
         raise CompileError(
             f"there is no backend {backend!r}", hint=f"Use one of auto, {', '.join(_BACKENDS)}."
         )
-    return chosen, _BACKENDS[chosen]()
+    return chosen
 
 
 def _interpreter() -> Lowering:

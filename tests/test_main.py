@@ -14,6 +14,7 @@ from models import logistic_regression_graph, one_hidden_layer
 from symgraph.__main__ import _parser, main
 from symgraph.commands.shared import load
 from symgraph.commands.stages import forward, with_gradient
+from symgraph.inspect.kernels import listing
 
 ROOT = Path(__file__).parents[1]
 NAME = "models.one_hidden_layer"
@@ -85,6 +86,17 @@ def test_ledger_is_explain(capsys):
     assert out.strip() == sg.explain(executable, batch=7)
 
 
+def test_kernels_and_adjoints_are_text(capsys):
+    words = ["--backend", "numpy", "--size", "batch=7"]
+    executable = sg.compile(one_hidden_layer.graph(), backend="numpy")
+    _, out, _ = show(capsys, NAME, "--stage", "kernels", *words)
+    assert out.strip() == listing(executable, {"batch": 7})
+    _, out, _ = show(capsys, NAME, "--stage", "adjoints")
+    assert out.strip() == str(sg.adjoints(one_hidden_layer.graph()))
+    _, out, _ = show(capsys, NAME, "--stage", "adjoints", "--of", "loss", *words)
+    assert "f64[7,784]" in out and "batch" not in out
+
+
 @pytest.mark.parametrize("ending", ["txt", "sg"])
 def test_a_text_is_read_back(ending, tmp_path, capsys):
     _, out, _ = show(capsys, NAME)
@@ -111,7 +123,7 @@ def test_dot_goes_to_a_file_or_out(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("option", ["--dot", "--mermaid"])
-@pytest.mark.parametrize("stage", ["source", "assembly", "ledger", "memory"])
+@pytest.mark.parametrize("stage", ["source", "assembly", "ledger", "memory", "kernels", "adjoints"])
 def test_what_is_no_graph_is_not_drawn(stage, option, capsys):
     code, out, err = show(capsys, NAME, "--stage", stage, option, "-")
     assert (code, out) == (2, "")
@@ -130,11 +142,15 @@ WRONG = [
     ([NAME, "--stage", "source"], "Add --size batch=128"),
     ([NAME, "--stage", "memory"], "batch is not given"),
     ([NAME, "--stage", "optimised", "--backend", "abacus"], "there is no backend 'abacus'"),
+    ([NAME, "--backend", "abacus"], "there is no backend 'abacus'"),
     ([NAME, "--stage", "gradient", "--of", "cost"], "'cost' is no output"),
     ([NAME, "--stage", "gradient", "--of", "logits"], "the gradient is of a scalar"),
     ([NAME, "--dot", "no/such/folder/x.dot"], "could not be written"),
     ([NAME, "--pass", "fuse"], "--pass and --rule say nothing of the stage declared"),
-    ([NAME, "--of", "loss", "--stage", "forward"], "Write --stage gradient, or leave the option out."),
+    (
+        [NAME, "--of", "loss", "--stage", "forward"],
+        "Write --stage gradient or adjoints, or leave the option out.",
+    ),
     (["x" * 5000 + ".py"], ".py cannot be read: File name too long"),
     (["models/../models/x/../.py"], "there is no such file"),
 ]

@@ -4,6 +4,7 @@ import argparse
 
 from symgraph.commands.shared import Commands, add_command, add_compiler, add_sizes, known_sizes, load
 from symgraph.commands.stages import GRAPHS, with_sizes
+from symgraph.compile import known_backend
 from symgraph.errors import GraphError
 from symgraph.ir import Graph
 
@@ -63,6 +64,7 @@ def _run(args: argparse.Namespace) -> int:
             source=None,
             hint="Name a second one, or two stages of it: --stages declared optimised.",
         )
+    known_backend(args.backend)
     first, second = args.stages or (args.stage, args.stage)
     a = load(args.a)
     b = a if args.b is None else load(args.b)

@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
 
 from symgraph.commands.shared import (
     Commands,
@@ -14,8 +13,8 @@ from symgraph.commands.shared import (
     load,
     write,
 )
-from symgraph.commands.stages import GRAPHS, compiled, with_sizes
-from symgraph.compile import Executable
+from symgraph.commands.stages import GRAPHS, compiled, differentiated, with_sizes
+from symgraph.compile import Executable, known_backend
 from symgraph.errors import GraphError
 from symgraph.ir import Graph
 
@@ -37,12 +36,17 @@ the stages:
   assembly    the machine code of --backend llvm, for the sizes of --size
   ledger      each rewrite the compiler made, with the user's lines, and the totals
   memory      the buffers by time and the peak, for the sizes of --size
+  kernels     each kernel: its nodes, why they share it and what that saves; and why no others do.
+              Kernels are numbered as in optimised, what is in them as in unfused
+  adjoints    each forward node with its adjoint (--of as for gradient), and where there is none, why
 
 examples:
   symgraph show models.logistic_regression_graph
   symgraph show models.one_hidden_layer --stage source --size batch=128
   symgraph show models.one_hidden_layer --stage ledger --size batch=128 --numerics bitwise
   symgraph show models.one_hidden_layer --stage ledger --pass fuse --pass stabilise
+  symgraph show models.one_hidden_layer --stage kernels --size batch=128
+  symgraph show models.one_hidden_layer --stage adjoints --of loss
   symgraph show models.one_hidden_layer > network.sg; symgraph show network.sg --stage gradient
   symgraph show models.one_hidden_layer --stage optimised --dot - | dot -Tsvg > network.svg
   symgraph show models.one_hidden_layer --stage gradient --mermaid network.mmd
@@ -50,6 +54,9 @@ examples:
 exit codes:
   0  it is shown        2  an error, which is told
 """
+
+
+_DIFFERENTIATED = ("gradient", "adjoints")
 
 
 def add(commands: Commands) -> None:
@@ -64,7 +71,9 @@ def add(commands: Commands) -> None:
     )
     add_sizes(parser)
     parser.add_argument(
-        "--of", metavar="NAME", help="the output that --stage gradient differentiates; default: loss"
+        "--of",
+        metavar="NAME",
+        help="the output that --stage gradient and adjoints differentiate; default: loss",
     )
     add_compiler(parser)
     for option, what, plural in (("--pass", "pass", "passes"), ("--rule", "rule", "rules")):
@@ -95,17 +104,18 @@ def _run(args: argparse.Namespace) -> None:
             source=None,
             hint=f"Draw one of the stages {', '.join(GRAPHS)}.",
         )
-    for given, stage in ((args.passes, "ledger"), (args.rules, "ledger"), (args.of, "gradient")):
-        if given is not None and args.stage != stage:
+    for given, stages in ((args.passes, ("ledger",)), (args.rules, ("ledger",)), (args.of, _DIFFERENTIATED)):
+        if given is not None and args.stage not in stages:
             raise GraphError(
                 f"--of, --pass and --rule say nothing of the stage {args.stage}",
                 source=None,
-                hint=f"Write --stage {stage}, or leave the option out.",
+                hint=f"Write --stage {' or '.join(stages)}, or leave the option out.",
             )
+    known_backend(args.backend)
     graph = load(args.what)
     sizes = known_sizes(graph, args)
     if args.stage not in GRAPHS:
-        print(_text(graph, args, sizes))
+        print(_TEXTS[args.stage](graph, args, sizes))
         return
     shown = with_sizes(GRAPHS[args.stage](graph, args), sizes)
     if path is None:
@@ -116,36 +126,58 @@ def _run(args: argparse.Namespace) -> None:
     write(path, diagram.to_dot(shown) if option == "dot" else diagram.to_mermaid(shown))
 
 
-# Stages that are text: what makes it, and whether all sizes must be known.
+# Stages that are text.
 
 
-def _ledger(executable: Executable, args: argparse.Namespace, sizes: Mapping[str, int]) -> str:
-    from symgraph.inspect.explain import explain
-
-    return explain(executable, passes=args.passes, rules=args.rules, **dict(sizes))
-
-
-def _memory(executable: Executable, args: argparse.Namespace, sizes: Mapping[str, int]) -> str:
-    return f"{executable.memory_plan(**sizes)}\n\n{executable.peak(**sizes)}"
-
-
-_Tell: TypeAlias = Callable[[Executable, argparse.Namespace, Mapping[str, int]], str]
-_TEXTS: Mapping[str, tuple[_Tell, bool]] = {
-    "source": (lambda executable, args, sizes: executable.source(**sizes).rstrip(), True),
-    "ledger": (_ledger, False),
-    "assembly": (lambda executable, args, sizes: executable.assembly(**sizes).rstrip(), True),
-    "memory": (_memory, True),
-}
-
-
-def _text(graph: Graph, args: argparse.Namespace, sizes: Mapping[str, int]) -> str:
-    tell, needs_sizes = _TEXTS[args.stage]
+def _sized(graph: Graph, args: argparse.Namespace, sizes: Mapping[str, int]) -> Executable:
+    """The graph compiled, for a stage that needs all its sizes; raises GraphError where one is missing."""
     executable = compiled(graph, args)
-    missing = sorted(executable.graph.names - sizes.keys()) if needs_sizes else []
+    missing = sorted(executable.graph.names - sizes.keys())
     if missing:
         raise GraphError(
             f"--stage {args.stage} is for sizes that are known, and {', '.join(missing)} is not given",
             source=None,
             hint=f"Add {' '.join(f'--size {name}=128' for name in missing)}.",
         )
-    return tell(executable, args, sizes)
+    return executable
+
+
+def _source(graph: Graph, args: argparse.Namespace, sizes: Mapping[str, int]) -> str:
+    return _sized(graph, args, sizes).source(**sizes).rstrip()
+
+
+def _assembly(graph: Graph, args: argparse.Namespace, sizes: Mapping[str, int]) -> str:
+    return _sized(graph, args, sizes).assembly(**sizes).rstrip()
+
+
+def _ledger(graph: Graph, args: argparse.Namespace, sizes: Mapping[str, int]) -> str:
+    from symgraph.inspect.explain import explain
+
+    return explain(compiled(graph, args), passes=args.passes, rules=args.rules, **dict(sizes))
+
+
+def _memory(graph: Graph, args: argparse.Namespace, sizes: Mapping[str, int]) -> str:
+    executable = _sized(graph, args, sizes)
+    return f"{executable.memory_plan(**sizes)}\n\n{executable.peak(**sizes)}"
+
+
+def _kernels(graph: Graph, args: argparse.Namespace, sizes: Mapping[str, int]) -> str:
+    from symgraph.inspect.kernels import listing
+
+    return listing(compiled(graph, args), sizes)
+
+
+def _adjoints(graph: Graph, args: argparse.Namespace, sizes: Mapping[str, int]) -> str:
+    from symgraph.inspect.gradients.adjoints import adjoints
+
+    return str(adjoints(with_sizes(graph, sizes), differentiated(graph, args.of)))
+
+
+_TEXTS: Mapping[str, Callable[[Graph, argparse.Namespace, Mapping[str, int]], str]] = {
+    "source": _source,
+    "ledger": _ledger,
+    "assembly": _assembly,
+    "memory": _memory,
+    "kernels": _kernels,
+    "adjoints": _adjoints,
+}

@@ -5,17 +5,22 @@ members  : Executable -> {kernel: nodes of the unfused graph}
 edges    : Executable -> (producer, consumer, reason)*          all edges between two kernels
 why      : Executable -> kernel -> text
 why_not  : Executable -> node -> node -> text
+listing  : Executable -> sizes -> text                          `why` of every kernel
 
 A kernel is a node of the graph that runs, `Executable.graph`, that computes something: a fused region, or one op.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import pairwise
+
+import attrs
 
 from symgraph.compile import Executable, lowering
 from symgraph.errors import GraphError
 from symgraph.inspect.explorer import fusions
+from symgraph.inspect.sizes import checked, put_in
 from symgraph.ir import Constant, Graph, Node, Op, Placeholder, Variable
 from symgraph.ops.region import Project
 from symgraph.origin import relative, visible
@@ -27,6 +32,40 @@ from symgraph.values import shown
 
 _FUSION, _NATIVE = ("fuse",), ("native",)
 _WIDEST = 60  # characters of a node
+
+
+@attrs.frozen(eq=False)
+class _Known:
+    """What is told of: an executable, the graph that its fusion was given (None where it is not known), and sizes."""
+
+    executable: Executable
+    before: Graph | None
+    sizes: Mapping[str, int]
+
+    @cached_property
+    def members(self) -> Mapping[int, Sequence[int]]:
+        assert self.before is not None
+        return fusions.members(self.before, self.executable.graph, self.executable.ledger)
+
+    @cached_property
+    def kernel_of(self) -> Mapping[int, int]:
+        return {i: kernel for kernel, ids in self.members.items() for i in ids}
+
+    @cached_property
+    def reasons(self) -> Mapping[tuple[int, int], str]:
+        return _reasons(self.executable)
+
+    @cached_property
+    def texts(self) -> Sequence[str]:
+        assert self.before is not None
+        return node_texts(self.before)
+
+
+def _known(executable: Executable, sizes: Mapping[str, int]) -> _Known:
+    try:
+        return _Known(executable, unfused(executable), sizes)
+    except GraphError:
+        return _Known(executable, None, sizes)
 
 
 def unfused(executable: Executable) -> Graph:
@@ -82,16 +121,19 @@ def edges(executable: Executable) -> tuple[tuple[int, int, str], ...]:
     >>> edges(compile(define(y=exp(x) @ w), backend="numpy"))
     ((1, 3, 'matmul reads each operand many times'),)
     """
-    graph = unfused(executable)
-    kernels = fusions.members(graph, executable.graph, executable.ledger)
-    kernel_of = {i: kernel for kernel, ids in kernels.items() for i in ids}
-    reasons = _reasons(executable)
-    return tuple(
-        (i, node.id, reasons.get((i, node.id), _nothing_fused(executable)))
-        for node in graph.nodes
+    return tuple(_edges(_Known(executable, unfused(executable), {})))
+
+
+def _edges(known: _Known) -> list[tuple[int, int, str]]:
+    """All edges between two kernels; the graph before fusion is known."""
+    assert known.before is not None
+    of, reasons, otherwise = known.kernel_of, known.reasons, _nothing_fused(known.executable)
+    return [
+        (i, node.id, reasons.get((i, node.id), otherwise))
+        for node in known.before.nodes
         for i in dict.fromkeys(node.inputs)
-        if i in kernel_of and node.id in kernel_of and kernel_of[i] != kernel_of[node.id]
-    )
+        if i in of and node.id in of and of[i] != of[node.id]
+    ]
 
 
 def _reasons(executable: Executable) -> Mapping[tuple[int, int], str]:
@@ -105,18 +147,45 @@ def _nothing_fused(executable: Executable) -> str:
 # Why.
 
 
-def why(executable: Executable, kernel: int) -> str:
+def listing(executable: Executable, sizes: Mapping[str, int]) -> str:
+    """`why` of every kernel, in the order they run, then the edges between two of them with their reasons.
+
+    Savings are numbers where `sizes` bind their names.
+
+    Raises GraphError for a size that the graph has not.
+    """
+    _require(executable, "listing")
+    known = _known(executable, checked(executable.declared, sizes))
+    nodes = [n for n in executable.graph.nodes if n.inputs and not isinstance(n.op, Project)]
+    count = "1 kernel" if len(nodes) == 1 else f"{len(nodes)} kernels"
+    shared = {row.after[0] for row in _fusions(executable.ledger) if len(row.after) == 1}
+    held = sum(node.id in shared for node in nodes)
+    head = f"{count} for {executable.backend} with numerics {executable.numerics}, {held} of several nodes"
+    return "\n\n".join([head, *(_why(known, node) for node in nodes), *_between(known)])
+
+
+def _between(known: _Known) -> list[str]:
+    """The edges between two kernels, in one text; none where they are not known, or where there are none."""
+    found = [] if known.before is None else _edges(known)
+    tell = _named(known.before)
+    lines = [f"  {tell(i)} into {tell(j)}: {reason}" for i, j, reason in found]
+    count = "1 edge is" if len(lines) == 1 else f"{len(lines)} edges are"
+    return ["\n".join([f"{count} between two kernels, numbered as before fusion:", *lines])] if lines else []
+
+
+def why(executable: Executable, kernel: int | str) -> str:
     """Why a kernel is as it is: which nodes share it, in which part, by which rule, and what that saves.
 
-    `kernel` is the id of a node of `executable.graph`. Of a kernel of one node it says why each neighbour has another;
-    of an input, that nothing computes it. Raises GraphError for what is no id of a node.
+    `kernel` is a node of `executable.graph`: its id, such as 3 or "%3", or the name of an output. Of a kernel of one
+    node it says why each neighbour has another; of an input, that nothing computes it. Raises GraphError for what is no
+    such node.
 
     >>> from symgraph.compile import compile
     >>> from symgraph.define import define
     >>> from symgraph.expr import placeholder
     >>> x = placeholder("x", ("n",))
     >>> print(why(compile(define(y=x * (x + x)), backend="numpy"), 1))
-    %1 is one kernel of 2 nodes, numbered as before fusion:
+    %1 of executable.graph is one kernel of 2 nodes, numbered as before fusion:
       %1 add %x %x        row   <...
       %2 mul %x %1        row   <...
     row: row i of its result needs row i of its operands alone, so one loop over the rows computes all of them
@@ -124,20 +193,42 @@ def why(executable: Executable, kernel: int) -> str:
     it saves 16*n bytes of reading and writing: %1 never leaves the kernel
     """
     _require(executable, "why")
-    nodes = executable.graph.nodes
-    if isinstance(kernel, bool) or not isinstance(kernel, int) or not 0 <= kernel < len(nodes):
+    graph = executable.graph
+    id_ = _id(graph, kernel)
+    if id_ is None or not 0 <= id_ < len(graph):
         raise GraphError(
-            f"why takes the id of a node of the graph that runs, and {shown(kernel)} is none",
-            hint=f"It has %0 to %{len(nodes) - 1}: print(executable.graph) shows them.",
+            f"why takes the id of a node of the graph that runs, or the name of an output, and {shown(kernel)} is none",
+            hint=f"It has %0 to %{len(graph) - 1}: print(executable.graph) shows them.",
         )
-    node = nodes[kernel]
+    node = graph.nodes[id_]
+    known = _known(executable, {})
     if isinstance(node.op, Project):
         of = node.inputs[0]
-        return f"%{kernel} is result {node.op.index} of the kernel %{of}\n{why(executable, of)}"
+        head = f"%{id_} of executable.graph is result {node.op.index} of the kernel %{of}"
+        return f"{head}\n{_why(known, graph.nodes[of])}"
+    return _why(known, node)
+
+
+def _id(graph: Graph | None, node: object) -> int | None:
+    """The id that is meant: by a number, by "%3", or by a name of a graph that is known; None for anything else."""
+    if isinstance(node, str):
+        digits = node.removeprefix("%")
+        if digits != node and digits.isascii() and digits.isdigit() and len(digits) < 19:
+            return int(digits)
+        names = (
+            {}
+            if graph is None
+            else {n: leaf.id for n, leaf in {**graph.variables, **graph.placeholders}.items()}
+        )
+        return (names if graph is None else names | dict(graph.outputs)).get(node)
+    return node if isinstance(node, int) and not isinstance(node, bool) else None
+
+
+def _why(known: _Known, node: Node) -> str:
     if not node.inputs:
-        return f"%{kernel} {_leaf(node.op)}: no kernel computes it"
-    row = next((r for r in _fusions(executable.ledger) if r.after == (kernel,)), None)
-    return _why_alone(executable, node) if row is None else _why_shared(executable, node, row)
+        return f"%{node.id} of executable.graph {_leaf(node.op)}: no kernel computes it"
+    row = next((r for r in _fusions(known.executable.ledger) if r.after == (node.id,)), None)
+    return _why_alone(known, node) if row is None else _why_shared(known, node, row)
 
 
 def _leaf(op: Op) -> str:
@@ -155,14 +246,13 @@ _PARTS = {
 }
 
 
-def _why_shared(executable: Executable, node: Node, row: Row) -> str:
-    head = f"%{node.id} is one kernel of {len(row.before)} nodes"
-    try:
-        graph = unfused(executable)
-    except GraphError:  # passes of its own: what the ledger has
+def _why_shared(known: _Known, node: Node, row: Row) -> str:
+    head = f"%{node.id} of executable.graph is one kernel of {len(row.before)} nodes"
+    graph, executable = known.before, known.executable
+    if graph is None:  # passes of its own: what the ledger has
         names = ", ".join(operation.op.name for operation in row.removed)
         return "\n".join([f"{head}: {names}", *_ending(executable, node, row)])
-    texts = node_texts(graph)
+    texts = known.texts
     parts = {
         i: role(graph.nodes[i], [graph.nodes[j].type for j in graph.nodes[i].inputs]) for i in row.before
     }
@@ -177,7 +267,7 @@ def _why_shared(executable: Executable, node: Node, row: Row) -> str:
             *lines,
             *(_PARTS[part] for part in ("head", "row", "tail") if part in parts.values()),
             *_ending(executable, node, row),
-            _saved(graph, row),
+            _saved(graph, row, known.sizes),
         ]
     )
 
@@ -196,43 +286,39 @@ def _ending(executable: Executable, node: Node, row: Row) -> list[str]:
     ]
 
 
-def _saved(graph: Graph, row: Row) -> str:
+def _saved(graph: Graph, row: Row, sizes: Mapping[str, int]) -> str:
     """What is not read and written: the values that stay inside, and operands that several nodes share."""
     inside, alive = set(row.before), set(graph.roots)
     kept = [i for i in row.before if i not in alive and inside.issuperset(graph.consumers[i])]
-    saves = f"it saves {-row.bytes} bytes of reading and writing"
+    saves = f"it saves {put_in(-row.bytes, sizes)} bytes of reading and writing"
     if not kept:
         return f"{saves}: what several of its nodes read is read once"
     never = "never leaves the kernel" if len(kept) == 1 else "never leave the kernel"
     return f"{saves}: {_first([f'%{i}' for i in kept], 8)} {never}"
 
 
-def _why_alone(executable: Executable, node: Node) -> str:
-    head = f"%{node.id} {node.op.name} is a kernel of its own{_at(node)}"
-    try:
-        graph = unfused(executable)
-    except GraphError:
+def _why_alone(known: _Known, node: Node) -> str:
+    head = f"%{node.id} {node.op.name} of executable.graph is a kernel of its own{_at(node)}"
+    graph, executable = known.before, known.executable
+    if graph is None:
         return f"{head}: the graph was compiled with passes of its own"
-    found = fusions.members(graph, executable.graph, executable.ledger)
-    (own,) = found[node.id]
-    kernel_of = {i: kernel for kernel, ids in found.items() for i in ids}
+    (own,) = known.members[node.id]
     if not _fuses(executable):
         return f"{head}: {_nothing_fused(executable)}"
-    tell = _named(graph)
-    reasons = _reasons(executable)
+    tell, reasons, kernel_of = _named(graph), known.reasons, known.kernel_of
     lines = [
-        f"  {tell(i)} into it, %{own} before fusion: {reasons.get((i, own), '')}"
+        f"  {tell(i)} into it, %{own}: {reasons.get((i, own), '')}"
         for i in dict.fromkeys(graph.nodes[own].inputs)
         if i in kernel_of
     ]
     lines += [
-        f"  it, %{own} before fusion, into {tell(j)}: {reasons.get((own, j), '')}"
+        f"  it, %{own}, into {tell(j)}: {reasons.get((own, j), '')}"
         for j in dict.fromkeys(graph.consumers[own])
         if j in kernel_of
     ]
     if not lines:
         return f"{head}: it reads inputs alone, and no other kernel takes its result"
-    return "\n".join([f"{head}; no neighbour could join it:", *lines])
+    return "\n".join([f"{head}; no neighbour, numbered as before fusion, could join it:", *lines])
 
 
 def _fuses(executable: Executable) -> bool:
@@ -242,12 +328,12 @@ def _fuses(executable: Executable) -> bool:
 # Why not.
 
 
-def why_not(executable: Executable, a: int, b: int) -> str:
+def why_not(executable: Executable, a: int | str, b: int | str) -> str:
     """Why the nodes `a` and `b` do not run as one kernel, or that they do.
 
-    `a` and `b` are node ids, in either order, of the graph that the fusion pass was given, which `unfused`
-    shows; the column `before` of its rows in `explain` has the same. Of two that are no neighbours it says where the
-    way from one to the other is cut. Raises GraphError where an id is no whole number from 0, or of no node.
+    `a` and `b` are nodes, in either order, of the graph that the fusion pass was given, which `unfused` shows: ids,
+    such as 3 or "%3", or names of outputs; the column `before` of its rows in `explain` has the same ids. Of two that
+    are no neighbours it says where the way from one to the other is cut. Raises GraphError for what is no such node.
 
     >>> from symgraph import ops
     >>> from symgraph.compile import compile
@@ -256,38 +342,42 @@ def why_not(executable: Executable, a: int, b: int) -> str:
     >>> x, w = placeholder("x", ("n", 3)), placeholder("w", (3, 3))
     >>> executable = compile(define(y=ops.exp(x) @ w), backend="numpy")
     >>> print(why_not(executable, 1, 3))
-    %1 exp and %3 matmul were not fused: matmul reads each operand many times
+    numbered as before fusion, %1 exp and %3 matmul were not fused: matmul reads each operand many times
     """
     _require(executable, "why_not")
-    for node in (a, b):
-        if isinstance(node, bool) or not isinstance(node, int) or node < 0:
-            raise GraphError(
-                f"why_not takes two node ids, and {shown(node)} is none", hint="Write why_not(e, 3, 5)."
-            )
-    try:
-        graph = unfused(executable)
-    except GraphError:
-        graph = None
-    if graph is not None and max(a, b) >= len(graph):
-        raise GraphError(
-            f"there is no node %{max(a, b)} in the graph before fusion, which has {len(graph)}",
-            hint="print(symgraph.unfused(executable)) shows them.",
-        )
+    graph = _known(executable, {}).before
+    i, j = (_of_two(graph, node) for node in (a, b))
     tell = _named(graph)
-    pair = f"{tell(a)} and {tell(b)}"
-    if a == b:
-        return f"{tell(a)} is one node"
+    pair = f"numbered as before fusion, {tell(i)} and {tell(j)}"
+    if i == j:
+        return f"{tell(i)} is one node"
     for row in _fusions(executable.ledger):
-        if a in row.before and b in row.before:
+        if i in row.before and j in row.before:
             return f"{pair} were fused: both are in {row.rule} (step {row.step})"
     for declined in executable.declined:
-        if {declined.producer, declined.consumer} == {a, b}:
+        if {declined.producer, declined.consumer} == {i, j}:
             return f"{pair} were not fused: {declined.reason}"
     if not _fusions(executable.ledger) and not executable.declined:
         return f"{pair} were not fused: {_nothing_fused(executable)}"
     if graph is None:
         return f"{pair} were not fused: neither takes the other's result, or one of them is an input"
-    return f"{pair} were not fused: {_apart(executable, graph, min(a, b), max(a, b))}"
+    return f"{pair} were not fused: {_apart(executable, graph, min(i, j), max(i, j))}"
+
+
+def _of_two(graph: Graph | None, node: object) -> int:
+    """The id before fusion of a node that `why_not` was given; raises GraphError."""
+    id_ = _id(graph, node)
+    if id_ is None or id_ < 0:
+        raise GraphError(
+            f"why_not takes two node ids or names of outputs, and {shown(node)} is none",
+            hint='Write why_not(e, 3, 5) or why_not(e, "%3", "loss").',
+        )
+    if graph is not None and id_ >= len(graph):
+        raise GraphError(
+            f"there is no node %{id_} in the graph before fusion, which has {len(graph)}",
+            hint="print(symgraph.unfused(executable)) shows them.",
+        )
+    return id_
 
 
 def _apart(executable: Executable, graph: Graph, first: int, last: int) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 import symgraph as sg
 from models import logistic_regression_graph, one_hidden_layer
-from symgraph.inspect.kernels import edges, members
+from symgraph.inspect.kernels import edges, listing, members
 from tests.strategies import random_graph
 
 
@@ -57,7 +57,9 @@ def test_why_tells_of_each_kernel_what_is_in_it(executable):
     for node in executable.graph.nodes:
         text = sg.why(executable, node.id)
         if node.op.name == "project":
-            assert text.startswith(f"%{node.id} is result {node.op.index} of the kernel %{node.inputs[0]}")
+            assert text.startswith(
+                f"%{node.id} of executable.graph is result {node.op.index} of the kernel %{node.inputs[0]}"
+            )
         elif node.id in rows:
             row = rows[node.id]
             assert f"one kernel of {len(row.before)} nodes" in text
@@ -94,7 +96,7 @@ def test_why_tells_head_and_tail():
 
 def test_why_says_what_is_no_kernel(executable):
     size = len(executable.graph)
-    for wrong in (-1, size, True, "x", 1.0, None):
+    for wrong in (-1, size, True, "nowhere", f"%{size}", "%", "%x", 1.0, None):
         with pytest.raises(sg.GraphError, match="takes the id of a node of the graph that runs"):
             sg.why(executable, wrong)
     with pytest.raises(sg.GraphError, match="why takes an executable"):
@@ -257,7 +259,38 @@ def test_why_not_of_strangers_and_of_other_backends(executable):
     assert "nothing is fused for interpreter" in sg.why_not(plain, 3, 4)
 
 
-@pytest.mark.parametrize("wrong", [-1, "%3", True, 1.0])
+def test_nodes_are_named_by_ids_and_by_names(executable):
+    before, after = sg.unfused(executable), executable.graph
+    assert before["loss"].id != after["loss"].id  # each function speaks of a graph of its own, and says so
+    assert sg.why(executable, "loss") == sg.why(executable, after["loss"].id)
+    assert sg.why(executable, "W1") == sg.why(executable, f"%{after['W1'].id}")
+    assert f"%{after['W1'].id} of executable.graph is the variable W1" in sg.why(executable, "W1")
+    told = sg.why_not(executable, "loss", "W1")
+    assert told == sg.why_not(executable, before["loss"].id, f"%{before['W1'].id}")
+    assert told.startswith(f"numbered as before fusion, %{before['loss'].id} ")
+    own = sg.compile(executable.declared, backend="numpy", passes=())
+    assert sg.why_not(own, 3, "%5") == sg.why_not(own, "%3", 5)
+    with pytest.raises(sg.GraphError, match="takes two node ids"):
+        sg.why_not(own, 3, "loss")
+
+
+def test_listing_tells_of_every_kernel_and_of_every_edge(executable):
+    text = listing(executable, {"batch": 32})
+    parts = text.split("\n\n")
+    kernels = members(executable)
+    assert parts[0].startswith(f"{len(kernels)} kernels for {executable.backend} with numerics safe")
+    assert len(parts) == len(kernels) + 2
+    for kernel, part in zip(kernels, parts[1:-1], strict=True):
+        assert part.splitlines()[0] == sg.why(executable, kernel).splitlines()[0]
+        assert "batch" not in "".join(re.findall("it saves .* bytes", part))
+    assert [line.partition(": ")[2] for line in parts[-1].splitlines()[1:]] == [
+        r for *_, r in edges(executable)
+    ]
+    with pytest.raises(sg.GraphError, match="'rows' is no named size"):
+        listing(executable, {"rows": 3})
+
+
+@pytest.mark.parametrize("wrong", [-1, "%", "nowhere", True, 1.0])
 def test_why_not_takes_ids(executable, wrong):
     with pytest.raises(sg.GraphError, match="takes two node ids"):
         sg.why_not(executable, 1, wrong)
