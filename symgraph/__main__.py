@@ -11,6 +11,7 @@ from pathlib import Path
 
 from symgraph import __version__
 from symgraph.commands import cache, check, diff, explore, profile, replay, show, summary
+from symgraph.commands.shared import Parser
 from symgraph.errors import SymgraphError
 from symgraph.origin import user_source
 
@@ -83,10 +84,8 @@ def _leave_output() -> None:
     os.close(nowhere)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="symgraph", description=_ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _parser() -> Parser:
+    parser = Parser(prog="symgraph", description=_ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"symgraph {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:

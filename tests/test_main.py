@@ -237,6 +237,24 @@ def test_help_teaches(name, capsys):
         assert not what.startswith("models.") or load(what)
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["show", NAME, "--stage", "optimized"], "optimised"),
+        (["cahce"], "cache"),
+        (["show", NAME, "--numerics", "bitwize"], "bitwise"),
+        (["diff", NAME, "--stages", "declared", "unfusd"], "unfused"),
+        (["zzz"], ""),
+    ],
+)
+def test_a_misspelt_choice_says_what_may_be_meant(words, meant, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(words)
+    err = capsys.readouterr().err.strip()
+    assert exit_.value.code == 2
+    assert err.endswith(f"; did you mean {meant!r}?") if meant else "did you mean" not in err
+
+
 def test_version_tells(capsys):
     with pytest.raises(SystemExit) as exit_:
         main(["--version"])

@@ -17,7 +17,7 @@ from symgraph.commands.shared import (
     variables_from,
     write,
 )
-from symgraph.errors import FeedError, SymgraphError
+from symgraph.errors import FeedError, GraphError, SymgraphError
 from symgraph.inspect.explorer.wanted import Run, Wanted
 from symgraph.ir import Graph
 from symgraph.origin import relative
@@ -47,7 +47,7 @@ with --feed also
 
 _EXAMPLES = """\
 examples:
-  symgraph explore models.one_hidden_layer --output network.html
+  symgraph explore models.one_hidden_layer --output network.html --open
   symgraph explore models.lenet --output lenet.html --size batch=16 --backend numpy
   symgraph explore models.lenet --output lenet.html --feed batch.npz --variables checkpoint.safetensors --steps 20
   symgraph explore models.lenet --output lenet.html --feed random --size batch=16 --seed 1
@@ -82,6 +82,7 @@ def add(commands: Commands) -> None:
     option("--steps", metavar="N", type=_steps, default=0, help="profile that many steps; default: 0")
     add_compiler(parser)
     option("--name", metavar="TEXT", default="", help="the page's title; default: WHAT")
+    option("--open", action="store_true", help="open the page in the browser, once it is written")
     option(
         "--complete", action="store_true", help="leave nothing out of large graphs, however large the page is"
     )
@@ -96,6 +97,10 @@ def _steps(text: str) -> int:
 def _run(args: argparse.Namespace) -> None:
     from symgraph.inspect.explorer.explore import explored  # it needs the whole package
 
+    if args.open and args.output == "-":
+        raise GraphError(
+            "the standard output cannot be opened", source=None, hint="Name a file: --output network.html."
+        )
     graph = load(args.what)
     run = _run_of(graph, args)
     wanted = Wanted(args.backend, args.numerics, None, args.name or relative(args.what), args.complete)
@@ -105,7 +110,17 @@ def _run(args: argparse.Namespace) -> None:
         if error.source is not None and error.source.file == __file__:
             error.source = None
         raise
-    write(args.output, page.html)
+    write(args.output, page.html, sized=True)
+    if args.open:
+        _open(args.output)
+
+
+def _open(path: str) -> None:
+    """Show the page; raises GraphError where there is no browser to do it."""
+    import webbrowser
+
+    if not webbrowser.open(Path(path).resolve().as_uri()):
+        raise GraphError(f"no browser was found to open {path}", source=None, hint="Open the file yourself.")
 
 
 def _run_of(graph: Graph, args: argparse.Namespace) -> Run:

@@ -6,9 +6,10 @@ What needs more than the package itself is imported where it is used, so that `-
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from symgraph.commands.loading import load
 from symgraph.errors import GraphError
@@ -29,6 +30,7 @@ else:
     )
 
 __all__ = [
+    "Parser",
     "add_command",
     "add_compiler",
     "add_feeds",
@@ -42,9 +44,23 @@ __all__ = [
     "write",
 ]
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 Run: TypeAlias = Callable[[argparse.Namespace], int | None]
 WHAT = "a module with a function graph(), MODULE:FUNCTION, or a .py, .txt or .sg file"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says what a misspelt choice may have meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2 and a message."""
+        refused = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)$", message)
+        if refused is not None:
+            from difflib import get_close_matches
+
+            near = get_close_matches(refused[1], re.findall(r"[\w-]+", refused[2]), 1)
+            message += f"; did you mean {near[0]!r}?" if near else ""
+        super().error(message)
 
 
 def add_command(
@@ -127,10 +143,10 @@ def _seed(text: str) -> int:
     return int(text)
 
 
-def write(path: str, content: str | bytes) -> None:
+def write(path: str, content: str | bytes, sized: bool = False) -> None:
     """Write a file whole or not at all, and say so; `-` is the standard output. Raises GraphError.
 
-    Text ends with a line break, whether or not the content has one.
+    Text ends with a line break, whether or not the content has one. If `sized`, it is told how large the file is.
     """
     text = content if isinstance(content, bytes) else content.removesuffix("\n") + "\n"
     if path == "-":
@@ -140,7 +156,8 @@ def write(path: str, content: str | bytes) -> None:
         replace(path, text)
     except (OSError, ValueError) as error:
         raise GraphError(f"{path} could not be written: {reason(error)}", source=None) from error
-    print(f"{path} is written", file=sys.stderr)
+    size = len(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")) if sized else 0
+    print(f"{path} is written{f', {size / 1e6:.1f} MB' if sized else ''}", file=sys.stderr)
 
 
 def _write_out(text: str | bytes) -> None:

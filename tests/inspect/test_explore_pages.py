@@ -100,7 +100,8 @@ def test_the_command_writes_what_explore_gives(run, tmp_path):
     where = tmp_path / "page.html"
     name = "models.one_hidden_layer"
     code, err = run(name, "--output", where, "--feed", tmp_path / "batch.npz", "--backend", "numpy")
-    assert (code, err) == (0, f"{where} is written\n")
+    size = where.stat().st_size / 1e6
+    assert (code, err) == (0, f"{where} is written, {size:.1f} MB\n")
     assert where.read_text(encoding="utf-8").startswith("<!doctype html>")
     first = where.read_bytes()
     assert run(name, "--output", where, "--feed", tmp_path / "batch.npz", "--backend", "numpy")[0] == 0
@@ -120,7 +121,20 @@ def test_every_model_with_a_graph_has_a_page(run, tmp_path):
         "lenet",
     ):
         code, err = run(f"models.{name}", "--output", tmp_path / f"{name}.html", "--backend", "numpy")
-        assert (code, err) == (0, f"{tmp_path / f'{name}.html'} is written\n")
+        assert code == 0 and err.startswith(f"{tmp_path / f'{name}.html'} is written, ")
+
+
+def test_the_page_is_opened(run, tmp_path, monkeypatch):
+    where, opened = tmp_path / "a page.html", []
+    monkeypatch.setattr("webbrowser.open", lambda uri: opened.append(uri) or True)
+    words = ("models.logistic_regression_graph", "--backend", "numpy", "--open", "--output")
+    assert run(*words, where)[0] == 0
+    assert opened == [where.as_uri()]
+    code, err = run(*words, "-")
+    assert code == 2 and "the standard output cannot be opened" in err
+    monkeypatch.setattr("webbrowser.open", lambda uri: False)
+    code, err = run(*words, where)
+    assert code == 2 and "no browser was found" in err and where.exists()
 
 
 def test_mistakes_at_the_command_line_are_told(run, tmp_path):
