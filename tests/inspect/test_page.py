@@ -205,6 +205,19 @@ def test_scopes_fold_and_unfold(browser, tmp_path):
         until(page, lambda: page.locator(".box").count() == boxes)
 
 
+def test_a_stage_keeps_what_was_folded_and_selected_in_the_one_before(browser, tmp_path):
+    with opened(browser, tmp_path, small(), "#graph/declared/3") as page:
+        drawn(page)
+        page.locator("button:text-is('Fold')").click()
+        drawn(page)
+        page.locator(".box.group", has_text="loss").click()
+        drawn(page)
+        page.locator("button:text-is('gradient')").click()
+        until(page, lambda: page.locator(".canvas[aria-busy=true]").count() == 0)
+        assert page.evaluate("location.hash") == "#graph/gradient/3" and selected(page) == "%3 relu"
+        assert page.locator(".box", has_text="power").count() == 1
+
+
 def test_search_finds_by_name_op_type_scope_and_line(browser, tmp_path):
     queries = {
         "onerror": "%0",

@@ -9,7 +9,8 @@ import { boxSize, titleWidth, type Box, type Cluster, type Edge, type Scene } fr
 const MOST_CHILDREN = 60;
 const RUN = 40;
 const DEEPEST = 16; // scopes in scopes; what is deeper stands in the last of them
-const INITIAL = 120; // boxes that are shown before anything is unfolded
+const INITIAL = 120; // boxes that are shown before anything is unfolded,
+const INITIAL_SCOPED = 22; // and where scopes say what belongs together
 export const MOST_BOXES = 300;
 
 export interface Group {
@@ -203,7 +204,10 @@ function group({ title, first, total }: Sketch, parent: Group | null, part: Part
 }
 
 // Which groups are open at first: level by level, and within a level part by part, as long as the boxes stay few.
-export function opened(root: Group, most = INITIAL): Set<string> {
+export function opened(model: Model, graph: Graph): Set<string> {
+  const root = tree(model, graph);
+  const scoped = graph.origin.some((_, node) => originOf(model, graph, node).scope.length > 0);
+  const most = scoped ? INITIAL_SCOPED : INITIAL;
   const open = new Set<string>([root.key]);
   let boxes = root.children.length;
   let level = root.children.filter(isGroup);
@@ -222,6 +226,29 @@ export function opened(root: Group, most = INITIAL): Set<string> {
     level = next;
   }
   return open;
+}
+
+// The open groups of another stage's graph, found here by part and titles; those that it does not have are as at first.
+export function carried(model: Model, from: Graph, open: ReadonlySet<string>, to: Graph): Set<string> {
+  const known = new Map(groupsOf(tree(model, from)).map((group) => [pathOf(group), open.has(group.key)]));
+  const fresh = opened(model, to);
+  const kept = groupsOf(tree(model, to)).filter((group) => known.get(pathOf(group)) ?? fresh.has(group.key));
+  return new Set(kept.map(({ key }) => key));
+}
+
+function groupsOf(root: Group): Group[] {
+  const found = [root];
+  for (const group of found) for (const child of group.children) if (isGroup(child)) found.push(child);
+  return found;
+}
+
+// The same in all stages: the outermost group of a part is that part, whether others stand beside it or not.
+function pathOf(group: Group): string {
+  const titles: string[] = [];
+  for (let at = group; at.parent !== null; at = at.parent) titles.push(at.title);
+  const outermost = titles[titles.length - 1];
+  if (outermost !== undefined && outermost !== group.part) titles.push(group.part);
+  return JSON.stringify(titles.length === 0 && group.title !== "" ? [group.part] : titles);
 }
 
 // The groups around a node, the outermost first.

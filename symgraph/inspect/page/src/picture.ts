@@ -246,7 +246,8 @@ export function picture(name: string, actions: Actions): Picture {
       touched = true;
       place();
     }
-    if (focus) shapes[boxes[0] ?? -1]?.focus({ preventScroll: true });
+    const typing = document.activeElement instanceof HTMLInputElement; // by now: a drawing takes its time
+    if (focus && !typing) shapes[boxes[0] ?? -1]?.focus({ preventScroll: true });
   }
 
   // Pointers: one moves, two scale.

@@ -1,10 +1,10 @@
 // The graph at each stage, as a drawing whose scopes fold and as a table.
 
 import { count, h, replace } from "../dom";
-import { around, folded, MOST_BOXES, opened, tree, type Folded, type Group } from "../groups";
+import { around, carried, folded, MOST_BOXES, opened, tree, type Folded, type Group } from "../groups";
 import { layout, warm } from "../layout";
 import { list } from "../list";
-import { graphOf, size } from "../lookup";
+import { counterparts, graphOf, size } from "../lookup";
 import type { GraphId, NodeId, Stage } from "../model";
 import { picture } from "../picture";
 import type { Box } from "../scene";
@@ -32,6 +32,7 @@ function render(context: Context): HTMLElement {
   let scene: Folded | null = null;
   let turn = 0;
   let picking = false;
+  let arranged = false; // something was folded or unfolded by hand
   let entering = false; // what is brought into view next takes the focus
 
   const drawing = picture("Graph", { pick, fold });
@@ -91,7 +92,7 @@ function render(context: Context): HTMLElement {
   function open(): string[] {
     let found = opens.get(shown);
     if (found === undefined) {
-      found = [...opened(root())];
+      found = [...opened(model, graphOf(model, shown))];
       opens.set(shown, found);
     }
     return found;
@@ -124,9 +125,20 @@ function render(context: Context): HTMLElement {
     return `${stage?.about ?? title} ${count(nodes, "node")}${boxes < nodes ? folded : ""}.`;
   }
 
+  // To a stage, with what is unfolded here, where the user unfolded or folded it, and with what is selected here.
   function go(stage: Stage): void {
+    const { selection } = context;
+    const left = shown;
     shown = stage.graph;
     named = stage;
+    if (left !== shown && arranged) {
+      const now = carried(model, graphOf(model, left), new Set(opens.get(left) ?? []), graphOf(model, shown));
+      bases.delete(shown);
+      if (boxes([...now]) <= MOST_BOXES) opens.set(shown, [...now]);
+    }
+    const same = selection === null ? [] : counterparts(model, selection);
+    const next = same.find((each) => each.same && each.graph === shown);
+    if (next !== undefined) context.select({ graph: next.graph, node: next.node });
     void redraw().then(() => follow(context.selection?.graph === shown ? context.selection : null));
     context.announce(`Stage ${stage.name}`);
   }
@@ -196,6 +208,7 @@ function render(context: Context): HTMLElement {
     }
     const group = scene?.groups.get(box.key);
     if (group !== undefined) {
+      arranged = true;
       unfold(group.key);
       void redraw(group.first);
       context.announce(`${group.title} unfolded: ${count(group.children.length, "box", "boxes")}`);
@@ -210,6 +223,7 @@ function render(context: Context): HTMLElement {
   function fold(key: string): void {
     const group = scene?.groups.get(key);
     if (group === undefined || group.parent === null) return;
+    arranged = true;
     opens.set(
       shown,
       open().filter((each) => each !== key),
@@ -254,6 +268,7 @@ function render(context: Context): HTMLElement {
   }
 
   function refold(change: () => void): void {
+    arranged = true;
     change();
     void redraw();
   }
