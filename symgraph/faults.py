@@ -29,6 +29,15 @@ HINT = (
 )
 
 
+OVERFLOW = (
+    "Its operands are finite, and so large that the result is not: take a smaller learning rate, clip the gradients, "
+    "or scale the data."
+)
+_GROWING = frozenset(
+    {"add", "sub", "mul", "square", "matmul", "sum", "cumsum", "cumprod", "einsum", "conv2d"}
+)
+
+
 def has_nan(value: Known) -> bool:
     """Whether a number is NaN; no integer is, nor what is not known."""
     if isinstance(value, Statistics):
@@ -178,4 +187,5 @@ def fault(
         for i in dict.fromkeys(node.inputs)
         for part in _parts(results[i])
     )
-    return Fault(first, (*provenance(node.origin), *given), source, HINT)
+    hint = OVERFLOW if node.op.name in _GROWING and not has_nan(value) else HINT
+    return Fault(first, (*provenance(node.origin), *given), source, hint)

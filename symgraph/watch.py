@@ -22,7 +22,7 @@ import numpy as np
 from symgraph.compile import Bound, Executable, compile
 from symgraph.contracts import is_ours
 from symgraph.errors import DivergenceError
-from symgraph.faults import at_fault, fault, has_infinity, has_nan
+from symgraph.faults import OVERFLOW, at_fault, fault, has_infinity, has_nan
 from symgraph.fetches import fresh
 from symgraph.ir import Array, Constant, Graph, Node, Placeholder, Variable, leaf_name, specialise
 from symgraph.lowering.program import Clocked, Instance, KernelCode, MemoryPlan, Program, inputs
@@ -40,10 +40,9 @@ _UNSTEADY = (
     "computed a moment before it was finite: {} may give other values each time, which an op with pure = False may, or "
     "the fault is in the compiled program"
 )
-_INTENDED = (
-    "Keep the operand of exp, log, sqrt and division where they are finite; where infinities are meant, run with "
-    'debug="nan", which stops at NaN alone.'
-)
+_MEANT = 'where infinities are meant, run with debug="nan", which stops at NaN alone.'
+_INTENDED = f"Keep the operand of exp, log, sqrt and division where they are finite; {_MEANT}"
+_TRAINED = f"{OVERFLOW.removesuffix('.')}; {_MEANT}"
 
 
 @attrs.frozen(eq=False)
@@ -272,7 +271,9 @@ class _Watched:
         found = fault(
             watch.whole, graph, results, node, watch.watching.infinite, " before the run", watch.spellings
         )
-        hint = _INTENDED if node.inputs and watch.watching.infinite else found.hint
+        hint = found.hint
+        if node.inputs and watch.watching.infinite:
+            hint = _TRAINED if hint == OVERFLOW and watch.whole.updates else _INTENDED
         return DivergenceError(
             found.first, source=found.source, details=(*found.details, *more, _LEFT), hint=hint
         )

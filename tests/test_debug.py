@@ -616,3 +616,20 @@ def test_an_op_that_a_pass_of_the_users_left_still_has_its_line(backend: str) ->
     with pytest.raises(sg.ExecutionError, match="odd: evaluate raised ValueError: late") as caught:
         program({"x": X})
     assert "odd = apply(" in str(caught.value) and Path(__file__).name in str(caught.value)
+
+
+def test_what_overflows_in_training_is_told_to_take_a_smaller_rate(backend: str) -> None:
+    x, w = x_of(), sg.variable("w", (3,), init=1.0)
+    loss = sg.mean(sg.square(sg.matmul(x, w)))
+    trained = sg.train.minimize(sg.define(loss=loss), "loss", sg.train.sgd(1e30))
+
+    def run(graph: Graph, feed: Any, update: str | None) -> None:
+        with sg.Session(graph, backend=backend, debug=True) as session:
+            for _ in range(3):
+                session.run("loss", {"x": feed}, update=update)
+
+    error = stopped(lambda: run(trained, X, "train"))
+    assert "take a smaller learning rate" in error.hint and 'debug="nan"' in error.hint
+    assert "exp, log" not in error.hint
+    error = stopped(lambda: run(sg.define(loss=loss), X * np.float32(1e30), None))  # nothing is trained
+    assert "learning rate" not in error.hint
