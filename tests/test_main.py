@@ -75,7 +75,7 @@ def test_source_and_memory_are_those_of_the_sizes(capsys):
     assert source.strip() == executable.source(batch=128).strip()
     _, memory, _ = show(capsys, NAME, "--stage", "memory", *words)
     assert memory.strip() == f"{executable.memory_plan(batch=128)}\n\n{executable.peak(batch=128)}"
-    assert f"{executable.peak(batch=128).live} bytes are needed" in memory
+    assert f"{executable.peak(batch=128).live:,} bytes" in memory
 
 
 def test_ledger_is_explain(capsys):

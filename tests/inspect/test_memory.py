@@ -7,6 +7,7 @@ import pytest
 
 import symgraph as sg
 from models import lenet, one_hidden_layer
+from symgraph.inspect.profiling.memory import _owner
 from symgraph.types import Dim, evaluate_dimension
 from tests.lowering.llvm.test_program import network
 from tests.strategies import random_graph
@@ -101,11 +102,32 @@ def test_the_owner_is_the_line_with_most() -> None:
     big = sg.cumsum(sg.concatenate([x] * 50, 1), 1)  # the line
     executable = sg.compile(sg.define(y=sg.max(sg.cumsum(big, 0))), backend="numpy")
     found = executable.peak(n=10)
-    told = re.match(r"(\S+):(\d+) has (\d+) of the (\d+) bytes at the peak \((\d+)%\)", found.owner)
+    told = re.match(
+        r"(\S+):(\d+) has ([\d,]+) bytes of the ([\d,]+) bytes at the peak \((\d+)%\)", found.owner
+    )
     assert told is not None and told[1].endswith("test_memory.py")
     assert "# the line" in Path(__file__).read_text().splitlines()[int(told[2]) - 1]
-    assert int(told[4]) == found.live and 0 < int(told[3]) <= found.live
-    assert int(told[5]) == round(100 * int(told[3]) / found.live)
+    whole, most = (int(told[k].replace(",", "")) for k in (4, 3))
+    assert whole == found.live and 0 < most <= whole
+    assert int(told[5]) == round(100 * most / whole)
+
+
+def test_all_but_a_little_is_not_all() -> None:
+    x = sg.placeholder("x", (2,))
+    y = sg.exp(x)
+    *_, one, two = sg.define(z=sg.tanh(y)).nodes
+    assert one.origin.sources[0].line != two.origin.sources[0].line
+    assert _owner([(9_999, one), (1, two)], 10_000).endswith(
+        "9,999 bytes of the 10,000 bytes at the peak (99%)"
+    )
+    assert _owner([(9_999, one), (1, one)], 10_000).endswith("(100%)")
+    assert _owner([(2**20, one)], 2**20).endswith("of the 1,048,576 bytes (1.0 MiB) at the peak (100%)")
+
+
+def test_constants_are_counted() -> None:
+    table = sg.constant([float(k) for k in range(50)])
+    executable = sg.compile(sg.define(y=sg.placeholder("x", (50,)) * table), backend="numpy")
+    assert executable.peak().unplanned.endswith("200 bytes of constants")
 
 
 def test_what_lies_outside_is_told() -> None:

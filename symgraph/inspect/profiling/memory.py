@@ -14,7 +14,7 @@ import attrs
 
 from symgraph.compile import Executable
 from symgraph.errors import FeedError
-from symgraph.ir import Graph, Node, Placeholder, Variable, node_bytes, specialise
+from symgraph.ir import Constant, Graph, Node, Placeholder, Variable, node_bytes, specialise
 from symgraph.lowering import numpy_source
 from symgraph.lowering.program import Buffer, MemoryPlan
 from symgraph.ops.region import Fused
@@ -50,7 +50,7 @@ class PeakBuffer:
     expression: Dimension
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Peak:
     """The peak of a memory plan. `peak` is the size of the arena, `live` what is needed at step `step` of `steps`,
     both in bytes; `expression` is `live` in terms of the named sizes; `owner` says which line has most of it, and
@@ -69,12 +69,15 @@ class Peak:
     def __str__(self) -> str:
         return "\n".join(
             [
-                f"{self.live} bytes are needed at step {self.step} of {self.steps}, in an arena of {self.peak}",
+                f"{_amount(self.live)} are needed at step {self.step} of {self.steps}, "
+                f"in an arena of {_amount(self.peak)}",
                 f"in the named sizes: {self.expression} bytes",
                 self.owner,
                 self.unplanned,
             ]
         )
+
+    __repr__ = __str__  # what a notebook shows
 
 
 def peak(executable: Executable, **sizes: int) -> Peak:
@@ -253,7 +256,17 @@ def _owner(live: Sequence[tuple[int, Node]], needed: int) -> str:
     if not lines:
         return "nothing is kept in an arena"
     line = max(lines, key=lambda line: lines[line])
-    return f"{line} has {lines[line]} of the {needed} bytes at the peak ({lines[line] / needed:.0%})"
+    share = 100 if lines[line] == needed else min(99, round(100 * lines[line] / needed))  # 100% is all of it
+    return f"{line} has {_amount(lines[line])} of the {_amount(needed)} at the peak ({share}%)"
+
+
+def _amount(size: int) -> str:
+    """Bytes as people read them.
+
+    >>> _amount(320), _amount(6_553_600)
+    ('320 bytes', '6,553,600 bytes (6.2 MiB)')
+    """
+    return f"{size:,} bytes" + (f" ({size / 2**20:,.1f} MiB)" if size >= 2**20 else "")
 
 
 def _unplanned(executable: Executable, sizes: Mapping[str, int]) -> str:
@@ -264,14 +277,15 @@ def _unplanned(executable: Executable, sizes: Mapping[str, int]) -> str:
         "variables": [n for n in graph.nodes if isinstance(n.op, Variable)],
         "outputs": [graph.nodes[i] for _, i in graph.outputs],
         "next values of variables": [graph.nodes[i] for _, group in graph.updates for _, i in group],
+        "constants": [n for n in graph.nodes if isinstance(n.op, Constant)],
     }
     told = []
     for name, nodes in groups.items():
         size = sum_dimensions(node_bytes(node.type) for node in nodes)
         if nodes:
             number = evaluate_dimension(size, sizes)
-            told.append(f"{number} bytes of {name}" + (f" ({size})" if not isinstance(size, int) else ""))
+            told.append(f"{_amount(number)} of {name}" + (f" ({size})" if not isinstance(size, int) else ""))
     whole = ", ".join(told) or "nothing"
     if executable.backend == "interpreter":
         return f"the interpreter has no arena: every node has an array of its own, beside {whole}"
-    return f"outside the arena: {whole}, and constants"
+    return f"outside the arena: {whole}"
