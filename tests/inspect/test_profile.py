@@ -14,6 +14,7 @@ import symgraph as sg
 from symgraph.__main__ import main
 from symgraph.expr import apply
 from symgraph.inspect.profiling import profile as profile_module
+from symgraph.inspect.profiling.chrome import Event, chrome_trace
 from symgraph.inspect.profiling.machine import Machine, measure
 from symgraph.inspect.profiling.profile import Timing, attempt, kernel_name
 from symgraph.ir import Op
@@ -77,6 +78,9 @@ def test_kernels_and_the_rest_are_the_step(backend: str) -> None:
         for s in steps
     ]
     assert profile.other == pytest.approx(np.median(rest))
+    assert sum(profile.middle) == pytest.approx(profile.clocked.median)  # of an odd number of steps
+    assert profile.middle[1] in [pytest.approx(r) for r in rest]
+    assert repr(profile) == str(profile)
     assert profile.clocked.median == pytest.approx(np.median([(s.end - s.start) / 1e9 for s in steps]))
     assert profile.total.low <= profile.total.median <= profile.total.high
     assert 0 < sum(kernel.share for kernel in profile.kernels) < 1.5
@@ -214,9 +218,25 @@ def test_events_nest_and_are_in_order(backend: str) -> None:
             assert event["dur"] >= 0
             args = event["args"]
             node = executable.graph.nodes[args["node"]]
-            assert args["flops"] >= 0 and args["bytes"] >= 0 and args["lines"] and args["code"]
+            assert args["lines"] and args["code"]
             assert event["name"] == kernel_name(node)
         assert last <= step["ts"] + step["dur"] + 1e-6
+        for what in ("flops", "bytes"):  # of what runs in several parts they count once
+            counted = sum(event["args"].get(what, 0) for event in inside)
+            assert counted == sum(getattr(kernel, what) for kernel in profile.kernels)
+        nodes = [event["args"]["node"] for event in inside]
+        further = [event["args"]["node"] for event in inside if event["args"].get("further part")]
+        assert sorted(nodes) == sorted([*set(nodes), *further])
+
+
+def test_what_runs_in_parts_is_counted_once_a_step() -> None:
+    spans = [("k", 3, 0, 2), ("other", 4, 2, 3), ("k", 3, 3, 5)]
+    events = [Event(name, step, node, *when) for step in (0, 1) for name, node, *when in spans]
+    about = {3: {"code": "k", "flops": 7, "bytes": 8}, 4: {"flops": 1, "bytes": 1}}
+    told = [event["args"] for event in complete(chrome_trace("t", events, about))]
+    assert [args.get("flops") for args in told] == [7, 1, None] * 2
+    assert [args.get("further part", False) for args in told] == [False, False, True] * 2
+    assert all(args["node"] in about for args in told) and told[2]["code"] == "k"
 
 
 def test_a_long_run_has_a_trace_of_its_first_and_last_steps(monkeypatch) -> None:

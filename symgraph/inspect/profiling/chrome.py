@@ -17,6 +17,7 @@ from symgraph.errors import ExecutionError
 from symgraph.files import reason, replace
 
 _PROCESS, _THREAD = 1, 1
+_COUNTED = ("flops", "bytes")
 
 
 @attrs.frozen
@@ -40,11 +41,16 @@ def chrome_trace(
 ) -> str:
     """The events as JSON; `about` are facts about each node, which its events carry, `failed` is the error that
     ended the run, which is marked where it did, `untraced` how many steps in the middle are not among the events.
+    Of a node that runs in several parts the first has the flops and bytes of all: sums over a step count them once.
     """
+    first = {(event.step, event.node): k for k, event in reversed(list(enumerate(events)))}
     listed = [
         _told("process_name", title),
         _told("thread_name", "steps and their kernels"),
-        *(_complete(event, about) for event in events),
+        *(
+            _complete(event, about, event.node is not None and first[event.step, event.node] < k)
+            for k, event in enumerate(events)
+        ),
     ]
     if failed:
         listed.append(
@@ -75,8 +81,10 @@ def _told(what: str, name: str) -> dict[str, Any]:
     return {"name": what, "ph": "M", "pid": _PROCESS, "tid": _THREAD, "ts": 0, "args": {"name": name}}
 
 
-def _complete(event: Event, about: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+def _complete(event: Event, about: Mapping[int, Mapping[str, Any]], further: bool) -> dict[str, Any]:
     facts = {} if event.node is None else {"node": event.node, **about.get(event.node, {})}
+    if further:
+        facts = {name: fact for name, fact in facts.items() if name not in _COUNTED} | {"further part": True}
     return {
         "name": event.name,
         "cat": "step" if event.node is None else "kernel",

@@ -83,13 +83,15 @@ class KernelTime:
         return self.flops / self.bytes if self.bytes else None
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Profile:
     """Where the time of a step went.
 
     `total` is the step as the caller sees it, without clocks; `clocked` the same with them; `kernels` come in the
     order they ran; `other` is the median of what a clocked step spends outside kernels, in seconds: checks of the
-    feeds, memory for the results, calls. `failed` is the error that ended the run, or ""; the error itself is `error`.
+    feeds, memory for the results, calls. `middle` is the step of median length, as seconds in kernels and outside
+    them: medians of parts are of different steps, and need not add up to that of the whole. `failed` is the error that
+    ended the run, or ""; the error itself is `error`.
     `events` are those of the first and the last steps where they are many: `untraced` tells how many are left out.
     """
 
@@ -102,9 +104,10 @@ class Profile:
     kernels: tuple[KernelTime, ...]
     other: float
     failed: str
-    events: tuple[Event, ...] = attrs.field(repr=False)
+    events: tuple[Event, ...]
     untraced: int = 0
-    error: BaseException | None = attrs.field(default=None, eq=False, repr=False)
+    error: BaseException | None = attrs.field(default=None, eq=False)
+    middle: tuple[float, float] = (0.0, 0.0)
 
     def chrome_trace(self) -> str:
         """The clocked steps as Chrome's trace events: JSON for Perfetto (https://ui.perfetto.dev) and
@@ -127,6 +130,8 @@ class Profile:
 
     def __str__(self) -> str:
         return "\n".join([*_summary(self), *(["", *_table(self)] if self.steps else [])])
+
+    __repr__ = __str__  # what a notebook shows
 
 
 def attempt(
@@ -229,7 +234,7 @@ def _told(
 ) -> Profile:
     events, failing, untraced = _events(executable.graph, run)
     seconds: dict[int, list[float]] = {mark.node: [] for mark in run.marks if mark.node is not None}
-    other, whole = [], []
+    other, whole, parts = [], [], []
     for begin, end, stamps in run.steps:
         spent = dict.fromkeys(seconds, 0)
         for mark, start, stop in zip(run.marks, stamps, stamps[1:], strict=False):
@@ -239,6 +244,7 @@ def _told(
             seconds[node].append(nanoseconds / 1e9)
         other.append((end - begin - sum(spent.values())) / 1e9)
         whole.append((end - begin) / 1e9)
+        parts.append((sum(spent.values()) / 1e9, other[-1]))
     machine = measure(executable.options.threads if executable.backend == "llvm" else None)
     total, clocked = Timing.of(t / 1e9 for t in run.plain), Timing.of(whole)
     codes = {
@@ -261,6 +267,7 @@ def _told(
         events,
         untraced,
         error,
+        sorted(parts, key=sum)[(len(parts) - 1) // 2] if parts else (0.0, 0.0),
     )
 
 
@@ -374,11 +381,13 @@ def _summary(profile: Profile) -> list[str]:
     sizes = "".join(f", {name}={size}" for name, size in profile.sizes.items())
     lines = [f"{profile.steps} steps on {profile.backend}{sizes}"]
     if profile.steps:
-        spent = sum(kernel.time.median for kernel in profile.kernels)
+        count = "1 kernel" if len(profile.kernels) == 1 else f"{len(profile.kernels)} kernels"
+        inside, outside = profile.middle
         lines += [
             f"a step takes {_spread(profile.total)}",
-            f"with clocks  {_spread(profile.clocked)}: {seconds(spent)} in {len(profile.kernels)} kernels, "
-            f"{seconds(profile.other)} outside them",
+            f"with clocks  {_spread(profile.clocked)}",
+            f"the step in the middle: {seconds(inside)} in {count}, {seconds(outside)} outside them, "
+            "where feeds are checked, results are allocated, and kernels are called",
         ]
     lines.append(f"the machine at best: {profile.machine}")
     if profile.untraced:
