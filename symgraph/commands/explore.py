@@ -1,6 +1,7 @@
 """`symgraph explore`: a page that shows a graph at every stage of the compiler."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from symgraph.commands.shared import (
@@ -22,6 +23,7 @@ from symgraph.inspect.explorer.wanted import Run, Wanted
 from symgraph.ir import Graph
 from symgraph.origin import relative
 
+_MANY = 1_000  # nodes, from which on it takes seconds
 _ABOUT = """\
 Write a page that shows a graph at every stage of the compiler: one HTML file, which opens from disk and asks nothing
 of any network.
@@ -103,6 +105,8 @@ def _run(args: argparse.Namespace) -> None:
         )
     graph = load(args.what)
     run = _run_of(graph, args)
+    if len(graph) > _MANY:
+        print(f"{len(graph):,} nodes: the page takes a while to make", file=sys.stderr)
     wanted = Wanted(args.backend, args.numerics, None, args.name or relative(args.what), args.complete)
     try:
         page = explored(graph, run, wanted)

@@ -156,3 +156,12 @@ def test_mistakes_at_the_command_line_are_told(run, tmp_path):
     assert run("models.none", "--output", where)[0] == 2
     code, err = run(name, "--output", tmp_path)
     assert (code, "it is a folder" in err) == (2, True)
+
+
+def test_what_takes_a_while_is_said(run, tmp_path):
+    (tmp_path / "deep.py").write_text(
+        "import symgraph as sg\n\n\ndef graph():\n    y = sg.placeholder('x', (2,))\n"
+        "    for _ in range(1001):\n        y = sg.exp(y)\n    return sg.define(y=y)\n"
+    )
+    code, err = run(tmp_path / "deep.py", "--output", tmp_path / "deep.html", "--backend", "interpreter")
+    assert code == 0 and err.startswith("1,002 nodes: the page takes a while to make\n")
