@@ -24,6 +24,7 @@ _KINDS: Mapping[str, tuple[str, str, str]] = {
     "constant": ("box", "#e5e7eb", "#9ca3af"),
     "op": ("box", "#f9fafb", "#6b7280"),
     "gradient": ("box", "#fce7f3", "#db2777"),
+    "update": ("box", "#cffafe", "#0891b2"),
     "rewritten": ("box", "#dcfce7", "#16a34a"),
     "output": ("box", "#ede9fe", "#7c3aed"),
 }
@@ -49,12 +50,28 @@ def is_gradient(node: Node) -> bool:
     return node.origin.rule.split(" ")[0] in _GRADIENT_RULES
 
 
+def is_update(node: Node) -> bool:
+    """Whether an optimizer made the node, and no rewrite since.
+
+    The rules of training are named as Python names, "adam" and "scale_by_adam"; those of rewrites are not, and what
+    fusion makes is a kernel.
+    """
+    rule = node.origin.rule
+    return rule != "" and not isinstance(node.op, Fused) and all(map(str.isidentifier, rule.split(" > ")))
+
+
 def kind(node: Node) -> str:
-    """What a node is drawn as: a kind of leaf, an op of the user's, of the gradient, or made by a rewrite."""
+    """What a node is drawn as: a kind of leaf, an op of the user's, of the gradient, of an update, or made by a
+    rewrite.
+    """
     leaf = _LEAVES.get(type(node.op))
     if leaf is not None:
         return leaf
-    return "gradient" if is_gradient(node) else "rewritten" if node.origin.rule else "op"
+    if is_gradient(node):
+        return "gradient"
+    if is_update(node):
+        return "update"
+    return "rewritten" if node.origin.rule else "op"
 
 
 def tie(node: Node, graph: Graph, forward: int | None) -> tuple[int, ...]:
@@ -237,7 +254,7 @@ def ends(graph: Graph) -> Iterator[tuple[str, str, int]]:
 
 def dot_cluster(half: str) -> Callable[[int, str], str]:
     """How the clusters of a half are opened."""
-    border = _KINDS[{"gradient": "gradient", "update": "rewritten"}.get(half, "op")][2]
+    border = _KINDS[{"gradient": "gradient", "update": "update"}.get(half, "op")][2]
 
     def open_(number: int, title: str) -> str:
         name = f"cluster_{half}" if number == 0 else f"cluster_{half}_{number}"

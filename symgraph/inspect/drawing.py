@@ -185,7 +185,7 @@ def _ops(nodes: Sequence[Node], what: str) -> list[str]:
     ]
 
 
-_FOLDED = {"forward": "op", "gradient": "gradient", "update": "rewritten"}
+_FOLDED = {"forward": "op", "gradient": "gradient", "update": "update"}
 
 
 def _count(number: int, what: str) -> str:

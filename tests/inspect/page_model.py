@@ -137,8 +137,8 @@ def small() -> dict[str, Any]:
     step = t.origin([(0, 16, 7, 30)])
     update: list[Row] = [
         ("constant", "0.1", "f32", (), step, "constant", "update"),
-        ("multiply", "multiply", "f32[4,3]", (13, 14), step, "op", "update"),
-        ("subtract", "subtract", "f32[4,3]", (1, 15), step, "op", "update"),
+        ("multiply", "multiply", "f32[4,3]", (13, 14), step, "update", "update"),
+        ("subtract", "subtract", "f32[4,3]", (1, 15), step, "update", "update"),
     ]
     declared = graph(t, "declared", forward, [("loss", 6)])
     train = ("train", [("w", 16)])

@@ -10,9 +10,11 @@ import pytest
 from symgraph import ops
 from symgraph.autodiff import gradient
 from symgraph.build import do, parameter, run, scope
+from symgraph.compile import compile
 from symgraph.define import define
 from symgraph.expr import placeholder, variable
-from symgraph.inspect.diagram import is_gradient, tie, to_dot, to_mermaid
+from symgraph.inspect.diagram import is_gradient, kind, tie, to_dot, to_mermaid
+from symgraph.train import adam, minimize
 
 NASTY = [
     'a"b',
@@ -158,3 +160,11 @@ def test_deep_graphs_and_scopes_do_not_overflow() -> None:
         deep = scope("s", deep)
     w, _ = run(deep)
     assert tokens(to_dot(define(y=w))).count("subgraph") == 2_001
+
+
+def test_what_an_optimizer_made_is_of_the_update_until_a_rewrite_makes_it():
+    w = variable("w", (3,))
+    graph = minimize(define(loss=ops.sum(ops.square(w))), "loss", adam(0.1))
+    kinds = {kind(node) for node in graph.nodes}
+    assert "update" in kinds and "gradient" in kinds and "rewritten" not in kinds
+    assert "rewritten" in {kind(node) for node in compile(graph).graph.nodes}

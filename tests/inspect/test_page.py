@@ -212,7 +212,7 @@ def test_a_stage_keeps_what_was_folded_and_selected_in_the_one_before(browser, t
         drawn(page)
         page.locator(".box.group", has_text="loss").click()
         drawn(page)
-        page.locator("button:text-is('gradient')").click()
+        page.locator(".toolbar button:text-is('gradient')").click()
         until(page, lambda: page.locator(".canvas[aria-busy=true]").count() == 0)
         assert page.evaluate("location.hash") == "#graph/gradient/3" and selected(page) == "%3 relu"
         assert page.locator(".box", has_text="power").count() == 1

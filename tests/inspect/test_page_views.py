@@ -147,10 +147,10 @@ def test_the_first_value_that_is_not_finite_is_named(browser: Any, tmp_path: Pat
         view = shown(page, "values")
         banner = view.get_by_role("group", name="The first value that is not finite")
         told = " ".join(banner.inner_text().split())
-        assert "not finite is %9 multiply: float32[8,3], from -10.5 to 11.25, mean 1.125; 1 NaN." in told
+        assert "not finite is %9 multiply: f32[8,3], from -10.5 to 11.25, mean 1.125; 1 NaN." in told
         assert "return mean(power(a, 2.0))" in told
-        assert "%8 broadcast_to float32[4,3]" in told
-        assert "%3 relu float32[8,3]" in told
+        assert "%8 broadcast_to f32[4,3]" in told
+        assert "%3 relu f32[8,3]" in told
         assert "first not finite" in view.locator("tr.bad").inner_text()
         banner.get_by_role("button", name="%9 multiply").click()
         assert "multiply" in page.locator(".details h2").inner_text()

@@ -141,7 +141,7 @@ function marked(text: string, first: number, last: number): Child[] {
 
 // Links to nodes.
 
-function link(context: Context, reference: Reference): HTMLElement {
+export function link(context: Context, reference: Reference, name?: string): HTMLElement {
   const { model } = context;
   const graph = graphOf(model, reference.graph);
   return h(
@@ -152,7 +152,7 @@ function link(context: Context, reference: Reference): HTMLElement {
       onclick: () => context.select(reference),
     },
     h("span", { class: "id" }, `%${reference.node}`),
-    h("span", { class: "name" }, cut(label(model, graph, reference.node), 40)),
+    h("span", { class: "name" }, cut(name ?? label(model, graph, reference.node), 40)),
     h("span", { class: "type" }, typeOf(model, graph, reference.node)),
   );
 }
@@ -273,13 +273,24 @@ function buffers(context: Context, reference: Reference): Child[] {
   ];
 }
 
-function values(model: Model, reference: Reference): Child[] {
+// Where its own stage has no values: those of the same node in a stage that has.
+function valued(model: Model, reference: Reference): Reference {
+  const has = (graph: GraphId): boolean => model.values?.graphs.some((each) => each.graph === graph) ?? false;
+  if (has(reference.graph)) return reference;
+  const name = ({ graph, node }: Reference): string => label(model, graphOf(model, graph), node);
+  const same = counterparts(model, reference).filter((each) => each.same && name(each) === name(reference));
+  return same.find(({ graph }) => has(graph)) ?? reference;
+}
+
+function values(model: Model, given: Reference): Child[] {
+  const reference = valued(model, given);
   const known = model.values?.graphs.find(({ graph }) => graph === reference.graph);
   const found = known?.nodes[reference.node];
   if (found === undefined || found === null) return [];
+  const stage = reference === given ? "" : ` of %${reference.node} in the stage ${stageName(model, reference.graph)}`;
   return [
     section(
-      "Value",
+      `Value${stage}`,
       known?.first === reference.node && h("p", { class: "warning" }, "The first value that is not finite."),
       statistics(found),
       found.counts.length > 0 && histogram(found.edges, found.counts),
@@ -314,7 +325,15 @@ function elsewhere(context: Context, reference: Reference): Child[] {
         h(
           "div",
           { class: "pair" },
-          h("span", { class: "tag stage" }, stageName(context.model, graph)),
+          h(
+            "button",
+            {
+              class: "tag stage",
+              title: `Show it in the graph of the stage ${stageName(context.model, graph)}`,
+              onclick: () => context.show("graph", { graph, node }),
+            },
+            stageName(context.model, graph),
+          ),
           link(context, { graph, node }),
         ),
       );

@@ -4,7 +4,7 @@ import { h } from "./dom";
 
 const KEYS: readonly (readonly [string, string])[] = [
   ["/", "search"],
-  ["1 … 9", "go to a view"],
+  ["1 … 8", "go to a view"],
   ["← →", "on the tabs: the view beside"],
   ["↑ ↓", "in the graph: to an operand, to a consumer"],
   ["← →", "in the graph: to the box beside"],

@@ -67,7 +67,7 @@ export function spoken(model: Model, reference: Reference): string {
   const graph = graphOf(model, reference.graph);
   const kind = graph.kind[reference.node] ?? "op";
   const said = `%${reference.node} ${label(model, graph, reference.node)}, ${typeOf(model, graph, reference.node)}`;
-  return kind === "gradient" || kind === "rewritten" ? `${said}, ${kind}` : said;
+  return kind === "gradient" || kind === "update" || kind === "rewritten" ? `${said}, ${kind}` : said;
 }
 
 // Nodes that come from the same lines and part, by both as text.

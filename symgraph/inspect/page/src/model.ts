@@ -66,7 +66,7 @@ export interface Graph {
   bytes: string;
 }
 
-export type Kind = "placeholder" | "variable" | "constant" | "op" | "gradient" | "rewritten";
+export type Kind = "placeholder" | "variable" | "constant" | "op" | "gradient" | "update" | "rewritten";
 export type Part = "forward" | "gradient" | "update";
 
 // declared, gradient, optimised, fused, in this order; those there are.

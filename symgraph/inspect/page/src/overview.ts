@@ -1,11 +1,13 @@
 // The panel beside the views while nothing is selected: what the page is of, with the nodes to begin with.
 
 import { count, h, type Child } from "./dom";
-import { links, section, table } from "./details";
+import { link, links, section, table } from "./details";
 import { graphOf, size } from "./lookup";
 import type { Graph, GraphId, Model, NodeId } from "./model";
 import { bytes, seconds } from "./numbers";
 import type { Context } from "./view";
+
+const MOST_OUTPUTS = 48;
 
 export function overview(context: Context): Child[] {
   const { model } = context;
@@ -22,13 +24,14 @@ function ends(context: Context, id: GraphId): Child[] {
   const graph = graphOf(context.model, id);
   const at = { graph: id, node: 0 };
   const of = (kind: string): NodeId[] => graph.kind.flatMap((each, node) => (each === kind ? [node] : []));
-  const outputs = graph.outputs.map(([, node]) => node);
   const parts: [string, NodeId[]][] = [
-    ["Outputs", [...new Set(outputs)]],
     ["Placeholders", of("placeholder")],
     ["Variables", of("variable")],
   ];
-  return parts.flatMap(([title, nodes]) => (nodes.length === 0 ? [] : [section(title, links(context, at, nodes))]));
+  const outputs = graph.outputs.map(([name, node]) => h("li", {}, link(context, { graph: id, node }, name)));
+  const named = section("Outputs", h("ul", { class: "links" }, ...outputs.slice(0, MOST_OUTPUTS)));
+  const others = parts.flatMap(([title, nodes]) => (nodes.length === 0 ? [] : [section(title, links(context, at, nodes))]));
+  return outputs.length === 0 ? others : [named, ...others];
 }
 
 function stages(model: Model): HTMLElement {

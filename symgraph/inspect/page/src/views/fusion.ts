@@ -19,6 +19,7 @@ import {
   nodeButton,
   nodeList,
   nodeName,
+  numericsBadge,
   nothing,
   place,
   replace,
@@ -77,7 +78,7 @@ function shown(context: Context, found: Fusion): HTMLElement {
       },
       { title: "Nodes", numeric: true, by: (kernel) => kernel.members.length, cell: (kernel) => kernel.members.length },
       { title: "Members", wide: true, cell: (kernel) => nodeList(context, found.unfused, kernel.members, 6) },
-      { title: "Numerics", by: (kernel) => kernel.numerics, cell: (kernel) => numerics(kernel.numerics) },
+      { title: "Numerics", by: (kernel) => kernel.numerics, cell: (kernel) => numericsBadge(kernel.numerics) },
       { title: "Lines", wide: true, cell: (kernel) => lines(kernel) },
     ],
     each: (kernel, row) => {
@@ -167,7 +168,7 @@ function shown(context: Context, found: Fusion): HTMLElement {
     fill(
       detail,
       el("h3", {}, nodeName(model, fused(kernel.node))),
-      el("p", {}, el("strong", {}, kernel.name), " ", numerics(kernel.numerics)),
+      el("p", {}, el("strong", {}, kernel.name), " ", numericsBadge(kernel.numerics)),
       el("p", { class: "v-why" }, kernel.why),
       el("h4", {}, count(kernel.members.length, "node")),
       nodeList(context, found.unfused, kernel.members, 24),
@@ -204,10 +205,6 @@ function drawn(context: Context, found: Fusion, home: ReadonlyMap<NodeId, Kernel
     box,
     el("p", { class: "v-quiet" }, "A colour is a kernel of several nodes; the tables below say the same."),
   );
-}
-
-function numerics(name: string): HTMLElement {
-  return el("span", { class: `v-badge numerics-${/^[a-z]+$/.test(name) ? name : "other"}` }, name);
 }
 
 function summary(found: Fusion, size: number): string {

@@ -16,6 +16,7 @@ const KINDS = [
   ["constant", "constant"],
   ["op", "op"],
   ["gradient", "of the gradient"],
+  ["update", "of the update"],
   ["rewritten", "rewritten"],
   ["output", "output"],
 ] as const;

@@ -224,6 +224,11 @@ export function nothing(id: string, title: string, ...sentences: string[]): HTML
 export const codeName = (section: Section): string =>
   section.name === "" ? `lines ${section.first} to ${section.last}` : section.name;
 
+// A class of numerics, of the same colour everywhere.
+export function numericsBadge(name: string, text = name): HTMLElement {
+  return el("span", { class: `v-badge numerics-${/^[a-z]+$/.test(name) ? name : "other"}` }, text);
+}
+
 // --- controls --------------------------------------------------------------------------------------------------------
 
 export function field(label: string, control: HTMLElement, hidden = false): HTMLElement {

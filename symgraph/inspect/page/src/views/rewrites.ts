@@ -7,6 +7,7 @@ import type { GraphId, Model, NodeId, Rewrite } from "../model";
 import { near, type Near } from "../near";
 import { picture } from "../picture";
 import type { Context, Reference, View } from "../view";
+import { numericsBadge } from "./parts";
 
 const MOST_ROWS = 400;
 
@@ -134,9 +135,9 @@ function about(context: Context, rewrite: Rewrite, shared: number): HTMLElement[
     h(
       "p",
       { class: "tags" },
-      h("span", { class: "tag stage" }, `step ${rewrite.step}`),
+      h("span", { class: "tag stage" }, `step ${rewrite.step} of the ledger`),
       h("span", { class: "tag stage" }, rewrite.pass),
-      h("span", { class: "tag rewritten" }, `numerics: ${rewrite.numerics}`),
+      numericsBadge(rewrite.numerics, `numerics: ${rewrite.numerics}`),
     ),
     h("div", { class: "lines" }, ...lines, more > 0 && h("p", { class: "muted" }, `and ${count(more, "line")} more`)),
     shared > 1 && h("p", { class: "muted" }, sweep(shared)),
@@ -258,7 +259,10 @@ function steps(model: Model, go: (at: number) => void): Steps {
     type: "search",
     placeholder: "Filter rewrites",
     "aria-label": "Filter rewrites by rule, pass, numerics or line",
-    oninput: fill,
+    oninput: () => {
+      const first = fill();
+      if (first !== undefined) go(first);
+    },
   });
   const element = h("nav", { class: "ledger", "aria-label": "All rewrites" }, input, told, rows);
   let current = 0;
@@ -270,7 +274,8 @@ function steps(model: Model, go: (at: number) => void): Steps {
   );
   fill();
 
-  function fill(): void {
+  // Lists what matches; returns the first of it where what is shown is not among it.
+  function fill(): number | undefined {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
     const found = texts.flatMap((text, at) => (words.every((word) => text.includes(word)) ? [at] : []));
     const near = Math.max(0, found.findIndex((at) => at >= current) - MOST_ROWS / 2);
@@ -283,6 +288,7 @@ function steps(model: Model, go: (at: number) => void): Steps {
         ? `${count(found.length, "rewrite")}, ${MOST_ROWS} listed`
         : count(found.length, "rewrite");
     mark(current);
+    return found.includes(current) ? undefined : found[0];
   }
 
   function row(at: number): HTMLElement {

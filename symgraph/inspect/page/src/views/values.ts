@@ -246,10 +246,15 @@ function ofGraph(
   return { element, selected };
 }
 
+function zero(given: GraphValues): string {
+  const many = given.nodes.filter((one) => one !== null && allZero(one)).length;
+  return many === 0 ? "" : `; ${count(many, "value")} ${many === 1 ? "is" : "are"} all zero`;
+}
+
 // The first node that is not finite: its name, its line, and what went into it.
 function banner(context: Context, given: GraphValues): HTMLElement {
   if (given.first === null) {
-    return el("p", { class: "v-note good" }, "Every value is finite.");
+    return el("p", { class: "v-note good" }, `Every value is finite${zero(given)}.`);
   }
   const { model } = context;
   const at = (node: NodeId): Reference => ({ graph: given.graph, node });
@@ -277,7 +282,7 @@ function banner(context: Context, given: GraphValues): HTMLElement {
   return box;
 }
 
-const typeOf = (one: Statistics): string => `${one.dtype}[${one.shape.join(",")}]`;
+const typeOf = (one: Statistics): string => `${one.dtype.replace(/^float|^int/, (kind) => kind.charAt(0))}[${one.shape.join(",")}]`;
 
 function sentence(one: Statistics): string {
   const found = counts(one);
