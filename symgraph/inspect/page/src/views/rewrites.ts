@@ -140,10 +140,13 @@ function about(context: Context, rewrite: Rewrite, shared: number): HTMLElement[
       numericsBadge(rewrite.numerics, `numerics: ${rewrite.numerics}`),
     ),
     h("div", { class: "lines" }, ...lines, more > 0 && h("p", { class: "muted" }, `and ${count(more, "line")} more`)),
-    shared > 1 && h("p", { class: "muted" }, sweep(shared)),
+    rewrite.given === rewrite.made && h("p", { class: "muted" }, SAME),
+    rewrite.given !== rewrite.made && shared > 1 && h("p", { class: "muted" }, sweep(shared)),
   );
   return [words, table(rewrite)];
 }
+
+const SAME = "The graph stays the same: only the code that is made for it differs.";
 
 function sweep(shared: number): string {
   return `One sweep made ${shared.toLocaleString("en")} rewrites: the graphs are those before and after all of them.`;
