@@ -1,7 +1,9 @@
 """Which lines of the generated code belong to which node, and programs with a clock between their kernels."""
 
+import gc
 import re
 import time
+import weakref
 from itertools import pairwise
 
 import numpy as np
@@ -234,6 +236,17 @@ def test_every_clock_tells_the_time_of_perf_counter(how) -> None:
     stamps = read()
     assert begin <= stamps[0] <= stamps[-1] <= end
     assert got == results(given, executable.graph, made.instance())
+
+
+def test_an_instance_keeps_its_clock() -> None:
+    how = python_clock()
+    function = weakref.ref(how._function)
+    executable = sg.compile(network(), backend="llvm")
+    instance, _ = program.clocked(executable.bound({"batch": 8}).program, how).instance()
+    del how
+    gc.collect()
+    assert function() is not None
+    results({**data(8), **values_of(network())}, executable.graph, instance)
 
 
 def test_numbers_are_flushed_alike_with_a_clock() -> None:

@@ -172,7 +172,8 @@ def clocked(program: LlvmProgram, clock: Clock) -> Clocked:
 
     def instance() -> tuple[Instance, Callable[[], Stamps]]:
         stamps = np.zeros(len(calls) + 1, np.int64)
-        step = _instance(program, _arena(program), code, (clock.address, stamps.ctypes.data))
+        more = ((clock.address, clock), (stamps.ctypes.data, stamps))
+        step = _instance(program, _arena(program), code, more)
 
         def run(values: Sequence[Array], destinations: Sequence[Array]) -> Sequence[Array]:
             stamps[:] = 0
@@ -204,15 +205,15 @@ def _too_large(program: LlvmProgram) -> ExecutionError:
 
 
 def _instance(
-    program: LlvmProgram, arena: Array, clocked: Loaded | None = None, more: Sequence[int] = ()
+    program: LlvmProgram, arena: Array, clocked: Loaded | None = None, more: Sequence[tuple[int, object]] = ()
 ) -> Instance:
     """A call of the program's code or of the `clocked` one, with a table of its own, at whose end are `more`
-    addresses.
+    addresses, each with what it is good for as long as that lives.
     """
     facts, code = program._facts, clocked or program._code
     end = FIRST + facts.arrays + len(facts.constants)
     table = np.zeros(end + len(more), np.int64)
-    table[end:] = more
+    table[end:] = [address for address, _ in more]
     layout = object_layout()
     table[ARENA] = arena.ctypes.data
     if layout is not None:
@@ -230,7 +231,7 @@ def _instance(
     numbers = [None if shape else empty(shape, dtype) for shape, dtype in facts.outputs]
     held = [number for number in numbers if number is not None]
     only_numbers = held if len(held) == len(numbers) else None
-    keeps = (table, arena, code, facts.constants, helpers)  # the table holds addresses of theirs
+    keeps = (table, arena, code, facts.constants, helpers, more)  # the table holds addresses of theirs
 
     def run(values: Sequence[Array], destinations: Sequence[Array], sure: bool = True) -> Any:
         made = only_numbers if only_numbers is not None else _results(program, numbers)
