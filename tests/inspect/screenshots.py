@@ -62,7 +62,9 @@ def pictures(html: str) -> Iterator[tuple[str, bytes]]:
         file.write_text(html, "utf-8")
         browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
         for view, node, scheme in SHOTS:
-            shown = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme=scheme)
+            shown = browser.new_page(
+                viewport={"width": 1280, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
+            )
             shown.goto(f"{file.as_uri()}#{view}{f'/{node}' if node else ''}")
             shown.wait_for_selector("[data-ready]", state="attached")
             if view in ("graph", "rewrites"):

@@ -576,7 +576,7 @@ ROWS: list[Row] = [
     Row(sg.GraphError, "'n' is no named size of this graph", lambda: sg.explain(sg.compile(G), n=3)),
     Row(
         sg.GraphError,
-        "why_not takes two node ids, and 'a' is none",
+        "why_not takes two node ids or names of outputs, and 'a' is none",
         lambda: sg.why_not(sg.compile(G), "a", 2),
     ),
     Row(sg.GraphError, "verify takes a graph, and this is 3", lambda: sg.verify(3)),
