@@ -147,17 +147,8 @@ def _unsteady(side: _Side, ran: Ran) -> Finding | None:
             worst = exact(second, first)
             if worst is not None:
                 node = side.graph.nodes[i]
-                return Finding(
-                    "program",
-                    f"the program of {side.name!r} gives other bits {how}: {told(side.graph, node)}",
-                    where=side.name,
-                    node=i,
-                    op=node.op.name,
-                    type=str(node.type),
-                    lines=lines_of(side.capsule, node.origin),
-                    worst=worst,
-                    operands=described(side.graph, node, side.results),
-                )
+                sentence = f"the program of {side.name!r} gives other bits {how}: {told(side.graph, node)}"
+                return _at(side, i, node, sentence, worst)
     return None
 
 
@@ -322,10 +313,18 @@ def _between(side: _Side, kernels: Sequence[Node], apart: tuple[int, Worst]) -> 
     until = (
         f"the first {high} of {len(kernels)} kernels" if found is not None else f"all {len(kernels)} kernels"
     )
+    sentence = (
+        f"on {side.name!r} every kernel is right by itself, and {until} together are not: with "
+        f"{told(side.graph, last)} the value of {named(side.graph, i)} is lost"
+    )
+    return attrs.evolve(_at(side, i, node, sentence, worst), buffers=_buffers(side, graph))
+
+
+def _at(side: _Side, i: int, node: Node, sentence: str, worst: Worst) -> Finding:
+    """What is said of a program whose value `i`, which the kernel `node` makes, is wrong."""
     return Finding(
         "program",
-        f"on {side.name!r} every kernel is right by itself, and {until} together are not: with "
-        f"{told(side.graph, last)} the value of {named(side.graph, i)} is lost",
+        sentence,
         where=side.name,
         node=i,
         op=node.op.name,
@@ -333,7 +332,6 @@ def _between(side: _Side, kernels: Sequence[Node], apart: tuple[int, Worst]) -> 
         lines=lines_of(side.capsule, node.origin),
         worst=worst,
         operands=described(side.graph, node, side.results),
-        buffers=_buffers(side, graph),
     )
 
 
